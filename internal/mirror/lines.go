@@ -1,0 +1,129 @@
+package mirror
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// MaxShard is the size in bytes above which a document of lines becomes a directory of shards, so that a
+// change of one line stays a small commit (Git stores and pushes whole blobs).
+const MaxShard = 64 << 10
+
+// ParseLines reads a stage document: name.yaml or the shards name/*.yaml. Every line is an entry and its
+// upstream reference with digest. The lines come back sorted by entry; the second result says whether there is a
+// document at all.
+func ParseLines(files Files, name string) ([]Wanted, bool, Problems) {
+	var lines []Wanted
+	var ps Problems
+	first := map[string]Position{}
+	parts := files.Document(name)
+	for _, file := range parts {
+		var doc struct {
+			Version int             `yaml:"version,required"`
+			Source  Digest          `yaml:"source"`
+			Entries map[string]Node `yaml:"entries"`
+			Where   Position
+		}
+		problems := Decode(file, files[file], &doc)
+		if len(problems) == 0 {
+			problems = CheckVersion(doc.Version, 1, doc.Where)
+		}
+		ps = append(ps, problems...)
+		for entry, node := range doc.Entries {
+			text, _ := node.Text()
+			image, err := ParseReference(text)
+			switch before, dup := first[entry]; {
+			case err != nil || !image.HasDigest():
+				ps.Add("FLT010", node.Where(), "write registry/repository:tag@sha256:<64 hex>, as in rendered/", "entry %s: %q is not a reference with a digest", entry, text)
+			case dup:
+				ps.Add("DOC003", node.Where(), "keep one of them", "duplicate entry %s, first in %s", entry, before)
+			default:
+				first[entry] = node.Where()
+				lines = append(lines, Wanted{Entry: entry, Image: image, Where: node.Where()})
+			}
+		}
+	}
+	slices.SortFunc(lines, func(a, b Wanted) int { return cmp.Compare(a.Entry, b.Entry) })
+	return lines, len(parts) > 0, ps
+}
+
+// document writes lines of "entry: text" as name.yaml or, when that is over MaxShard, as shards named by
+// the first characters of their entries. header is repeated in each.
+func document(name, header string, lines map[string]string) Files {
+	entries := slices.Sorted(func(yield func(string) bool) {
+		for e := range lines {
+			if !yield(e) {
+				return
+			}
+		}
+	})
+	write := func(entries []string) []byte {
+		var b bytes.Buffer
+		b.WriteString(header)
+		b.WriteString("version: 1\nentries:")
+		if len(entries) == 0 {
+			b.WriteString(" {}")
+		}
+		b.WriteString("\n")
+		for _, e := range entries {
+			fmt.Fprintf(&b, "  %s: %s\n", plain(e), lines[e])
+		}
+		return b.Bytes()
+	}
+	if whole := write(entries); len(whole) <= MaxShard {
+		return Files{name + ".yaml": whole}
+	}
+	files := Files{}
+	var split func(entries []string, length int)
+	split = func(entries []string, length int) {
+		groups := map[string][]string{}
+		for _, e := range entries {
+			p := shard(e, length)
+			groups[p] = append(groups[p], e)
+		}
+		for p, group := range groups {
+			if body := write(group); len(body) <= MaxShard || len(p) < length {
+				files[name+"/"+p+".yaml"] = body
+			} else {
+				split(group, length+1)
+			}
+		}
+	}
+	split(entries, 1)
+	return files
+}
+
+var unsafeInPath = regexp.MustCompile(`[^A-Za-z0-9.-]`)
+
+// shard gives the name of the shard that holds entry when entries are told apart by length characters.
+func shard(entry string, length int) string {
+	safe := unsafeInPath.ReplaceAllString(entry, "_")
+	if len(safe) >= length {
+		return safe[:length]
+	}
+	return safe
+}
+
+var plainPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_./@:+-]*$`)
+
+// plain writes s as a YAML scalar: bare where that is certain to read back as the same text.
+func plain(s string) string {
+	if plainPattern.MatchString(s) && !strings.HasSuffix(s, ":") && !looksTyped(s) {
+		return s
+	}
+	return strconv.Quote(s)
+}
+
+// looksTyped says whether another YAML reader could take s for a number, a boolean, null or a time.
+func looksTyped(s string) bool {
+	switch strings.ToLower(s) {
+	case "true", "false", "yes", "no", "on", "off", "null", "y", "n":
+		return true
+	}
+	return s[0] >= '0' && s[0] <= '9' && !strings.ContainsAny(s, "/@")
+}

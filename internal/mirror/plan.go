@@ -1,0 +1,124 @@
+package mirror
+
+import "fmt"
+
+// Kind is what an action does.
+type Kind string
+
+// The kinds of action, in the order in which a plan is read.
+const (
+	Copy      Kind = "copy"      // content is to come to To
+	Tag       Kind = "tag"       // content is there, the tag of To is to move
+	Render    Kind = "render"    // a file of the fleet repository is to change
+	Refuse    Kind = "refuse"    // waits for a changed input
+	Missing   Kind = "missing"   // upstream has no such thing
+	Failed    Kind = "failed"    // could not be done now; a retry may help
+	Unchanged Kind = "unchanged" // as desired
+)
+
+// ReasonCode says in one stable word why an action is what it is.
+type ReasonCode string
+
+// The reasons of actions and verdicts.
+const (
+	NotInRegistry   ReasonCode = "not-in-registry"  // the local registry does not hold the digest
+	TagAbsent       ReasonCode = "tag-absent"       // content is here, the stage tag is not
+	TagBehind       ReasonCode = "tag-behind"       // the stage tag names the digest that stood before
+	Drift           ReasonCode = "drift"            // someone else moved a tag of ours
+	AsDesired       ReasonCode = "as-desired"       // nothing to do
+	FileChanged     ReasonCode = "file-changed"     // a rendered file differs
+	Collision       ReasonCode = "collision"        // two digests for one local tag
+	ForeignTag      ReasonCode = "foreign-tag"      // the tag was there before us
+	NotBelow        ReasonCode = "not-in-previous"  // never stood in the stage before
+	Incomplete      ReasonCode = "incomplete"       // an atomic set lacks entries
+	Held            ReasonCode = "held"             // another entry of the atomic set is not ready
+	BasedOnMoved    ReasonCode = "based-on-moved"   // the replacement was made for another release
+	UpstreamMissing ReasonCode = "upstream-missing" // upstream answers that there is no such thing
+	UpstreamFailed  ReasonCode = "upstream-failed"  // upstream could not be asked
+	LocalFailed     ReasonCode = "local-failed"     // the local registry could not do it
+	Signed          ReasonCode = "signed"           // enough distinct signers vouch
+	PinnedCommit    ReasonCode = "pinned"           // a reviewed commit names the digest
+	NoRule          ReasonCode = "no-rule"          // no rule matches, default deny
+	NoSignature     ReasonCode = "no-signature"     // none found; retried, since signers lag behind pushes
+	BadSignature    ReasonCode = "bad-signature"    // found and not acceptable; waits for a changed input
+	NotPinned       ReasonCode = "not-pinned"       // policy wants a digest in desired/, the entry has a tag only
+	NotVerified     ReasonCode = "not-verified"     // could not be checked
+	BadContent      ReasonCode = "bad-content"      // bytes do not match their digest or size
+)
+
+// Reason is why, for people and for programs.
+type Reason struct {
+	Code   ReasonCode `json:"code"`
+	Detail string     `json:"detail,omitempty"`
+}
+
+// Because makes a reason; the detail is built as by fmt.Sprintf.
+func Because(code ReasonCode, format string, args ...any) Reason {
+	return Reason{Code: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// String gives the detail, or the code where there is none.
+func (r Reason) String() string {
+	if r.Detail == "" {
+		return string(r.Code)
+	}
+	return r.Detail
+}
+
+// Action is one thing to do or to leave, with its reason.
+type Action struct {
+	Kind   Kind      `json:"kind"`
+	Key    Key       `json:"key"`
+	Stage  Stage     `json:"stage,omitempty"`
+	Image  Reference `json:"image,omitzero"` // upstream reference with digest: what rules match and overrides carry
+	From   Reference `json:"from,omitzero"`  // where the bytes are read
+	To     Reference `json:"to,omitzero"`    // local repository and stage tag
+	Old    Digest    `json:"old,omitzero"`   // what the stage tag names now, as far as known
+	New    Digest    `json:"new,omitzero"`   // what it is to name
+	Path   string    `json:"path,omitempty"` // of a rendered file
+	Vouch  string    `json:"vouch,omitempty"`
+	Reason Reason    `json:"reason"`
+	Where  Position  `json:"where,omitzero"` // the line that asks for it
+}
+
+// Plan is what a step of the line would do, computed from values alone.
+type Plan struct {
+	Commit  string   `json:"commit"`
+	Set     string   `json:"set"`
+	Actions []Action `json:"actions"`
+	After   Record   `json:"-"` // the record as it would be; previews render from it
+}
+
+// Count gives how many actions are of a kind.
+func (p Plan) Count(k Kind) int {
+	n := 0
+	for _, a := range p.Actions {
+		if a.Kind == k {
+			n++
+		}
+	}
+	return n
+}
+
+// Inventory is what the local registry holds of a set, as far as it was asked.
+type Inventory struct {
+	Tags  map[string]Digest // by pointer (host/repository:tag): what the tag names; zero digest: no such tag
+	Whole map[string]bool   // by host/repository@digest: the content is known to be complete there
+}
+
+// Named gives what a pointer names and whether that is known.
+func (i Inventory) Named(pointer Reference) (Digest, bool) {
+	d, ok := i.Tags[pointer.WithDigest(Digest{}).String()]
+	return d, ok
+}
+
+// Holds says whether the repository of r is known to hold the whole content d.
+func (i Inventory) Holds(r Reference, d Digest) bool { return i.Whole[r.AtDigest(d).String()] }
+
+// Done is the end of one action.
+type Done struct {
+	Action  Action
+	Verdict Verdict
+	Bytes   int64 // blob bytes that crossed
+	Err     error
+}

@@ -1,0 +1,161 @@
+package mirror
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// KeptReferences is how many earlier references a line of the record remembers, newest first: what a
+// rollback may return to.
+const KeptReferences = 10
+
+// Line is what stands for one entry at one stage.
+type Line struct {
+	Image  Reference // upstream reference with digest
+	Since  time.Time
+	Basis  string      // the verdict in words: "signed by release", "pinned"
+	Vouch  string      // the commit whose desired/ names the digest, where the basis is pinned
+	Commit string      // the desired commit that asked for it
+	Was    []Reference // what stood before, newest first
+}
+
+// Standing is what stands at one stage, by entry.
+type Standing map[string]Line
+
+// Record is what stands at every stage of a set. Origin is the version of the source file that the first
+// stage was resolved from.
+type Record struct {
+	Origin Digest
+	Stages map[Stage]Standing
+}
+
+// At gives what stands at a stage; never nil.
+func (r Record) At(s Stage) Standing {
+	if st := r.Stages[s]; st != nil {
+		return st
+	}
+	return Standing{}
+}
+
+// Clone copies the record so that the copy's stages can be changed.
+func (r Record) Clone() Record {
+	c := Record{Origin: r.Origin, Stages: map[Stage]Standing{}}
+	for s, st := range r.Stages {
+		c.Stages[s] = maps.Clone(st)
+	}
+	return c
+}
+
+// Stood says whether image stands here or stood here within the lines that are kept.
+func (s Standing) Stood(entry string, image Reference) bool {
+	l, ok := s[entry]
+	return ok && (l.Image == image || slices.Contains(l.Was, image))
+}
+
+// Put makes line stand for an entry and keeps what stood there before. A line with the same image leaves
+// Since, Commit and history as they were.
+func (s Standing) Put(entry string, line Line) {
+	old, ok := s[entry]
+	switch {
+	case ok && old.Image == line.Image:
+		line.Since, line.Was, line.Commit = old.Since, old.Was, cmp.Or(old.Commit, line.Commit)
+	case ok:
+		was := slices.DeleteFunc(append([]Reference{old.Image}, old.Was...), func(r Reference) bool { return r == line.Image })
+		line.Was = was[:min(len(was), KeptReferences)]
+	}
+	s[entry] = line
+}
+
+const recordHeader = "# Written by Poundlock. An edit here is overwritten and vouches for nothing.\n"
+
+// RecordFiles writes the record of a set below dir, the site's folder: <dir>/<set>/<first stage>.yaml in
+// the form of a stage file, and <dir>/record/<set>/<stage>.yaml for every stage.
+func RecordFiles(dir string, set Set, r Record) Files {
+	files := Files{}
+	for _, stage := range set.Stages {
+		standing := r.At(stage)
+		if len(standing) == 0 {
+			continue
+		}
+		images, lines := map[string]string{}, map[string]string{}
+		for entry, l := range standing {
+			images[entry] = l.Image.String()
+			lines[entry] = l.text()
+		}
+		header := recordHeader
+		if stage == set.Stages.First() && r.Origin != (Digest{}) {
+			header += "source: " + r.Origin.String() + "\n"
+		}
+		maps.Copy(files, document(dir+"/record/"+set.Name+"/"+string(stage), header, lines))
+		if stage == set.Stages.First() {
+			maps.Copy(files, document(dir+"/"+set.Name+"/"+string(stage), recordHeader, images))
+		}
+	}
+	return files
+}
+
+func (l Line) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "{image: %s, since: %s, basis: %s", l.Image, strconv.Quote(l.Since.UTC().Format(time.RFC3339)), strconv.Quote(l.Basis))
+	if l.Vouch != "" {
+		fmt.Fprintf(&b, ", vouch: %q", l.Vouch)
+	}
+	if l.Commit != "" {
+		fmt.Fprintf(&b, ", commit: %q", l.Commit)
+	}
+	if len(l.Was) > 0 {
+		was := make([]string, len(l.Was))
+		for i, r := range l.Was {
+			was[i] = r.String()
+		}
+		fmt.Fprintf(&b, ", was: [%s]", strings.Join(was, ", "))
+	}
+	return b.String() + "}"
+}
+
+// ParseRecord reads what RecordFiles wrote. A line that cannot be read is left out, as if it were not
+// there: the record is a memory, and what it forgot is judged and tagged anew.
+func ParseRecord(dir string, set Set, files Files) Record {
+	r := Record{Stages: map[Stage]Standing{}}
+	for _, stage := range set.Stages {
+		standing := Standing{}
+		for _, file := range files.Document(dir + "/record/" + set.Name + "/" + string(stage)) {
+			var doc struct {
+				Version int             `yaml:"version"`
+				Source  Digest          `yaml:"source"`
+				Entries map[string]Node `yaml:"entries"`
+			}
+			if ps := Decode(file, files[file], &doc); len(ps) > 0 || doc.Version != 1 {
+				continue
+			}
+			if stage == set.Stages.First() {
+				r.Origin = doc.Source
+			}
+			for entry, node := range doc.Entries {
+				var l struct {
+					Image  Reference   `yaml:"image,required"`
+					Since  string      `yaml:"since"`
+					Basis  string      `yaml:"basis"`
+					Vouch  string      `yaml:"vouch"`
+					Commit string      `yaml:"commit"`
+					Was    []Reference `yaml:"was"`
+				}
+				since, err := time.Time{}, error(nil)
+				if ps := node.Decode(&l); len(ps) > 0 || !l.Image.HasDigest() {
+					continue
+				}
+				if since, err = time.Parse(time.RFC3339, l.Since); err != nil {
+					continue
+				}
+				standing[entry] = Line{Image: l.Image, Since: since, Basis: l.Basis, Vouch: l.Vouch, Commit: l.Commit, Was: l.Was}
+			}
+		}
+		r.Stages[stage] = standing
+	}
+	return r
+}

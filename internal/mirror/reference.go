@@ -1,0 +1,88 @@
+package mirror
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/distribution/reference"
+)
+
+// Reference names a repository of a registry and, where known, a tag and a digest in it. Host is the
+// name users write (docker.io, not registry-1.docker.io), Repository always carries library/ for Docker
+// Hub's official images. The zero value names nothing.
+type Reference struct {
+	Host       string
+	Repository string
+	Tag        string
+	Digest     Digest
+}
+
+// ParseReference reads [host/]repository[:tag][@digest] and normalises Docker Hub's spellings once:
+// nginx, docker.io/nginx and index.docker.io/library/nginx are docker.io/library/nginx.
+func ParseReference(s string) (Reference, error) {
+	named, err := reference.ParseNormalizedNamed(s)
+	if err != nil {
+		return Reference{}, fmt.Errorf("malformed reference %q: %w", s, err)
+	}
+	r := Reference{Host: reference.Domain(named), Repository: reference.Path(named)}
+	if t, ok := named.(reference.Tagged); ok {
+		r.Tag = t.Tag()
+	}
+	if d, ok := named.(reference.Digested); ok {
+		if r.Digest, err = ParseDigest(d.Digest().String()); err != nil {
+			return Reference{}, err
+		}
+	}
+	return r, nil
+}
+
+// Name gives host/repository, without tag and digest.
+func (r Reference) Name() string { return r.Host + "/" + r.Repository }
+
+// String gives the canonical spelling, which ParseReference reads back.
+func (r Reference) String() string {
+	var b strings.Builder
+	b.WriteString(r.Name())
+	if r.Tag != "" {
+		b.WriteString(":" + r.Tag)
+	}
+	if r.HasDigest() {
+		b.WriteString("@" + r.Digest.String())
+	}
+	return b.String()
+}
+
+// HasDigest says whether the reference is pinned to content.
+func (r Reference) HasDigest() bool { return r.Digest != (Digest{}) }
+
+// WithDigest gives the same reference pinned to d.
+func (r Reference) WithDigest(d Digest) Reference { r.Digest = d; return r }
+
+// WithTag gives the same reference with another tag.
+func (r Reference) WithTag(t string) Reference { r.Tag = t; return r }
+
+// AtDigest names content d in the same repository, without a tag: the form to read and verify by.
+func (r Reference) AtDigest(d Digest) Reference {
+	return Reference{Host: r.Host, Repository: r.Repository, Digest: d}
+}
+
+// IsZero says whether the reference names nothing.
+func (r Reference) IsZero() bool { return r == Reference{} }
+
+// MarshalText writes String; it makes a Reference a plain string in JSON and YAML.
+func (r Reference) MarshalText() ([]byte, error) {
+	if r.IsZero() {
+		return nil, nil
+	}
+	return []byte(r.String()), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (r *Reference) UnmarshalText(b []byte) (err error) {
+	if len(b) == 0 {
+		*r = Reference{}
+		return nil
+	}
+	*r, err = ParseReference(string(b))
+	return err
+}
