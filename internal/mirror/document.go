@@ -76,12 +76,42 @@ func (n Node) IsNull() bool {
 	return n.node != nil && n.node.Kind == yaml.ScalarNode && n.node.Tag == "!!null"
 }
 
+// Value gives the part as plain maps, slices and text, for a library that merges documents. Every scalar is
+// its text; an empty value is nil.
+func (n Node) Value() any {
+	switch {
+	case n.node == nil || n.IsNull():
+		return nil
+	case n.node.Kind == yaml.MappingNode:
+		m := map[string]any{}
+		for _, key := range n.Keys() {
+			m[key] = n.Key(key).Value()
+		}
+		return m
+	case n.node.Kind == yaml.SequenceNode:
+		list := make([]any, len(n.node.Content))
+		for i, c := range n.node.Content {
+			list[i] = Node{n.file, c}.Value()
+		}
+		return list
+	}
+	return n.node.Value
+}
+
 // IsMapping says whether the part is a mapping.
 func (n Node) IsMapping() bool { return n.node != nil && n.node.Kind == yaml.MappingNode }
 
 // ParseDocument reads one YAML document and refuses what strict readers refuse: more than MaxDocument
 // bytes, duplicate keys, aliases, deep nesting, several documents.
 func ParseDocument(file string, data []byte) (Node, Problems) {
+	n, ps := parse(file, data)
+	if len(ps) == 0 {
+		n.check(&ps, 0)
+	}
+	return n, ps
+}
+
+func parse(file string, data []byte) (Node, Problems) {
 	var ps Problems
 	if len(data) > MaxDocument {
 		ps.Add("DOC007", Position{File: file}, fmt.Sprintf("split it; the limit is %d MiB", MaxDocument>>20), "file of %d bytes is too large", len(data))
@@ -89,15 +119,14 @@ func ParseDocument(file string, data []byte) (Node, Problems) {
 	}
 	var doc yaml.Node
 	if err := yaml.Load(data, &doc); err != nil {
-		ps.Add("DOC001", Position{File: file, Line: lineOf(err)}, "mend the YAML syntax", "%s", syntaxText(err))
+		ps.Add("DOC001", placeOf(file, err), "mend the YAML syntax", "%s", syntaxText(err))
 		return Node{}, ps
 	}
 	n := Node{file: file, node: &doc}
 	if doc.Kind == yaml.DocumentNode && len(doc.Content) == 1 {
 		n.node = doc.Content[0]
 	}
-	n.check(&ps, 0)
-	return n, ps
+	return n, nil
 }
 
 // Decode reads one YAML document into the struct that into points to. Fields are named by their yaml tag;
@@ -112,29 +141,47 @@ func Decode(file string, data []byte, into any) Problems {
 }
 
 // Decode reads the part into the value that into points to, as the function Decode does.
-func (n Node) Decode(into any) Problems {
+func (n Node) Decode(into any) Problems { return n.DecodeAs("", into) }
+
+// DecodeAs is Decode for a part that lies under path in its document; the path stands in every problem.
+func (n Node) DecodeAs(path string, into any) Problems {
 	var ps Problems
 	if n.node == nil || n.IsNull() {
-		n.node = &yaml.Node{Kind: yaml.MappingNode, Line: 1}
+		empty := &yaml.Node{Kind: yaml.MappingNode, Line: 1}
+		if n.node != nil {
+			empty.Line, empty.Column = n.node.Line, n.node.Column
+		}
+		n.node = empty
 	}
-	n.decode(&ps, reflect.ValueOf(into).Elem(), "")
+	n.decode(&ps, reflect.ValueOf(into).Elem(), path)
 	return ps
 }
 
-var linePattern = regexp.MustCompile(`line (\d+)`)
+// The YAML library gives the place of a mistake as L<line>.C<column> inside its text.
+var (
+	placePattern = regexp.MustCompile(`L(\d+)\.C(\d+)`)
+	wherePattern = regexp.MustCompile(`^.*? (?:at L\d+\.C\d+(?:-L\d+\.C\d+)?|at <unknown position>|<unknown position>): `)
+)
 
-func lineOf(err error) int {
-	m := linePattern.FindStringSubmatch(err.Error())
-	if m == nil {
-		return 0
+func placeOf(file string, err error) Position {
+	p := Position{File: file}
+	if m := placePattern.FindStringSubmatch(err.Error()); m != nil {
+		p.Line, _ = strconv.Atoi(m[1])
+		p.Column, _ = strconv.Atoi(m[2])
 	}
-	line, _ := strconv.Atoi(m[1])
-	return line
+	return p
 }
 
 func syntaxText(err error) string {
 	text, _, _ := strings.Cut(err.Error(), "\n")
-	return strings.TrimPrefix(text, "yaml: ")
+	text = strings.TrimPrefix(wherePattern.ReplaceAllString(text, ""), "yaml: ")
+	switch text {
+	case "no documents in stream":
+		return "the file holds no document"
+	case "expected single document, found multiple":
+		return "the file holds several documents, want one"
+	}
+	return text
 }
 
 // check walks the whole part once, before anything is decoded, because the YAML library accepts duplicate
@@ -151,7 +198,7 @@ func (n Node) check(ps *Problems, depth int) {
 		first := map[string]int{}
 		for i := 0; i < len(n.node.Content); i += 2 {
 			key := n.node.Content[i]
-			if key.Kind != yaml.ScalarNode || key.Tag == "!!merge" {
+			if key.Kind != yaml.ScalarNode || key.Tag == "!!merge" || key.Anchor != "" {
 				ps.Add("DOC006", Node{n.file, key}.Where(), "use a plain word as key", "key is not a plain word")
 				continue
 			}
@@ -249,7 +296,7 @@ func (n Node) kind() string {
 	case n.IsNull():
 		return "nothing"
 	}
-	return strconv.Quote(n.node.Value)
+	return "a single value" // never the value itself: it may be a secret written where a reference belongs
 }
 
 func (n Node) mapping(ps *Problems, v reflect.Value, path string) {

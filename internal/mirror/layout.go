@@ -59,7 +59,7 @@ func (t *TagTemplate) UnmarshalText(b []byte) error {
 		err = tmpl.Execute(&strings.Builder{}, tagData{"set", "entry", "stage"})
 	}
 	if err != nil {
-		return fmt.Errorf("tag template: %w", err)
+		return fmt.Errorf("malformed template %q: want text with {{.Set}}, {{.Entry}} and {{.Stage}}", b)
 	}
 	t.tmpl = tmpl
 	return nil

@@ -38,6 +38,7 @@ const (
 	LocalFailed     ReasonCode = "local-failed"     // the local registry could not do it
 	Signed          ReasonCode = "signed"           // enough distinct signers vouch
 	PinnedCommit    ReasonCode = "pinned"           // a reviewed commit names the digest
+	Denied          ReasonCode = "denied"           // the deny list names it
 	NoRule          ReasonCode = "no-rule"          // no rule matches, default deny
 	NoSignature     ReasonCode = "no-signature"     // none found; retried, since signers lag behind pushes
 	BadSignature    ReasonCode = "bad-signature"    // found and not acceptable; waits for a changed input
@@ -86,6 +87,7 @@ type Plan struct {
 	Commit  string   `json:"commit"`
 	Set     string   `json:"set"`
 	Actions []Action `json:"actions"`
+	Before  Record   `json:"-"` // the record that was planned from
 	After   Record   `json:"-"` // the record as it would be; previews render from it
 }
 
@@ -104,6 +106,7 @@ func (p Plan) Count(k Kind) int {
 type Inventory struct {
 	Tags  map[string]Digest // by pointer (host/repository:tag): what the tag names; zero digest: no such tag
 	Whole map[string]bool   // by host/repository@digest: the content is known to be complete there
+	Ours  map[string]bool   // by pointer: we know that we wrote this tag, whatever it names now
 }
 
 // Named gives what a pointer names and whether that is known.

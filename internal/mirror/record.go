@@ -16,12 +16,25 @@ const KeptReferences = 10
 
 // Line is what stands for one entry at one stage.
 type Line struct {
-	Image  Reference // upstream reference with digest
-	Since  time.Time
-	Basis  string      // the verdict in words: "signed by release", "pinned"
-	Vouch  string      // the commit whose desired/ names the digest, where the basis is pinned
-	Commit string      // the desired commit that asked for it
-	Was    []Reference // what stood before, newest first
+	Image   Reference // upstream reference with digest
+	Since   time.Time
+	Basis   string            // the verdict in words: "signed by release", "pinned"
+	Vouch   string            // the commit whose desired/ names the digest, where the basis is pinned
+	Commit  string            // the desired commit that asked for it
+	Was     []Reference       // what stood before, newest first
+	Vouched map[Digest]string // the commits that vouched for what stood before
+}
+
+// Vouches gives the commit that vouches for image where the line holds it or held it; "" when none is
+// known. A rollback of pinned content lives on it.
+func (l Line) Vouches(image Reference) string {
+	if l.Image == image {
+		return l.Vouch
+	}
+	if slices.Contains(l.Was, image) {
+		return l.Vouched[image.Digest]
+	}
+	return ""
 }
 
 // Standing is what stands at one stage, by entry.
@@ -63,10 +76,15 @@ func (s Standing) Put(entry string, line Line) {
 	old, ok := s[entry]
 	switch {
 	case ok && old.Image == line.Image:
-		line.Since, line.Was, line.Commit = old.Since, old.Was, cmp.Or(old.Commit, line.Commit)
+		line.Since, line.Was, line.Vouched, line.Commit = old.Since, old.Was, old.Vouched, cmp.Or(old.Commit, line.Commit)
 	case ok:
 		was := slices.DeleteFunc(append([]Reference{old.Image}, old.Was...), func(r Reference) bool { return r == line.Image })
-		line.Was = was[:min(len(was), KeptReferences)]
+		line.Was, line.Vouched = was[:min(len(was), KeptReferences)], map[Digest]string{}
+		for _, image := range line.Was {
+			if commit := old.Vouches(image); commit != "" && line.Vouched[image.Digest] == "" {
+				line.Vouched[image.Digest] = commit
+			}
+		}
 	}
 	s[entry] = line
 }
@@ -99,6 +117,9 @@ func RecordFiles(dir string, set Set, r Record) Files {
 	return files
 }
 
+// Hash identifies the line as it is written, so that one who wrote it knows it again.
+func (l Line) Hash() string { return DigestOf([]byte(l.text())).Hex }
+
 func (l Line) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "{image: %s, since: %s, basis: %s", l.Image, strconv.Quote(l.Since.UTC().Format(time.RFC3339)), strconv.Quote(l.Basis))
@@ -114,6 +135,14 @@ func (l Line) text() string {
 			was[i] = r.String()
 		}
 		fmt.Fprintf(&b, ", was: [%s]", strings.Join(was, ", "))
+	}
+	if len(l.Vouched) > 0 {
+		vouched := make([]string, 0, len(l.Vouched))
+		for d, commit := range l.Vouched {
+			vouched = append(vouched, fmt.Sprintf("%s: %q", d, commit))
+		}
+		slices.Sort(vouched)
+		fmt.Fprintf(&b, ", vouched: {%s}", strings.Join(vouched, ", "))
 	}
 	return b.String() + "}"
 }
@@ -138,12 +167,13 @@ func ParseRecord(dir string, set Set, files Files) Record {
 			}
 			for entry, node := range doc.Entries {
 				var l struct {
-					Image  Reference   `yaml:"image,required"`
-					Since  string      `yaml:"since"`
-					Basis  string      `yaml:"basis"`
-					Vouch  string      `yaml:"vouch"`
-					Commit string      `yaml:"commit"`
-					Was    []Reference `yaml:"was"`
+					Image   Reference         `yaml:"image,required"`
+					Since   string            `yaml:"since"`
+					Basis   string            `yaml:"basis"`
+					Vouch   string            `yaml:"vouch"`
+					Commit  string            `yaml:"commit"`
+					Was     []Reference       `yaml:"was"`
+					Vouched map[string]string `yaml:"vouched"`
 				}
 				since, err := time.Time{}, error(nil)
 				if ps := node.Decode(&l); len(ps) > 0 || !l.Image.HasDigest() {
@@ -152,10 +182,20 @@ func ParseRecord(dir string, set Set, files Files) Record {
 				if since, err = time.Parse(time.RFC3339, l.Since); err != nil {
 					continue
 				}
-				standing[entry] = Line{Image: l.Image, Since: since, Basis: l.Basis, Vouch: l.Vouch, Commit: l.Commit, Was: l.Was}
+				standing[entry] = Line{Image: l.Image, Since: since, Basis: l.Basis, Vouch: l.Vouch, Commit: l.Commit, Was: l.Was, Vouched: vouched(l.Vouched)}
 			}
 		}
 		r.Stages[stage] = standing
 	}
 	return r
+}
+
+func vouched(lines map[string]string) map[Digest]string {
+	by := map[Digest]string{}
+	for text, commit := range lines {
+		if d, err := ParseDigest(text); err == nil {
+			by[d] = commit
+		}
+	}
+	return by
 }

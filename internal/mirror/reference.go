@@ -18,13 +18,14 @@ type Reference struct {
 }
 
 // ParseReference reads [host/]repository[:tag][@digest] and normalises Docker Hub's spellings once:
-// nginx, docker.io/nginx and index.docker.io/library/nginx are docker.io/library/nginx.
+// nginx, docker.io/nginx and index.docker.io/library/nginx are docker.io/library/nginx. A host is the same
+// in upper and lower case, so that no rule and no table is passed by.
 func ParseReference(s string) (Reference, error) {
 	named, err := reference.ParseNormalizedNamed(s)
 	if err != nil {
 		return Reference{}, fmt.Errorf("malformed reference %q: %w", s, err)
 	}
-	r := Reference{Host: reference.Domain(named), Repository: reference.Path(named)}
+	r := Reference{Host: strings.ToLower(reference.Domain(named)), Repository: reference.Path(named)}
 	if t, ok := named.(reference.Tagged); ok {
 		r.Tag = t.Tag()
 	}

@@ -136,18 +136,17 @@ func ParseDesired(commit string, files Files) (Desired, Problems) {
 func parseSet(name, file string, data []byte) (Set, Problems) {
 	s := Set{Name: name}
 	ps := Decode(file, data, &s)
-	if len(ps) > 0 {
-		return s, ps
-	}
-	ps = append(ps, CheckVersion(s.Version, 1, s.Where)...)
-	if _, err := ParseStage(name); err != nil {
-		ps.Add("FLT002", Position{File: file}, "rename the file", "a set's name is part of repository paths and tags: %q is not allowed", name)
-	}
 	if s.Stages == nil {
 		s.Stages = DefaultStages
 	}
-	if len(s.Stages) == 0 || len(slices.Compact(slices.Sorted(slices.Values(s.Stages)))) != len(s.Stages) {
-		ps.Add("FLT003", s.Where, "list each stage once, lowest first", "stages: want at least one, each once")
+	if len(ps) == 0 {
+		ps = append(ps, CheckVersion(s.Version, 1, s.Where)...)
+		if len(s.Stages) == 0 || len(slices.Compact(slices.Sorted(slices.Values(s.Stages)))) != len(s.Stages) {
+			ps.Add("FLT003", s.Where, "list each stage once, lowest first", "stages: want at least one, each once")
+		}
+	}
+	if _, err := ParseStage(name); err != nil {
+		ps.Add("FLT002", Position{File: file}, "rename the file", "a set's name is part of repository paths and tags: %q is not allowed", name)
 	}
 	if s.Layout == "" {
 		s.Layout = LayoutTag
@@ -156,7 +155,7 @@ func parseSet(name, file string, data []byte) (Set, Problems) {
 		s.VendorTags = VendorOnce
 	}
 	kind, ok := s.SourceNode.Key("kind").Text()
-	if !ok {
+	if !ok && !s.SourceNode.IsZero() {
 		ps.Add("DOC005", s.SourceNode.Where(), "add it, such as kind: ess", "source.kind is missing")
 	}
 	s.Source = Source{Kind: kind, Node: s.SourceNode}
@@ -173,7 +172,7 @@ func parseSet(name, file string, data []byte) (Set, Problems) {
 		}
 	}
 	for entry, r := range s.Replace {
-		if r.Image.Tag == "" && !r.Image.HasDigest() {
+		if !r.Image.IsZero() && r.Image.Tag == "" && !r.Image.HasDigest() {
 			ps.Add("FLT006", r.Where, "add a tag or, better, a digest", "replace.%s: the image has neither tag nor digest", entry)
 		}
 	}

@@ -1,0 +1,142 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+
+	"github.com/poundlock/poundlock/internal/git"
+	"github.com/poundlock/poundlock/internal/registry"
+	"github.com/poundlock/poundlock/internal/wire"
+	"github.com/poundlock/poundlock/sync/transfer"
+)
+
+// openClients makes the one transport and what speaks over it: the registries and Git.
+func (l *Line) openClients(ctx context.Context, dir string) error {
+	hosts, endpoints := map[string]wire.Host{}, map[string]registry.Endpoint{}
+	for _, name := range sortedKeys(l.config.Registries) {
+		r := l.config.Registries[name]
+		u, err := url.Parse(r.endpoint())
+		if err != nil {
+			return fmt.Errorf("registries.%s: %w", name, err)
+		}
+		e := registry.Endpoint{URL: r.endpoint(), Prefix: r.Prefix}
+		if name == LocalRegistry {
+			e.Prefix = "" // references to the local registry carry the prefix: consumers need it too
+		}
+		endpoints[r.Host] = e
+		hosts[u.Host] = r.wire(hosts[u.Host])
+	}
+	gitHost, err := url.Parse(l.config.Git.URL)
+	if err == nil && gitHost.Host != "" {
+		// Git's credential is not the transport's: go-git sends it itself, to the remote and nobody else.
+		h := hosts[gitHost.Host]
+		h.Insecure = h.Insecure || l.config.Git.Insecure
+		h.CAFiles = append(slices.Clone(h.CAFiles), l.config.Git.TLS.CAFiles...)
+		if l.config.Git.TLS.CertFile != "" {
+			h.CertFile, h.KeyFile = l.config.Git.TLS.CertFile, l.config.Git.TLS.KeyFile
+		}
+		hosts[gitHost.Host] = h
+	}
+	out, err := wire.New(wire.Settings{Hosts: hosts, CAFiles: l.config.TLS.CAFiles, UserAgent: "poundlock", Observe: l.metrics.observe, Public: true})
+	if err != nil {
+		return err
+	}
+	l.onClose(func(context.Context) error { out.Close(); return nil })
+	l.registry = registry.New(out.Client(), endpoints)
+	return l.openGit(ctx, filepath.Join(dir, "git"), out)
+}
+
+// wire gives the rules of a registry's host. Several registries may be behind one pull-through endpoint: what
+// one of them says counts for the host.
+func (r Registry) wire(h wire.Host) wire.Host {
+	h.Insecure = h.Insecure || r.Insecure
+	h.CAFiles = append(h.CAFiles, r.TLS.CAFiles...)
+	if r.TLS.CertFile != "" {
+		h.CertFile, h.KeyFile = r.TLS.CertFile, r.TLS.KeyFile
+	}
+	h.Realms = append(h.Realms, r.Auth.Realms...)
+	h.Redirects = append(h.Redirects, r.Auth.Redirects...)
+	h.Concurrency = max(h.Concurrency, r.Limits.Concurrent)
+	h.PerSecond = max(h.PerSecond, float64(r.Limits.RequestsPerSecond))
+	if c := r.credential(); c != nil {
+		h.Credential = c
+	}
+	return h
+}
+
+// credential gives what is asked when the host wants to know who we are; nil for anonymous.
+func (r Registry) credential() func(context.Context) (wire.Credential, error) {
+	switch {
+	case r.Auth.Username != "" || !r.Auth.Token.IsZero():
+		return func(context.Context) (c wire.Credential, err error) {
+			c.Username = r.Auth.Username
+			if c.Password, err = r.Auth.Password.Read(); err != nil {
+				return c, err
+			}
+			c.Token, err = r.Auth.Token.Read()
+			return c, err
+		}
+	case r.Auth.Keychain:
+		ask := registry.Keychain(r.Host)
+		return func(ctx context.Context) (wire.Credential, error) {
+			user, password, token, err := ask(ctx)
+			return wire.Credential{Username: user, Password: wire.Secret(password), Token: wire.Secret(token)}, err
+		}
+	}
+	return nil
+}
+
+func (l *Line) openGit(ctx context.Context, dir string, out http.RoundTripper) (err error) {
+	g := l.config.Git
+	options := git.Options{URL: g.URL, Branch: g.Branch, Path: g.Path, Dir: dir, HTTP: out,
+		Author: git.Author{Name: g.Author.Name, Email: g.Author.Email},
+		Auth:   git.Auth{Username: g.Auth.Username, Password: text(g.Auth.Password), Token: text(g.Auth.Token), KnownHosts: g.Auth.KnownHosts}}
+	if !g.Auth.SSHKey.IsZero() {
+		options.Auth.PrivateKey = func(context.Context) ([]byte, error) {
+			key, err := g.Auth.SSHKey.Read()
+			return []byte(key.Reveal() + "\n"), err
+		}
+	}
+	if options.Sign, err = g.Signing.signer(); err != nil {
+		return fmt.Errorf("git.signing: %w", err)
+	}
+	if l.git, err = git.Open(ctx, options); err != nil {
+		return fmt.Errorf("git: %w", err)
+	}
+	l.onClose(func(context.Context) error { return l.git.Close() })
+	return nil
+}
+
+// text gives a function that reads a secret at each use; nil when there is none.
+func text(s Secret) func(context.Context) (string, error) {
+	if s.IsZero() {
+		return nil
+	}
+	return func(context.Context) (string, error) {
+		v, err := s.Read()
+		return v.Reveal(), err
+	}
+}
+
+func (s Signing) signer() (git.Signer, error) {
+	if s.Format == "" {
+		return nil, nil
+	}
+	key, err := s.Key.Read()
+	if err != nil {
+		return nil, err
+	}
+	if s.Format == "ssh" {
+		return git.SSHSigner([]byte(key.Reveal() + "\n"))
+	}
+	return git.OpenPGPSigner([]byte(key.Reveal()))
+}
+
+// progressed takes the events of the mover.
+func (l *Line) progressed(e transfer.Event) {
+	l.log.Debug(string(e.Kind), keyRef, e.Image.String(), keyDigest, e.Blob.String(), keyBytes, e.Bytes)
+}

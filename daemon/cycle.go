@@ -1,0 +1,128 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sync/plan"
+	"github.com/poundlock/poundlock/sync/promote"
+	"github.com/poundlock/poundlock/sync/publish"
+	"github.com/poundlock/poundlock/sync/transfer"
+)
+
+// Report is what one step did for a set, and what of its plan is left.
+type Report struct {
+	Set    string
+	Plan   mirror.Plan   // as it stands after the step
+	Moved  []mirror.Done // tags that were written
+	Bytes  int64         // blob bytes that crossed for the set since the process began
+	Commit string        // the commit that recorded it; empty when nothing changed
+}
+
+// Step does for one set what can be done at once: it judges, tags what is present and admitted, renders and
+// commits, and hands what is still to be copied to the mover, which wakes the set again.
+//
+//	view: Resolve, Inventory, Compute, Gate, Verify     what would be done, and what policy admits of it
+//	promote.Move                                        tags, only after the fence was asked
+//	plan.Settle, render.Files, publish                  the record and the overrides, one commit
+//	mover.Want                                          content that is not here yet
+//
+// The order is the crash safety: content before tag, tag before commit. A step that dies anywhere is
+// repaired by the next one, which finds tags and content as they are.
+func (l *Line) Step(ctx context.Context, f *fleet, set mirror.Set, w Wake, at time.Time) (Report, error) {
+	began := l.now()
+	v, err := l.view(ctx, f, set, w, at)
+	if err != nil {
+		return Report{}, l.again(set.Name, at, fmt.Errorf("set %s: %w", set.Name, err))
+	}
+	moved, err := l.move(ctx, f, v)
+	if err == nil {
+		l.want(v)
+	}
+	report := Report{Set: set.Name, Plan: v.plan, Moved: moved, Bytes: l.progress(set.Name).bytes()}
+	if err == nil {
+		report.Commit, err = l.publish(ctx, f, v, moved, at)
+	}
+	l.metrics.plan(v.plan)
+	l.metrics.duration.WithLabelValues(set.Name).Observe(l.now().Sub(began).Seconds())
+	if err != nil {
+		return report, l.again(set.Name, at, fmt.Errorf("set %s: %w", set.Name, err))
+	}
+	if v.plan.Count(mirror.Failed)+v.plan.Count(mirror.Copy) == 0 {
+		l.metrics.lastSuccess.WithLabelValues(set.Name).Set(float64(at.Unix()))
+	}
+	return report, nil
+}
+
+// again makes a step that failed due once more, with backoff.
+func (l *Line) again(set string, at time.Time, err error) error {
+	if !errors.Is(err, publish.ErrSuperseded) {
+		l.progress(set).retryStep(at)
+	}
+	return err
+}
+
+// move writes the stage tags that may move now and puts what came of it into the plan.
+func (l *Line) move(ctx context.Context, f *fleet, v *view) ([]mirror.Done, error) {
+	var work []promote.Work
+	for _, a := range plan.Ready(v.set, v.plan) {
+		w := promote.Work{Verified: v.verified[actionKey(a)], Follow: v.set.VendorTags == mirror.VendorFollow, Adopt: v.set.Adopt}
+		first := a.Stage == v.set.Stages.First()
+		if first && v.set.Layout == mirror.LayoutTag && v.set.VendorTags != mirror.VendorNone && a.Image.Tag != "" {
+			w.Vendor = a.To.WithTag(a.Image.Tag)
+		}
+		if !first && v.set.Atomic {
+			w.Group = string(a.Stage)
+		}
+		work = append(work, w)
+	}
+	if len(work) == 0 {
+		return nil, nil
+	}
+	dones := promote.Move(ctx, l.registry, l.fence(f), l.owner(v), work)
+	tags := map[string]mirror.Digest{}
+	var moved []mirror.Done
+	byKey := map[string]mirror.Done{}
+	for _, d := range dones {
+		byKey[actionKey(d.Action)] = d
+		if d.Err != nil {
+			continue
+		}
+		tags[d.Action.To.WithDigest(mirror.Digest{}).String()] = d.Action.New
+		moved = append(moved, d)
+		l.log.Info("tag moved", keySet, v.set.Name, keyEntry, d.Action.Key.Entry, keyStage, string(d.Action.Stage), keyRef, d.Action.To.String())
+	}
+	if err := l.state.SetTags(tags); err != nil {
+		return moved, err
+	}
+	for i, a := range v.plan.Actions {
+		d, ok := byKey[actionKey(a)]
+		switch {
+		case !ok || a.Kind != mirror.Tag:
+		case d.Err == nil:
+			v.plan.Actions[i].Kind, v.plan.Actions[i].Reason = mirror.Unchanged, mirror.Because(mirror.AsDesired, "tag moved: %s", a.Reason)
+		case errors.Is(d.Err, publish.ErrSuperseded):
+			return moved, d.Err
+		case errors.Is(d.Err, promote.ErrForeignTag):
+			v.plan.Actions[i].Kind, v.plan.Actions[i].Reason = mirror.Refuse, promote.ReasonOf(d.Err)
+		default:
+			v.plan.Actions[i].Kind, v.plan.Actions[i].Reason = mirror.Failed, promote.ReasonOf(d.Err)
+			l.progress(v.set.Name).retryStep(l.now())
+		}
+	}
+	return moved, ctx.Err()
+}
+
+// want hands the mover what is admitted and not here yet. What it already copies for the set goes on.
+func (l *Line) want(v *view) {
+	var jobs []transfer.Job
+	for _, a := range v.plan.Actions {
+		if a.Kind == mirror.Copy {
+			jobs = append(jobs, transfer.Job{Verified: v.verified[actionKey(a)], From: l.registry})
+		}
+	}
+	l.mover.Want(v.set.Name, jobs)
+}

@@ -1,0 +1,47 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/poundlock/poundlock/internal/registry/embedded"
+)
+
+// openEmbedded serves the local registry from this process when it is configured so. A command that only
+// looks goes on when the address is in use: then the daemon serves it.
+func (l *Line) openEmbedded(local Registry, onlyLooks bool) error {
+	if local.Embedded == (Embedded{}) {
+		return nil
+	}
+	listener, err := net.Listen("tcp", local.Embedded.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) && onlyLooks {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("embedded registry: %w", err)
+	}
+	registry, err := embedded.New(local.Embedded.Dir)
+	if err != nil {
+		listener.Close()
+		return fmt.Errorf("embedded registry: %w", err)
+	}
+	server := &http.Server{Handler: registry, ReadHeaderTimeout: 10 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			l.log.Error("embedded registry", keyError, err)
+		}
+	}()
+	l.onClose(func(ctx context.Context) error {
+		err := server.Shutdown(ctx)
+		<-done
+		return errors.Join(err, registry.Close())
+	})
+	return nil
+}

@@ -1,0 +1,189 @@
+// Package daemon is time and wiring: configuration, the cycle, the schedule, health and metrics.
+//
+// cycle.go is the line itself and the first file to read; view.go is its half that changes nothing, run.go
+// decides when it runs. Everything that is to be known about formats, registries, Git and policy lies in
+// the packages that it calls; they keep no state and read no clock.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/poundlock/poundlock/internal/git"
+	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/internal/registry"
+	"github.com/poundlock/poundlock/policy"
+	"github.com/poundlock/poundlock/sync/transfer"
+)
+
+// Line is the whole machine for one configuration: what run, sync, plan and verify call.
+type Line struct {
+	config   Config
+	local    mirror.Local
+	git      *git.Repo
+	registry *registry.Client
+	mover    *transfer.Mover
+	state    *State
+	log      *slog.Logger
+	metrics  *metrics
+	now      func() time.Time
+	wakes    *wakes
+	fleet    atomic.Pointer[fleet] // the last one that was read without mistakes
+	closers  []func(context.Context) error
+
+	publishing sync.Mutex // one commit at a time
+
+	mu       sync.Mutex
+	sets     map[string]*progress
+	history  map[string]*mirror.Desired // earlier commits by id
+	notReady error
+}
+
+// Options are what a Line takes from the process around it.
+type Options struct {
+	Log     *slog.Logger
+	Now     func() time.Time
+	Version string
+	// Temporary keeps the state in a folder of its own that Close removes: for commands that only look, also
+	// while a daemon holds the real one.
+	Temporary bool
+}
+
+var errStarting = errors.New("the first cycle has not ended yet")
+
+// Open wires the line together and takes the lock of the state directory; ErrLocked when another process
+// has it. Nothing is asked of any network yet.
+func Open(ctx context.Context, c Config, o Options) (_ *Line, err error) {
+	l := &Line{config: c, log: o.Log, now: o.Now, metrics: newMetrics(o.Version), wakes: newWakes(),
+		sets: map[string]*progress{}, history: map[string]*mirror.Desired{}, notReady: errStarting}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.Close(context.WithoutCancel(ctx)))
+		}
+	}()
+	local := c.Registries[LocalRegistry]
+	l.local = mirror.Local{Host: local.Host, Prefix: local.Prefix, Insecure: local.Insecure, Site: c.Site}
+	dir := c.StateDir
+	if o.Temporary {
+		if dir, err = os.MkdirTemp("", "poundlock-"); err != nil {
+			return nil, err
+		}
+		l.onClose(func(context.Context) error { return os.RemoveAll(dir) })
+	}
+	if l.state, err = OpenState(dir); err != nil {
+		return nil, err
+	}
+	l.onClose(func(context.Context) error { return l.state.Close() })
+	if err := l.openEmbedded(local, o.Temporary); err != nil {
+		return nil, err
+	}
+	if err := l.openClients(ctx, dir); err != nil {
+		return nil, err
+	}
+	l.mover = transfer.New(l.registry, journal{l.state}, transfer.Limits{}, l.progressed)
+	l.onClose(func(ctx context.Context) error { l.mover.Close(ctx); return nil })
+	return l, l.mover.Recover()
+}
+
+// onClose puts a named end onto the stack that Close unwinds, last opened first.
+func (l *Line) onClose(end func(context.Context) error) { l.closers = append(l.closers, end) }
+
+// Close ends everything that Open began, within limits.stop.
+func (l *Line) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, l.config.Limits.Stop)
+	defer cancel()
+	var errs []error
+	for _, end := range slices.Backward(l.closers) {
+		errs = append(errs, end(ctx))
+	}
+	l.closers = nil
+	return errors.Join(errs...)
+}
+
+// Plan gives what a sync would do for every set that the wake wants, without doing it.
+func (l *Line) Plan(ctx context.Context, w Wake) ([]mirror.Plan, error) {
+	f, err := l.refresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var plans []mirror.Plan
+	for _, set := range f.desired.Sets {
+		if !w.wants(set.Name) {
+			continue
+		}
+		v, err := l.view(ctx, f, set, w, l.now())
+		if err != nil {
+			return plans, fmt.Errorf("set %s: %w", set.Name, err)
+		}
+		rendered, err := l.render(f, v, v.plan.After)
+		if err != nil {
+			return plans, fmt.Errorf("set %s: %w", set.Name, err)
+		}
+		v.plan.Actions = append(v.plan.Actions, rendered.actions...)
+		plans = append(plans, v.plan)
+	}
+	return plans, nil
+}
+
+// Verify says what policy says of an image at a stage; the first stage when none is given. The image is
+// resolved once and judged by digest.
+func (l *Line) Verify(ctx context.Context, image mirror.Reference, stage mirror.Stage) (mirror.Reference, mirror.Verdict, error) {
+	f, err := l.refresh(ctx)
+	if err != nil {
+		return image, mirror.Verdict{}, err
+	}
+	if stage == "" {
+		stage = mirror.DefaultStages.First()
+	}
+	if !image.HasDigest() {
+		d, err := l.registry.Resolve(ctx, image)
+		if err != nil {
+			return image, mirror.Verdict{}, err
+		}
+		image = image.WithDigest(d.Digest)
+	}
+	a := mirror.Action{Kind: mirror.Copy, Stage: stage, Image: image, From: image, New: image.Digest}
+	for _, set := range f.desired.Sets {
+		for _, e := range set.Entries {
+			if e.Pinned() && e.Image.Name() == image.Name() && e.Image.Digest == image.Digest {
+				a.Key, a.Vouch = mirror.Key{Set: set.Name, Entry: e.Name}, f.desired.Commit
+			}
+		}
+	}
+	_, verdict, err := mirror.Verify(ctx, f.policy.Verifier(l.state, policy.Vouched(l.vouched(f)), l.now()), a, l.registry)
+	return image, verdict, err
+}
+
+// progress gives what the process knows of a set.
+func (l *Line) progress(set string) *progress {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.sets[set]
+	if p == nil {
+		p = newProgress()
+		l.sets[set] = p
+	}
+	return p
+}
+
+// setReady remembers how the last cycle ended, for /readyz.
+func (l *Line) setReady(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.notReady = err
+}
+
+func (l *Line) ready() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.notReady
+}
+
+func (l *Line) renderedDir() string { return "rendered/" + l.config.Site }

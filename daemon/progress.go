@@ -1,0 +1,135 @@
+package daemon
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+)
+
+// progress is what the process knows of one set between two steps and forgets at its end: candidates,
+// verdicts that do not admit, copies that arrived or failed. Each costs requests to find out again.
+type progress struct {
+	mu         sync.Mutex
+	inputs     string // the version of desired/ and stages/ that the rest belongs to
+	candidates []mirror.Candidate
+	askAgain   time.Time            // when some of them could not be resolved; else zero
+	stepAgain  time.Time            // when a step failed as a whole; else zero
+	whole      map[string]bool      // host/repository@digest that a copy completed
+	judged     map[string]judgement // by stage, image and source: verdicts that do not admit
+	failed     map[string]failure   // by target: copies that ended in an error
+	attempts   map[string]int       // by the same keys, for the backoff
+	copied     int64                // blob bytes
+}
+
+type judgement struct {
+	verdict mirror.Verdict
+	err     error
+	retryAt time.Time // zero: waits for a changed input
+}
+
+type failure struct {
+	err     error
+	retryAt time.Time
+}
+
+func newProgress() *progress {
+	return &progress{whole: map[string]bool{}, judged: map[string]judgement{}, failed: map[string]failure{}, attempts: map[string]int{}}
+}
+
+// Backoff of what failed or waits for a signature: doubled from the first to the last.
+const (
+	firstRetry = 15 * time.Second
+	lastRetry  = 30 * time.Minute
+)
+
+// retryAfter counts an attempt and says when the next is due.
+func (p *progress) retryAfter(key string, at time.Time) time.Time {
+	wait := firstRetry << min(p.attempts[key], 10)
+	p.attempts[key]++
+	return at.Add(min(wait, lastRetry))
+}
+
+// begin drops what a wake asks to find out anew. Everything goes when the inputs changed.
+func (p *progress) begin(w Wake, changed bool, at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	due := func(t time.Time) bool { return !t.IsZero() && !at.Before(t) }
+	if changed || w.Resolve || due(p.askAgain) {
+		p.candidates, p.askAgain = nil, time.Time{}
+	}
+	if changed || w.Audit || w.Resolve {
+		clear(p.judged)
+		clear(p.failed)
+		clear(p.whole)
+	}
+	if changed || due(p.stepAgain) {
+		p.stepAgain = time.Time{}
+	}
+	maps.DeleteFunc(p.judged, func(_ string, j judgement) bool { return due(j.retryAt) })
+	maps.DeleteFunc(p.failed, func(_ string, f failure) bool { return due(f.retryAt) })
+	if changed {
+		clear(p.attempts)
+	}
+}
+
+// nextRetry is when the earliest of what failed is due again; the zero time when nothing waits.
+func (p *progress) nextRetry() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var next time.Time
+	earlier := func(t time.Time) {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	earlier(p.askAgain)
+	earlier(p.stepAgain)
+	for _, j := range p.judged {
+		earlier(j.retryAt)
+	}
+	for _, f := range p.failed {
+		earlier(f.retryAt)
+	}
+	return next
+}
+
+// arrived takes in the ends of copies.
+func (p *progress) arrived(dones []mirror.Done, at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, d := range dones {
+		key := d.Action.To.AtDigest(d.Action.New).String()
+		p.copied += d.Bytes
+		if d.Err != nil {
+			p.failed[key] = failure{d.Err, p.retryAfter(key, at)}
+			continue
+		}
+		p.whole[key] = true
+		delete(p.failed, key)
+		delete(p.attempts, key)
+	}
+}
+
+// failure gives why a copy failed that is not due again.
+func (p *progress) failure(a mirror.Action) (error, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f, ok := p.failed[a.To.AtDigest(a.New).String()]
+	return f.err, ok && a.Kind == mirror.Copy
+}
+
+// retryStep makes a whole step due again, with backoff.
+func (p *progress) retryStep(at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stepAgain = p.retryAfter("step", at)
+}
+
+// bytes gives the blob bytes that crossed for the set.
+func (p *progress) bytes() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.copied
+}

@@ -1,0 +1,121 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/poundlock/poundlock/internal/git"
+	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sync/plan"
+	"github.com/poundlock/poundlock/sync/publish"
+	"github.com/poundlock/poundlock/sync/render"
+)
+
+// rendering is what the folders of a set are to hold, and how that differs from what they hold.
+type rendering struct {
+	files   mirror.Files
+	kept    []string // folders whose files keep their bytes
+	actions []mirror.Action
+}
+
+// render gives the files for a record: the record itself and the overrides.
+func (l *Line) render(f *fleet, v *view, record mirror.Record) (rendering, error) {
+	overrides, kept := render.Files(l.local, v.set, record, v.plan)
+	r := rendering{files: mirror.RecordFiles(l.renderedDir(), v.set, record), actions: kept}
+	for _, a := range kept {
+		r.kept = append(r.kept, a.Path)
+	}
+	old, err := l.git.Files(f.head, l.ownedDirs(v.set)...)
+	if err != nil {
+		return r, fmt.Errorf("read what is rendered: %w", err)
+	}
+	for _, name := range sortedKeys(overrides) {
+		if !bytes.Equal(old[name], overrides[name]) {
+			r.actions = append(r.actions, mirror.Action{Kind: mirror.Render, Key: mirror.Key{Set: v.set.Name}, Path: name,
+				Reason: mirror.Because(mirror.FileChanged, "%s", change(old[name], overrides[name]))})
+		}
+	}
+	maps.Copy(r.files, overrides)
+	return r, nil
+}
+
+func (l *Line) ownedDirs(set mirror.Set) []string {
+	return []string{l.renderedDir() + "/" + set.Name, l.renderedDir() + "/record/" + set.Name}
+}
+
+// change counts lines that come and go, as a diff would at best.
+func change(old, new []byte) string {
+	lines := map[string]int{}
+	for line := range bytes.Lines(new) {
+		lines[string(line)]++
+	}
+	for line := range bytes.Lines(old) {
+		lines[string(line)]--
+	}
+	var more, less int
+	for _, n := range lines {
+		more, less = more+max(n, 0), less+max(-n, 0)
+	}
+	return fmt.Sprintf("+%d -%d", more, less)
+}
+
+// publish commits the record and the overrides as they are after the tags moved. Nothing changed, no commit.
+func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Done, at time.Time) (string, error) {
+	record := plan.Settle(v.set, v.record, v.plan, moved, f.desired.Commit, at)
+	r, err := l.render(f, v, record)
+	if err != nil {
+		return "", err
+	}
+	v.plan.Actions = append(v.plan.Actions, slices.DeleteFunc(r.actions, func(a mirror.Action) bool { return a.Kind == mirror.Render })...)
+	cycle := ulid.Make().String()
+	message, err := l.config.Git.Message.Text(publish.Facts{Set: v.set.Name, Site: l.config.Site, Cycle: cycle, Moves: publish.Moves(v.set, v.record, record)})
+	if err != nil {
+		return "", err
+	}
+	l.publishing.Lock()
+	defer l.publishing.Unlock()
+	// Another set may have committed meanwhile: build on that, its inputs are the same.
+	head := f.head
+	if now := l.fleet.Load(); now.inputs == f.inputs {
+		head = now.head
+	}
+	commit, changed, err := publish.Publish(ctx, repository{l.git}, publish.Request{
+		Head: head, Inputs: f.inputs, Kept: r.kept, Rejected: git.ErrRejected,
+		Change: publish.Change{Owned: l.ownedDirs(v.set), Files: r.files, Message: message, At: at},
+	})
+	if err != nil {
+		return "", err
+	}
+	if now := l.fleet.Load(); now.inputs == f.inputs {
+		l.fleet.Store(now.at(commit))
+	}
+	if err := l.state.SetLines(linesOf(v.set, record)); err != nil || !changed {
+		return "", err
+	}
+	l.log.Info("committed", keySet, v.set.Name, keyCommit, commit, keyCycle, cycle)
+	return commit, nil
+}
+
+// linesOf gives the hashes by which the lines of a record are known again as ours.
+func linesOf(set mirror.Set, record mirror.Record) map[string]string {
+	lines := map[string]string{}
+	for _, stage := range set.Stages {
+		for entry, line := range record.At(stage) {
+			lines[lineKey(set.Name, stage, entry)] = line.Hash()
+		}
+	}
+	return lines
+}
+
+// repository gives publish the Git clone in its own words.
+type repository struct{ *git.Repo }
+
+func (r repository) Commit(ctx context.Context, parent string, c publish.Change) (string, error) {
+	return r.Repo.Commit(ctx, parent, git.Change(c))
+}

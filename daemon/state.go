@@ -1,0 +1,208 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+)
+
+// State is what this process remembers between cycles, in one bbolt file. It is a cache: deleting it
+// between two cycles costs requests and judgements, never correctness. Its file lock keeps a second
+// process out.
+type State struct {
+	db *bbolt.DB
+
+	mu      sync.Mutex
+	pending map[string]string // verdicts that Flush will write
+}
+
+var (
+	bucketTags     = []byte("tags")     // pointer -> digest that the registry last named; "" for none
+	bucketOwned    = []byte("owned")    // pointer -> digest that we wrote or were about to write
+	bucketVerdicts = []byte("verdicts") // key -> admitting verdict
+	bucketSessions = []byte("sessions") // upload session URL -> what was being uploaded
+	bucketLines    = []byte("lines")    // set/stage/entry -> hash of the record line that we committed
+	bucketMeta     = []byte("meta")     // times and the last accepted inputs
+)
+
+// ErrLocked means that another process holds the state directory.
+var ErrLocked = errors.New("another poundlock runs on this state directory")
+
+// lockWait is how long opening waits for another process to let go.
+const lockWait = time.Second
+
+// OpenState opens or makes the state in dir. A damaged file is set aside and begun anew: everything in it
+// can be found out again.
+func OpenState(dir string) (*State, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	file := filepath.Join(dir, "state.db")
+	s, err := openState(file)
+	if err != nil && !errors.Is(err, ErrLocked) && !errors.Is(err, os.ErrPermission) {
+		if os.Rename(file, file+".damaged") == nil {
+			s, err = openState(file)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("state %s: %w", file, err)
+	}
+	return s, nil
+}
+
+func openState(file string) (*State, error) {
+	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: lockWait})
+	if errors.Is(err, bbolt.ErrTimeout) {
+		return nil, ErrLocked
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for _, b := range [][]byte{bucketTags, bucketOwned, bucketVerdicts, bucketSessions, bucketLines, bucketMeta} {
+			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		db.Close()
+		return nil, err
+	}
+	return &State{db: db, pending: map[string]string{}}, nil
+}
+
+// Close lets the state go.
+func (s *State) Close() error { return s.db.Close() }
+
+func (s *State) get(bucket []byte, key string) (value string, ok bool) {
+	s.db.View(func(tx *bbolt.Tx) error { // a View of a bucket that exists cannot fail
+		if v := tx.Bucket(bucket).Get([]byte(key)); v != nil {
+			value, ok = string(v), true
+		}
+		return nil
+	})
+	return value, ok
+}
+
+// put writes all pairs in one transaction, so that a thousand tags cost one fsync.
+func (s *State) put(bucket []byte, pairs map[string]string) error {
+	if len(pairs) == 0 {
+		return nil
+	}
+	return s.db.Batch(func(tx *bbolt.Tx) error {
+		for k, v := range pairs {
+			if err := tx.Bucket(bucket).Put([]byte(k), []byte(v)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Tag gives what the registry last named under a pointer, and whether it was ever asked. The zero digest
+// means that it had no such tag.
+func (s *State) Tag(pointer string) (mirror.Digest, bool) {
+	v, ok := s.get(bucketTags, pointer)
+	if !ok || v == "" {
+		return mirror.Digest{}, ok
+	}
+	d, err := mirror.ParseDigest(v)
+	return d, err == nil
+}
+
+// SetTags remembers what the registry names.
+func (s *State) SetTags(tags map[string]mirror.Digest) error {
+	pairs := map[string]string{}
+	for pointer, d := range tags {
+		pairs[pointer] = ""
+		if d != (mirror.Digest{}) {
+			pairs[pointer] = d.String()
+		}
+	}
+	return s.put(bucketTags, pairs)
+}
+
+// Owned gives the digest that we last wrote, or were about to write, under a pointer.
+func (s *State) Owned(pointer string) (mirror.Digest, bool) {
+	v, ok := s.get(bucketOwned, pointer)
+	if !ok {
+		return mirror.Digest{}, false
+	}
+	d, err := mirror.ParseDigest(v)
+	return d, err == nil
+}
+
+// Own journals that a pointer is about to be written, before it is: a crash between the write and the
+// commit would otherwise make our own tag look foreign.
+func (s *State) Own(tags map[string]mirror.Digest) error {
+	pairs := map[string]string{}
+	for pointer, d := range tags {
+		pairs[pointer] = d.String()
+	}
+	return s.put(bucketOwned, pairs)
+}
+
+// Verdict gives a remembered admission.
+func (s *State) Verdict(key string) (mirror.Verdict, bool) {
+	s.mu.Lock()
+	v, ok := s.pending[key]
+	s.mu.Unlock()
+	if !ok {
+		if v, ok = s.get(bucketVerdicts, key); !ok {
+			return mirror.Verdict{}, false
+		}
+	}
+	var verdict mirror.Verdict
+	if err := json.Unmarshal([]byte(v), &verdict); err != nil || !verdict.Outcome.Admits() {
+		return mirror.Verdict{}, false
+	}
+	return verdict, true
+}
+
+// Remember keeps an admission until Flush writes it; anything else is not kept, so that it is judged again.
+func (s *State) Remember(key string, v mirror.Verdict) {
+	b, err := json.Marshal(v)
+	if err != nil || !v.Outcome.Admits() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending[key] = string(b)
+}
+
+// Flush writes the verdicts of a step in one transaction.
+func (s *State) Flush() error {
+	s.mu.Lock()
+	pending := s.pending
+	s.pending = map[string]string{}
+	s.mu.Unlock()
+	return s.put(bucketVerdicts, pending)
+}
+
+// Line gives the hash of the record line that we committed for set/stage/entry; empty when there is none.
+func (s *State) Line(key string) string { v, _ := s.get(bucketLines, key); return v }
+
+// SetLines remembers record lines as ours.
+func (s *State) SetLines(lines map[string]string) error { return s.put(bucketLines, lines) }
+
+// Time gives a remembered time; the zero time when there is none.
+func (s *State) Time(key string) time.Time {
+	v, _ := s.get(bucketMeta, key)
+	t, _ := time.Parse(time.RFC3339Nano, v)
+	return t
+}
+
+// SetTime remembers a time.
+func (s *State) SetTime(key string, t time.Time) error {
+	return s.put(bucketMeta, map[string]string{key: t.UTC().Format(time.RFC3339Nano)})
+}

@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sync/plan"
+	"github.com/poundlock/poundlock/testenv"
+)
+
+func (a *app) demoCommand() *cobra.Command {
+	var once bool
+	cmd := &cobra.Command{
+		Use: "demo", Short: "Show the whole line on this machine: offline, no root, nothing left behind", Args: cobra.NoArgs,
+		Long: `Starts an upstream registry, a local registry and a Git server with a fleet repository on free ports, runs the
+line on them, promotes the ESS release to staging by a commit, and goes on as the daemon. Some images of the
+demo are bad on purpose: they are refused, and the exit code is 3.`,
+		Example: "  poundlock demo\n  poundlock demo --once",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context(), once) },
+	}
+	cmd.Flags().BoolVar(&once, "once", false, "end after the promotion instead of running on as the daemon")
+	return cmd
+}
+
+// demoSet and demoStage are what the demo promotes.
+const (
+	demoSet   = "ess"
+	demoStage = "staging"
+)
+
+func (a *app) demo(ctx context.Context, once bool) error {
+	world, err := testenv.NewWorld(ctx, "", testenv.WorldOptions{})
+	if err != nil {
+		return err
+	}
+	defer world.Close()
+	file := filepath.Join(world.Dir(), "config.yaml")
+	if err := os.WriteFile(file, []byte(world.ConfigYAML()), 0o600); err != nil {
+		return err
+	}
+	overrides, err := a.overrides()
+	if err != nil {
+		return err
+	}
+	config, err := daemon.Load(file, nil, overrides)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.talk, "upstream registries   %s (stands for docker.io, ghcr.io, quay.io, gitlab-registry.matrix.org)\n", world.Upstream.URL())
+	fmt.Fprintf(a.talk, "your registry         %s (empty)\n", world.Local.URL())
+	fmt.Fprintf(a.talk, "fleet repository      %s (user and password as in %s)\n", world.Git.URL(), file)
+	line, err := a.openConfig(ctx, config, false)
+	if err != nil {
+		return err
+	}
+	reports, err := a.demoLine(ctx, line, world)
+	if err != nil || once {
+		if err = closing(line, err); err != nil {
+			return err
+		}
+		return exitCode(codeOfReports(reports))
+	}
+	fmt.Fprintf(a.talk, "\nthe daemon runs on, Ctrl-C ends it. Try:\n  git clone %s fleet\n  ./poundlock -c %s plan\n", world.Git.URL(), file)
+	return closing(line, line.Run(ctx))
+}
+
+// demoLine tells the story of the demo: plan, sync, the commit and what it rendered, a promotion.
+func (a *app) demoLine(ctx context.Context, line *daemon.Line, world *testenv.World) ([]daemon.Report, error) {
+	all := daemon.Wake{Why: "demo", Resolve: true, Audit: true}
+	fmt.Fprintln(a.out, "\n== plan: what Git asks for, compared with the empty registry")
+	plans, err := line.Plan(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	if err := plan.Table(a.out, plans...); err != nil {
+		return nil, err
+	}
+	fmt.Fprintln(a.out, "\n== sync: copy what policy admits, tag it, commit what stands")
+	reports, err := line.Sync(ctx, all)
+	if err != nil {
+		return reports, err
+	}
+	if err := a.printReports(reports); err != nil {
+		return reports, err
+	}
+	fmt.Fprintf(a.out, "\n== promote %s to %s: a commit copies the lines of snapshot into stages/%s/%s.yaml\n", demoSet, demoStage, demoSet, demoStage)
+	if _, err := world.Promote(ctx, demoSet, demoStage); err != nil {
+		return reports, err
+	}
+	if reports, err = line.Sync(ctx, all); err != nil {
+		return reports, err
+	}
+	if err := a.printReports(reports); err != nil {
+		return reports, err
+	}
+	return reports, a.demoResult(world)
+}
+
+// demoResult shows what the fleet repository holds now.
+func (a *app) demoResult(world *testenv.World) error {
+	log, err := world.Git.Log()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(a.out, "\n== the fleet repository")
+	for _, c := range log {
+		subject, _, _ := strings.Cut(c.Message, "\n")
+		fmt.Fprintf(a.out, "  %s %s\n", c.ID[:10], subject)
+	}
+	files, err := world.Git.Files("main")
+	if err != nil {
+		return err
+	}
+	for _, name := range mirror.Files(bytesOf(files)).Under("rendered/" + testenv.WorldSite + "/" + demoSet + "/" + demoStage) {
+		if filepath.Ext(name) == ".yaml" && strings.Contains(files[name], "kind: ConfigMap") {
+			fmt.Fprintf(a.out, "\n== %s\n%s", name, head(files[name], 24))
+		}
+	}
+	return nil
+}
+
+func bytesOf(files map[string]string) mirror.Files {
+	m := mirror.Files{}
+	for name, body := range files {
+		m[name] = []byte(body)
+	}
+	return m
+}
+
+// head gives the first lines of a text and says how many follow.
+func head(text string, lines int) string {
+	all := strings.SplitAfter(text, "\n")
+	if len(all) <= lines {
+		return text
+	}
+	return strings.Join(all[:lines], "") + fmt.Sprintf("  ... %d more lines\n", len(all)-lines)
+}

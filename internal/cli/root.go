@@ -1,0 +1,106 @@
+// Package cli holds the commands: each calls daemon, prints and ends with an exit code. Data goes to
+// standard output, talk to standard error.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"github.com/spf13/cobra"
+
+	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/policy"
+)
+
+// app is what the commands share.
+type app struct {
+	out, talk io.Writer
+	config    string
+	logLevel  string
+	set       []string
+}
+
+// Main runs one command line and gives the exit code.
+func Main(ctx context.Context, args []string, out, talk io.Writer) int {
+	policy.ClearEnvironment()
+	a := &app{out: out, talk: talk}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(talk)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !errors.As(err, new(exitError)) {
+		fmt.Fprintln(talk, "error:", err)
+	}
+	return codeOf(err)
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "poundlock",
+		Short: "Mirror what Git asks for into a restricted site, once policy vouches for it",
+		Example: `  poundlock demo --once                 see it work, offline
+  poundlock -c config.yaml plan         what would change, and why
+  poundlock -c config.yaml run          the daemon`,
+		SilenceUsage: true, SilenceErrors: true,
+	}
+	flags := root.PersistentFlags()
+	flags.StringVarP(&a.config, "config", "c", os.Getenv(daemon.EnvPrefix+"CONFIG"), "configuration file (POUNDLOCK_CONFIG)")
+	flags.StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
+	flags.StringArrayVar(&a.set, "set", nil, "override a configuration key, as in --set git.poll=1m")
+	root.AddCommand(a.runCommand(), a.syncCommand(), a.planCommand(), a.verifyCommand(), a.versionCommand(), a.demoCommand())
+	return root
+}
+
+// open reads the configuration and opens the line. temporary gives it a state of its own that is gone
+// afterwards, for commands that only look while a daemon runs.
+func (a *app) open(ctx context.Context, temporary bool) (*daemon.Line, error) {
+	if a.config == "" {
+		return nil, fmt.Errorf("no configuration: give --config, or set POUNDLOCK_CONFIG, or try `poundlock demo`")
+	}
+	overrides, err := a.overrides()
+	if err != nil {
+		return nil, err
+	}
+	config, err := daemon.Load(a.config, os.Environ(), overrides)
+	if err != nil {
+		return nil, err
+	}
+	return a.openConfig(ctx, config, temporary)
+}
+
+func (a *app) openConfig(ctx context.Context, config daemon.Config, temporary bool) (*daemon.Line, error) {
+	log, err := a.logger()
+	if err != nil {
+		return nil, err
+	}
+	return daemon.Open(ctx, config, daemon.Options{Log: log, Now: time.Now, Version: version(), Temporary: temporary})
+}
+
+// logger writes for people on a terminal and JSON elsewhere.
+func (a *app) logger() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
+		return nil, fmt.Errorf("--log-level: %w", err)
+	}
+	if f, ok := a.talk.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			return slog.New(tint.NewHandler(a.talk, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})), nil
+		}
+	}
+	return slog.New(slog.NewJSONHandler(a.talk, &slog.HandlerOptions{Level: level})), nil
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

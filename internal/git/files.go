@@ -1,0 +1,279 @@
+package git
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+)
+
+// Limits on the shape of what is read.
+const (
+	maxDepth = 32  // directories inside each other
+	maxName  = 255 // bytes of one file name
+)
+
+// Inputs gives the identity of the trees desired/ and stages/ at a commit: it changes when, and only when,
+// something in them changes. A tree that is not there counts as empty.
+func (r *Repo) Inputs(commit string) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, c, err := r.named(commit)
+	if err != nil {
+		return "", err
+	}
+	parts := make([]string, 0, 2)
+	for _, dir := range []string{"desired", "stages"} {
+		e, ps, err := r.find(c.TreeHash, commit, dir)
+		if err == nil {
+			err = ps.Err()
+		}
+		if err != nil {
+			return "", err
+		}
+		parts = append(parts, dir+"="+strings.Trim(e.mode+":"+e.id.String(), ":"))
+	}
+	return strings.Join(parts, " "), nil
+}
+
+// Files reads every file below the directories at a commit; without directories, all of Options.Path.
+// Names are relative to Options.Path. Links, submodules, odd names and anything over the limits are
+// refused as mirror.Problems that name the path; then no file is given at all.
+func (r *Repo) Files(commit string, dirs ...string) (mirror.Files, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, c, err := r.named(commit)
+	if err != nil {
+		return nil, err
+	}
+	if len(dirs) == 0 {
+		dirs = []string{""}
+	}
+	w := walk{repo: r, commit: commit, files: mirror.Files{}}
+	for _, dir := range dirs {
+		dir = strings.Trim(dir, "/")
+		e, ps, err := r.find(c.TreeHash, commit, dir)
+		if err != nil {
+			return nil, err
+		}
+		w.problems = append(w.problems, ps...)
+		if e.id.IsZero() {
+			continue
+		}
+		if err := w.descend(dir, e, 0); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.problems.Err(); err != nil {
+		return nil, err
+	}
+	return w.files, nil
+}
+
+// find looks up a directory below Options.Path. The zero entry means that it is not there; anything else
+// than a directory on the way is a problem, since following it could lead anywhere.
+func (r *Repo) find(root plumbing.Hash, commit, dir string) (entry, mirror.Problems, error) {
+	at, e := "", entry{mode: modeTree, id: root}
+	for _, name := range strings.Split(strings.Trim(r.opts.Path+"/"+dir, "/"), "/") {
+		if name == "" {
+			continue
+		}
+		var ps mirror.Problems
+		entries, err := r.listing(commit, at, e.id, &ps)
+		if err != nil || len(ps) > 0 {
+			return entry{}, ps, err
+		}
+		at, e = join(at, name), entry{}
+		for _, one := range entries {
+			if one.name == name {
+				e = one
+			}
+		}
+		if e.id.IsZero() {
+			return entry{}, nil, nil
+		}
+		if !e.isTree() {
+			refuseMode(&ps, mirror.Position{File: at, Commit: commit}, e, "a directory")
+			return entry{}, ps, nil
+		}
+	}
+	return e, nil, nil
+}
+
+// listing reads one directory; a malformed one is a problem of the repository, not damage of the clone.
+func (r *Repo) listing(commit, dir string, id plumbing.Hash, ps *mirror.Problems) ([]entry, error) {
+	entries, err := r.tree(id)
+	where := mirror.Position{File: dir, Commit: commit}
+	if where.File == "" {
+		where.File = "."
+	}
+	var size *sizeError
+	switch {
+	case errors.As(err, &size):
+		ps.Add("GIT005", where, "split it up", "directory listing of %d bytes is too large", size.size)
+		return nil, nil
+	case errors.Is(err, errTree):
+		ps.Add("GIT004", where, "commit the directory anew with git", "%v", err)
+		return nil, nil
+	}
+	return entries, err
+}
+
+// walk collects the files of some directories.
+type walk struct {
+	repo     *Repo
+	commit   string
+	files    mirror.Files
+	problems mirror.Problems
+	entries  int // seen so far, directories included
+	bytes    int64
+	stopped  bool // a limit of the whole walk was passed
+}
+
+func (w *walk) descend(dir string, e entry, depth int) error {
+	if depth > maxDepth {
+		w.problems.Add("GIT005", w.at(dir), "flatten it", "more than %d directories inside each other", maxDepth)
+		return nil
+	}
+	entries, err := w.repo.listing(w.commit, dir, e.id, &w.problems)
+	if err != nil {
+		return err
+	}
+	for _, one := range entries {
+		// Directories count as well: a few trees that contain each other's copies could otherwise be
+		// walked for ever without one file.
+		if w.entries++; w.entries > 2*w.repo.opts.Limits.Files || len(w.files) >= w.repo.opts.Limits.Files && !one.isTree() {
+			w.stop("GIT006", dir, "more than %d files", w.repo.opts.Limits.Files)
+		}
+		if w.stopped || len(w.problems) >= maxProblems {
+			return nil
+		}
+		if err := w.take(dir, one, depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxProblems ends the walk through a repository that is wrong everywhere.
+const maxProblems = 50
+
+func (w *walk) take(dir string, e entry, depth int) error {
+	if err := checkName(e.name); err != nil {
+		w.problems.Add("GIT003", w.at(dir+"/"+printable(e.name)), "rename it", "%v", err)
+		return nil
+	}
+	name := join(dir, e.name)
+	switch e.mode {
+	case modeTree:
+		return w.descend(name, e, depth+1)
+	case modeFile, modeExecutable, modeGroupWrite:
+		return w.read(name, e)
+	}
+	refuseMode(&w.problems, w.at(name), e, "a file or a directory")
+	return nil
+}
+
+func (w *walk) read(name string, e entry) error {
+	limits := w.repo.opts.Limits
+	body, err := w.repo.object(plumbing.BlobObject, e.id, limits.File)
+	var size *sizeError
+	switch {
+	case errors.As(err, &size):
+		w.problems.Add("GIT005", w.at(name), "split it up, or take it out of the fleet repository", "file of %d bytes is too large, the limit is %d", size.size, limits.File)
+		return nil
+	case err != nil:
+		return fmt.Errorf("read %s at %s: %w", name, w.commit, err)
+	}
+	if w.bytes += int64(len(body)); w.bytes > limits.Total {
+		w.stop("GIT006", name, "more than %d bytes in all files", limits.Total)
+		return nil
+	}
+	if bytes.HasPrefix(body, []byte("version https://git-lfs.github.com/spec/")) {
+		w.problems.Add("GIT007", w.at(name), "commit the file itself", "the file is a pointer to Git LFS, which is not read")
+		return nil
+	}
+	w.files[name] = body
+	return nil
+}
+
+func (w *walk) at(name string) mirror.Position {
+	if name = strings.TrimPrefix(name, "/"); name == "" {
+		name = "."
+	}
+	return mirror.Position{File: name, Commit: w.commit}
+}
+
+func (w *walk) stop(code, name, format string, args ...any) {
+	if !w.stopped {
+		w.problems.Add(code, w.at(name), "move what is not input out of these directories", format, args...)
+	}
+	w.stopped = true
+}
+
+func refuseMode(ps *mirror.Problems, where mirror.Position, e entry, want string) {
+	switch e.mode {
+	case modeSymlink:
+		ps.Add("GIT001", where, "commit the file itself", "symbolic links are not followed")
+	case modeGitlink:
+		ps.Add("GIT002", where, "commit the files themselves", "submodules are not read")
+	default:
+		ps.Add("GIT004", where, "", "want %s, have an entry of mode %s", want, printable(e.mode))
+	}
+}
+
+// checkName refuses names that mean something else to some file system or tool than to the reader.
+func checkName(name string) error {
+	switch {
+	case name == "" || name == "." || name == "..":
+		return fmt.Errorf("name %q leads out of its directory", name)
+	case len(name) > maxName:
+		return fmt.Errorf("name of %d bytes is too long", len(name))
+	case strings.ContainsAny(name, `/\`):
+		return fmt.Errorf("name %s contains a path separator", printable(name))
+	case !utf8.ValidString(name):
+		return fmt.Errorf("name %s is not UTF-8", printable(name))
+	case strings.ContainsFunc(name, func(c rune) bool { return unicode.IsControl(c) || unicode.Is(unicode.Cf, c) }):
+		return fmt.Errorf("name %s contains invisible characters", printable(name))
+	case isDotGit(name):
+		return fmt.Errorf("name %q is reserved by Git", name)
+	}
+	return nil
+}
+
+// isDotGit knows the spellings that case-blind file systems, and NTFS with its short names, trailing dots
+// and streams, take for .git.
+func isDotGit(name string) bool {
+	base, _, _ := strings.Cut(strings.ToLower(name), ":")
+	base = strings.TrimRight(base, ". ")
+	return base == ".git" || base == "git~1"
+}
+
+// checkPath checks each part of a slash-separated path.
+func checkPath(name string) error {
+	for _, part := range strings.Split(name, "/") {
+		if err := checkName(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func join(dir, name string) string { return strings.Trim(dir+"/"+name, "/") }
+
+// printable spells a name so that it cannot play tricks on a terminal or a log.
+func printable(name string) string {
+	if len(name) > maxName {
+		name = name[:maxName]
+	}
+	if q := fmt.Sprintf("%q", name); q != `"`+name+`"` {
+		return q
+	}
+	return name
+}

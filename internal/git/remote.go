@@ -1,0 +1,193 @@
+package git
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
+)
+
+// dialer opens sessions with one remote. Secrets are those a session sent, to keep them out of errors.
+type dialer interface {
+	upload(ctx context.Context) (transport.UploadPackSession, error)
+	receive(ctx context.Context) (s transport.ReceivePackSession, secrets []string, err error)
+}
+
+// scpLike is [user@]host:path, as ssh spells it.
+var scpLike = regexp.MustCompile(`^(?:([A-Za-z0-9._-]+)@)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):([^@]+)$`)
+
+// newDialer reads the URL. Its errors never repeat it: what is wrong with it may be a password in it.
+func newDialer(o Options) (dialer, error) {
+	if filepath.IsAbs(o.URL) {
+		return localDialer{path: filepath.Clean(o.URL)}, nil
+	}
+	if !strings.Contains(o.URL, "://") {
+		m := scpLike.FindStringSubmatch(o.URL)
+		if m == nil {
+			return nil, permanentError("malformed Git URL: want https://host/path, ssh://user@host/path, user@host:path or an absolute path, without a password")
+		}
+		return newSSHDialer(o.Auth, m[1], strings.Trim(m[2], "[]"), "22", m[3])
+	}
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		return nil, permanentError("malformed Git URL: it cannot be parsed") // the parser's error would repeat it
+	}
+	if _, has := u.User.Password(); has {
+		return nil, permanentError("the Git URL holds a password: put it in git.auth, as a reference")
+	}
+	if u.RawQuery != "" || u.Fragment != "" {
+		return nil, permanentError("the Git URL must not have a query or a fragment: a token belongs in git.auth")
+	}
+	switch u.Scheme {
+	case "file":
+		if u.Host != "" && u.Host != "localhost" || !filepath.IsAbs(u.Path) {
+			return nil, permanentError("malformed Git URL: file:// wants an absolute path")
+		}
+		return localDialer{path: filepath.Clean(u.Path)}, nil
+	case "ssh":
+		port := u.Port()
+		if port == "" {
+			port = "22"
+		}
+		return newSSHDialer(o.Auth, u.User.Username(), u.Hostname(), port, u.Path)
+	case "https", "http":
+		return newHTTPDialer(o, u)
+	}
+	return nil, permanentError(fmt.Sprintf("Git URL: scheme %q is not supported: use https, ssh or a path", u.Scheme))
+}
+
+// httpDialer speaks smart HTTP through go-git's transport, over the round tripper it was given. Sessions
+// are made directly: go-git's registry of protocols is one unlocked global for the whole process.
+type httpDialer struct {
+	transport transport.Transport
+	url       *url.URL
+	auth      Auth
+}
+
+func newHTTPDialer(o Options, u *url.URL) (dialer, error) {
+	if u.User != nil {
+		return nil, permanentError("the Git URL holds a user name: put it in git.auth") // often a token is written there
+	}
+	if u.Host == "" || o.HTTP == nil {
+		return nil, permanentError("malformed Git URL: no host, or no HTTP transport was given")
+	}
+	client := &http.Client{Transport: guard{o.HTTP}, CheckRedirect: sameHostOnly}
+	return httpDialer{url: u, auth: o.Auth, transport: githttp.NewClientWithOptions(client,
+		&githttp.ClientOptions{RedirectPolicy: githttp.FollowInitialRedirects})}, nil
+}
+
+func (d httpDialer) upload(ctx context.Context) (transport.UploadPackSession, error) {
+	auth, _, err := d.credential(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return d.transport.NewUploadPackSession(d.endpoint(), auth)
+}
+
+func (d httpDialer) receive(ctx context.Context) (transport.ReceivePackSession, []string, error) {
+	auth, secrets, err := d.credential(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := d.transport.NewReceivePackSession(d.endpoint(), auth)
+	return s, secrets, err
+}
+
+// endpoint is made anew for each session, which rewrites it when it is redirected.
+func (d httpDialer) endpoint() *transport.Endpoint {
+	host := d.url.Hostname()
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	port, _ := strconv.Atoi(d.url.Port())
+	// The path stays as it was spelt: go-git pastes the parts together again.
+	return &transport.Endpoint{Protocol: d.url.Scheme, Host: host, Port: port, Path: strings.TrimSuffix(d.url.EscapedPath(), "/")}
+}
+
+func (d httpDialer) credential(ctx context.Context) (transport.AuthMethod, []string, error) {
+	ask, user := d.auth.Password, d.auth.Username
+	if d.auth.Token != nil {
+		ask = d.auth.Token
+		if user == "" {
+			user = "x-access-token" // the name that forges take for "the password is a token"
+		}
+	}
+	if ask == nil {
+		return nil, nil, nil
+	}
+	secret, err := ask(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the credential: %w", err)
+	}
+	auth := &githttp.BasicAuth{Username: user, Password: secret}
+	return auth, []string{secret}, nil
+}
+
+// sameHostOnly lets a forge correct a path (repo to repo.git) and nothing else.
+func sameHostOnly(req *http.Request, via []*http.Request) error {
+	from := via[0].URL
+	if req.URL.Host != from.Host || req.URL.Scheme != from.Scheme {
+		return permanentError(fmt.Sprintf("redirect to %s://%s is not followed: put the new address in git.url", req.URL.Scheme, req.URL.Host))
+	}
+	if len(via) > 3 {
+		return permanentError("too many redirects")
+	}
+	return nil
+}
+
+// Limits on what a server may send.
+const (
+	maxListing = 32 << 20  // bytes of one ref listing: about 500,000 refs
+	maxReport  = 1 << 20   // bytes of the answer to a push
+	maxPack    = 512 << 20 // bytes of one pack
+)
+
+// guard turns error answers into errors without reading their bodies, and caps the others: go-git reads
+// both without a limit.
+type guard struct{ next http.RoundTripper }
+
+func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := g.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode >= 400 || res.StatusCode < 200 {
+		res.Body.Close()
+		return nil, statusError(res.StatusCode)
+	}
+	limit := int64(maxPack)
+	switch {
+	case strings.HasSuffix(req.URL.Path, "/info/refs"):
+		limit = maxListing
+	case strings.HasSuffix(req.URL.Path, "/"+transport.ReceivePackServiceName):
+		limit = maxReport
+	}
+	res.Body = &cappedBody{ReadCloser: res.Body, left: limit}
+	return res, nil
+}
+
+// cappedBody fails, rather than ends, when there is more than it may read.
+type cappedBody struct {
+	io.ReadCloser
+	left int64
+}
+
+func (c *cappedBody) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, permanentError("the server sends more than is allowed")
+	}
+	if int64(len(p)) > c.left {
+		p = p[:c.left]
+	}
+	n, err := c.ReadCloser.Read(p)
+	c.left -= int64(n)
+	return n, err
+}

@@ -1,0 +1,135 @@
+// Package sources reads what a set wants from upstream. Each kind of source (ess, list) is one file that
+// registers itself under its kind; configuration names the kind, nothing is guessed.
+//
+// It promises that every entry is located in the file that names it, that selection and replacement never
+// fail in silence, and that a digest in a reviewed file is never asked for. It leaves to others what is
+// done with the entries.
+package sources
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+)
+
+// listing is what a kind read: the vendor's entries before selection, and how a set of this kind behaves.
+type listing struct {
+	entries []mirror.Entry
+	origin  mirror.Digest // of the bytes of the source file
+	atomic  bool          // entries move together above the first stage
+	follow  bool          // upstream tags are asked again at each scheduled cycle
+}
+
+// reader reads one kind of source. files are desired/ and stages/ of the commit.
+type reader func(set mirror.Set, files mirror.Files) (listing, mirror.Problems)
+
+var kinds = map[string]reader{}
+
+// register adds a kind; each file of a kind calls it from init.
+func register(kind string, r reader) { kinds[kind] = r }
+
+// Kinds lists the kinds of source there are, sorted.
+func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
+
+// Read fills the entries of a set from its source, with selection and replacements applied, and what the
+// kind says of the set: Atomic, Follow, Origin.
+func Read(set *mirror.Set, files mirror.Files) mirror.Problems {
+	var ps mirror.Problems
+	read, ok := kinds[set.Source.Kind]
+	if !ok {
+		fix := "known kinds: " + strings.Join(Kinds(), ", ")
+		if near := mirror.Nearest(set.Source.Kind, Kinds()); near != "" {
+			fix = fmt.Sprintf("did you mean %q?", near)
+		}
+		ps.Add("SRC001", set.Source.Node.Key("kind").Where(), fix, "unknown source kind %q", set.Source.Kind)
+		return ps
+	}
+	l, ps := read(*set, files)
+	if len(ps) > 0 {
+		return ps
+	}
+	set.Atomic, set.Follow, set.Origin = l.atomic, l.follow, l.origin
+	set.Entries, ps = choose(*set, l.entries)
+	return ps
+}
+
+// choose applies include, exclude and replace. A pattern or a key that matches nothing is a problem: it is
+// most likely misspelt, and a set that is silently smaller or uncustomised would go unnoticed.
+func choose(set mirror.Set, entries []mirror.Entry) ([]mirror.Entry, mirror.Problems) {
+	var ps mirror.Problems
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name
+	}
+	for _, pattern := range slices.Concat(set.Include, set.Exclude) {
+		matches := func(name string) bool { return doublestar.MatchUnvalidated(pattern, name) }
+		if !slices.ContainsFunc(names, matches) {
+			ps.Add("SRC002", set.Where, suggest(pattern, names), "the pattern %q matches no entry of the source", pattern)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(set.Replace)) {
+		switch r := set.Replace[name]; {
+		case !slices.Contains(names, name):
+			ps.Add("SRC003", r.Where, suggest(name, names), "replace.%s: the source has no such entry", name)
+		case !set.Selects(name):
+			ps.Add("SRC003", r.Where, "include the entry or remove its replacement", "replace.%s: include and exclude leave this entry out", name)
+		}
+	}
+	var chosen []mirror.Entry
+	for _, e := range entries {
+		if !set.Selects(e.Name) {
+			continue
+		}
+		if r, ok := set.Replace[e.Name]; ok {
+			e = mirror.Entry{Name: e.Name, Image: r.Image, Where: r.Where, Replaced: true, BasedOn: r.BasedOn, Vendor: e.Image}
+		}
+		chosen = append(chosen, e)
+	}
+	if len(chosen) == 0 && len(ps) == 0 {
+		ps.Add("SRC004", set.Where, "name at least one image; to retire the set delete its file", "set %s selects no entry", set.Name)
+	}
+	slices.SortFunc(chosen, func(a, b mirror.Entry) int { return cmp.Compare(a.Name, b.Name) })
+	return chosen, ps
+}
+
+func suggest(word string, names []string) string {
+	if near := mirror.Nearest(word, names); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return "entries look like " + strings.Join(names[:min(3, len(names))], ", ")
+}
+
+// open gives the bytes of a source file, which is named relative to desired/ and lies inside it.
+func open(files mirror.Files, name string, where mirror.Position) (string, []byte, mirror.Problems) {
+	var ps mirror.Problems
+	file := path.Join("desired", name)
+	if path.IsAbs(name) || strings.Contains(name, "\\") || !strings.HasPrefix(file, "desired/") {
+		ps.Add("SRC005", where, "name a file below desired/, relative to it", "source.file %q lies outside desired/", name)
+		return "", nil, ps
+	}
+	data, ok := files[file]
+	if !ok {
+		var known []string
+		for _, f := range files.Under("desired") {
+			known = append(known, strings.TrimPrefix(f, "desired/"))
+		}
+		fix := "add the file " + file
+		if near := mirror.Nearest(name, known); near != "" {
+			fix = fmt.Sprintf("did you mean %q?", near)
+		}
+		ps.Add("SRC005", where, fix, "there is no file %s", file)
+		return "", nil, ps
+	}
+	if len(data) > mirror.MaxDocument {
+		ps.Add("DOC007", mirror.Position{File: file}, fmt.Sprintf("split it; the limit is %d MiB", mirror.MaxDocument>>20), "file of %d bytes is too large", len(data))
+		return "", nil, ps
+	}
+	return file, data, nil
+}

@@ -1,0 +1,215 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/testenv"
+)
+
+func TestMover_CrossesEachBlobOnce(t *testing.T) {
+	w := newWorld(t)
+	const images = 100
+	shared := testenv.Layer{Seed: "base", Size: 20 << 10}
+	var jobs []Job
+	var refs []mirror.Reference
+	for i := range images {
+		ref := w.push(t, fmt.Sprintf("team/app%d", i), "1", testenv.Image(fmt.Sprint(i), shared, testenv.Layer{Seed: fmt.Sprint(i), Size: 20 << 10}))
+		refs = append(refs, ref)
+		jobs = append(jobs, w.job(t, ref))
+	}
+	unique := uniqueBytes(t, w, refs)
+	w.up.Proxy().Reset()
+	w.local.Proxy().Reset()
+
+	bytes := copied(t, w.mover(t), jobs...)
+
+	up, local := w.up.Proxy().Counts(), w.local.Proxy().Counts()
+	if up.BlobSent != unique || local.BlobReceived != unique || bytes != unique {
+		t.Errorf("unique bytes: %d; read upstream %d, written %d, reported %d", unique, up.BlobSent, local.BlobReceived, bytes)
+	}
+	if got := local.Of(testenv.BlobMount); got != images-1 {
+		t.Errorf("%d mounts, want %d", got, images-1)
+	}
+	for _, ref := range refs {
+		w.stands(t, ref)
+	}
+	w.journal.wantEmpty(t)
+
+	t.Run("and no byte when all is there", func(t *testing.T) {
+		w.up.Proxy().Reset()
+		w.local.Proxy().Reset()
+		if bytes := copied(t, w.mover(t), jobs...); bytes != 0 {
+			t.Errorf("%d bytes crossed again", bytes)
+		}
+		up, local := w.up.Proxy().Counts(), w.local.Proxy().Counts()
+		if up.Of(testenv.BlobGet) != 0 || local.Writes() != 0 {
+			t.Errorf("upstream %v, local %v", up.Requests, local.Requests)
+		}
+	})
+}
+
+// uniqueBytes adds up the sizes of the distinct blobs of images.
+func uniqueBytes(t *testing.T, w *world, refs []mirror.Reference) (total int64) {
+	t.Helper()
+	seen := map[mirror.Digest]bool{}
+	for _, ref := range refs {
+		m, err := w.client.Manifest(t.Context(), ref, ref.Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts, err := m.Parts()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range parts.Blobs() {
+			if !seen[b.Digest] {
+				seen[b.Digest] = true
+				total += b.Size
+			}
+		}
+	}
+	return total
+}
+
+func TestMover_HealsABlobMissingUnderAPresentManifest(t *testing.T) {
+	w := newWorld(t)
+	index := w.push(t, "app", "1", testenv.Index("app"))
+	copied(t, w.mover(t), w.job(t, index))
+	lost := firstLayer(t, w, index)
+	remove(t, w.local, "mirror/app", lost.Digest)
+	w.up.Proxy().Reset()
+
+	bytes := copied(t, w.mover(t), w.job(t, index))
+
+	if sent := w.up.Proxy().Counts().BlobSent; bytes != lost.Size || sent != lost.Size {
+		t.Errorf("%d bytes reported, %d sent; the blob has %d", bytes, sent, lost.Size)
+	}
+	w.stands(t, index)
+}
+
+// firstLayer gives a layer of the first child of an index.
+func firstLayer(t *testing.T, w *world, index mirror.Reference) mirror.Descriptor {
+	t.Helper()
+	m, err := w.client.Manifest(t.Context(), index, index.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, err := m.Parts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(parts.Manifests) > 0 {
+		return firstLayer(t, w, index.WithDigest(parts.Manifests[0].Digest))
+	}
+	return parts.Layers[0]
+}
+
+func remove(t *testing.T, r *testenv.Registry, repo string, blob mirror.Digest) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, "http://"+r.Back()+"/v2/"+repo+"/blobs/"+blob.String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusAccepted {
+		t.Fatalf("delete blob: %s", resp.Status)
+	}
+}
+
+func TestMover_KeepsTheDigestOfAnIndex(t *testing.T) {
+	w := newWorld(t)
+	index := w.push(t, "app", "1", testenv.Index("app", testenv.Layer{Seed: "both"}))
+	copied(t, w.mover(t), w.job(t, index))
+	w.stands(t, index)
+	wantWhole(t, w.local)
+}
+
+func TestMover_UsesTheSessionOfAMountThatWasRefused(t *testing.T) {
+	w := newWorld(t)
+	shared := testenv.Layer{Seed: "base", Size: 50 << 10}
+	one := w.push(t, "one", "1", testenv.Image("one", shared))
+	two := w.push(t, "two", "1", testenv.Image("two", shared))
+	w.local.Proxy().Reset()
+
+	copied(t, startMover(t, noMounts{w.client}, w.journal), w.job(t, one), w.job(t, two))
+
+	w.stands(t, one)
+	w.stands(t, two)
+	if c := w.local.Proxy().Counts(); c.Of(testenv.UploadPost) != 4 || c.Of(testenv.UploadPut) != 4 {
+		t.Errorf("four blobs in two repositories took %v", c.Requests)
+	}
+	w.journal.wantEmpty(t)
+}
+
+// noMounts answers every mount with an upload session, as registries may.
+type noMounts struct{ Target }
+
+func (n noMounts) Mount(ctx context.Context, to, _ mirror.Reference, _ mirror.Digest) (bool, string, error) {
+	session, err := n.Begin(ctx, to)
+	return false, session, err
+}
+
+func TestMover_PromotesInsideTheTargetWithoutBytes(t *testing.T) {
+	w := newWorld(t)
+	image := w.push(t, "app", "1", testenv.Index("app"))
+	copied(t, w.mover(t), w.job(t, image))
+	w.local.Proxy().Reset()
+	a := mirror.Action{Kind: mirror.Copy, Image: image, New: image.Digest,
+		From: mirror.Reference{Host: w.local.Host(), Repository: "mirror/app"},
+		To:   mirror.Reference{Host: w.local.Host(), Repository: "production/app", Tag: "1"}}
+	v, _, err := mirror.Verify(t.Context(), admit(nil), a, w.client)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	copied(t, w.mover(t), Job{Verified: v, From: w.client})
+
+	if c := w.local.Proxy().Counts(); c.BlobReceived != 0 || c.Of(testenv.BlobMount) != 4 {
+		t.Errorf("%d bytes, %v", c.BlobReceived, c.Requests)
+	}
+	if err := readAll(t.Context(), w.client, a.To, image.Digest); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMover_RefusesWhatWasNotVerified(t *testing.T) {
+	w := newWorld(t)
+	w.up.Proxy().Reset()
+	done := run(t, w.mover(t), Job{From: w.client})
+	if len(done) != 1 || !errors.Is(done[0].Err, mirror.ErrRefused) || ReasonOf(done[0].Err).Code != mirror.NotVerified {
+		t.Errorf("done %v", done)
+	}
+	if n := w.up.Proxy().Counts().Total() + w.local.Proxy().Counts().Total(); n != 0 {
+		t.Errorf("%d requests for it", n)
+	}
+}
+
+func TestMover_RefusesADescriptorThatLies(t *testing.T) {
+	w := newWorld(t)
+	child := testenv.Image("child")
+	liar := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: child, Descriptor: mirror.Descriptor{Size: 7}})
+	if m, err := liar.IndexManifest(); err != nil || m.Manifests[0].Size != 7 {
+		t.Skip("the index writer corrects sizes")
+	}
+	ref := w.push(t, "app", "1", liar)
+	done := run(t, w.mover(t), w.job(t, ref))
+	if ReasonOf(done[0].Err).Code != mirror.BadContent {
+		t.Errorf("got %v", done[0].Err)
+	}
+	if _, err := w.client.Manifest(t.Context(), mirror.Reference{Host: w.local.Host(), Repository: "mirror/app"}, ref.Digest); !errors.Is(err, mirror.ErrNotFound) {
+		t.Errorf("the index came: %v", err)
+	}
+}
