@@ -35,6 +35,7 @@ type Line struct {
 	metrics  *metrics
 	now      func() time.Time
 	wakes    *wakes
+	arrive   func(mirror.Done)
 	fleet    atomic.Pointer[fleet] // the last one that was read without mistakes
 	closers  []func(context.Context) error
 
@@ -51,6 +52,8 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Version string
+	// Arrived is told of every copy that ended, for progress; may be nil.
+	Arrived func(mirror.Done)
 	// Temporary keeps the state in a folder of its own that Close removes: for commands that only look, also
 	// while a daemon holds the real one.
 	Temporary bool
@@ -63,6 +66,9 @@ var errStarting = errors.New("the first cycle has not ended yet")
 func Open(ctx context.Context, c Config, o Options) (_ *Line, err error) {
 	l := &Line{config: c, log: o.Log, now: o.Now, metrics: newMetrics(o.Version), wakes: newWakes(),
 		sets: map[string]*progress{}, history: map[string]*mirror.Desired{}, notReady: errStarting}
+	if l.arrive = o.Arrived; l.arrive == nil {
+		l.arrive = func(mirror.Done) {}
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Close(context.WithoutCancel(ctx)))

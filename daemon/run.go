@@ -91,6 +91,7 @@ func (l *Line) takeIn(set string, dones []mirror.Done) {
 		} else {
 			l.log.Info("image copied", keySet, set, keyEntry, d.Action.Key.Entry, keyRef, d.Action.Image.String(), keyBytes, d.Bytes)
 		}
+		l.arrive(d)
 		l.metrics.copied.WithLabelValues(d.Action.Image.Host, result).Add(float64(d.Bytes))
 	}
 }

@@ -112,7 +112,9 @@ func (l *Line) verify(ctx context.Context, f *fleet, v *view, p *progress, at ti
 		}
 		if failed, ok := p.failure(r.action); ok {
 			v.plan.Actions[i] = failedAction(r.action, failed)
+			continue
 		}
+		v.plan.Actions[i].Reason.Detail += "; " + r.verdict.Basis()
 	}
 	return l.state.Flush()
 }

@@ -61,14 +61,17 @@ func readESS(set mirror.Set, files mirror.Files) (listing, mirror.Problems) {
 }
 
 func essTree(root mirror.Node) (mirror.Node, mirror.Problems) {
-	if kind, _ := root.Key("kind").Text(); kind == "ConfigMap" {
-		inner, ps := root.Key("data").Key("images_digests").Inner()
-		if len(ps) > 0 {
-			return inner, ps
-		}
-		root = inner
-	}
 	var ps mirror.Problems
+	if kind, _ := root.Key("kind").Text(); kind == "ConfigMap" {
+		text := root.Key("data").Key("images_digests")
+		if _, ok := text.Text(); !ok {
+			ps.Add("SRC010", root.Where(), "add the key images_digests below data, with the tree as text", "the ConfigMap has no text under data.images_digests")
+			return root, ps
+		}
+		if root, ps = text.Inner(); len(ps) > 0 {
+			return root, ps
+		}
+	}
 	for _, key := range essRoots {
 		tree := root.Key(key)
 		if tree.IsZero() {

@@ -19,7 +19,8 @@ func (a *app) runCommand() *cobra.Command {
 		Use: "run", Short: "Run as a daemon: follow Git, the schedule and audits", Args: cobra.NoArgs,
 		Example: "  poundlock -c config.yaml run",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			line, err := a.open(cmd.Context(), false)
+			a.daemon = true
+			line, err := a.open(cmd.Context(), daemon.Options{})
 			if err != nil {
 				return err
 			}
@@ -34,7 +35,7 @@ func (a *app) syncCommand() *cobra.Command {
 		Use: "sync", Short: "Run the line once, until every set is at rest", Args: cobra.NoArgs,
 		Example: "  poundlock -c config.yaml sync\n  poundlock -c config.yaml sync --only ess",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			line, err := a.open(cmd.Context(), false)
+			line, err := a.open(cmd.Context(), daemon.Options{Arrived: a.arrived})
 			if err != nil {
 				return err
 			}
@@ -58,7 +59,7 @@ func (a *app) planCommand() *cobra.Command {
 		Use: "plan", Short: "Show what a sync would do, and why; changes nothing", Args: cobra.NoArgs,
 		Example: "  poundlock -c config.yaml plan\n  poundlock -c config.yaml plan -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			line, err := a.open(cmd.Context(), true)
+			line, err := a.open(cmd.Context(), daemon.Options{Temporary: true})
 			if err != nil {
 				return err
 			}
@@ -89,7 +90,7 @@ func (a *app) verifyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			line, err := a.open(cmd.Context(), true)
+			line, err := a.open(cmd.Context(), daemon.Options{Temporary: true})
 			if err != nil {
 				return err
 			}
@@ -141,6 +142,15 @@ func (a *app) overrides() (map[string]any, error) {
 		m[key] = value
 	}
 	return m, nil
+}
+
+// arrived is a line of progress for each copy that ended.
+func (a *app) arrived(d mirror.Done) {
+	if d.Err != nil {
+		fmt.Fprintf(a.talk, "  failed  %s: %v\n", d.Action.Image, d.Err)
+		return
+	}
+	fmt.Fprintf(a.talk, "  copied  %s  %d bytes, %s\n", d.Action.Image, d.Bytes, d.Verdict.Basis())
 }
 
 // printReports shows where each set came to rest.

@@ -56,7 +56,7 @@ func (a *app) demo(ctx context.Context, once bool) error {
 	fmt.Fprintf(a.talk, "upstream registries   %s (stands for docker.io, ghcr.io, quay.io, gitlab-registry.matrix.org)\n", world.Upstream.URL())
 	fmt.Fprintf(a.talk, "your registry         %s (empty)\n", world.Local.URL())
 	fmt.Fprintf(a.talk, "fleet repository      %s (user and password as in %s)\n", world.Git.URL(), file)
-	line, err := a.openConfig(ctx, config, false)
+	line, err := a.openConfig(ctx, config, daemon.Options{Arrived: a.arrived})
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ type app struct {
 	out, talk io.Writer
 	config    string
 	logLevel  string
+	daemon    bool // logs tell the story, instead of the lines of progress
 	set       []string
 }
 
@@ -53,15 +54,14 @@ func (a *app) root() *cobra.Command {
 	}
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.config, "config", "c", os.Getenv(daemon.EnvPrefix+"CONFIG"), "configuration file (POUNDLOCK_CONFIG)")
-	flags.StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default info for run, else warn)")
 	flags.StringArrayVar(&a.set, "set", nil, "override a configuration key, as in --set git.poll=1m")
 	root.AddCommand(a.runCommand(), a.syncCommand(), a.planCommand(), a.verifyCommand(), a.versionCommand(), a.demoCommand())
 	return root
 }
 
-// open reads the configuration and opens the line. temporary gives it a state of its own that is gone
-// afterwards, for commands that only look while a daemon runs.
-func (a *app) open(ctx context.Context, temporary bool) (*daemon.Line, error) {
+// open reads the configuration and opens the line.
+func (a *app) open(ctx context.Context, o daemon.Options) (*daemon.Line, error) {
 	if a.config == "" {
 		return nil, fmt.Errorf("no configuration: give --config, or set POUNDLOCK_CONFIG, or try `poundlock demo`")
 	}
@@ -73,22 +73,28 @@ func (a *app) open(ctx context.Context, temporary bool) (*daemon.Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.openConfig(ctx, config, temporary)
+	return a.openConfig(ctx, config, o)
 }
 
-func (a *app) openConfig(ctx context.Context, config daemon.Config, temporary bool) (*daemon.Line, error) {
-	log, err := a.logger()
-	if err != nil {
+func (a *app) openConfig(ctx context.Context, config daemon.Config, o daemon.Options) (*daemon.Line, error) {
+	var err error
+	if o.Log, err = a.logger(); err != nil {
 		return nil, err
 	}
-	return daemon.Open(ctx, config, daemon.Options{Log: log, Now: time.Now, Version: version(), Temporary: temporary})
+	o.Now, o.Version = time.Now, version()
+	return daemon.Open(ctx, config, o)
 }
 
 // logger writes for people on a terminal and JSON elsewhere.
 func (a *app) logger() (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
-		return nil, fmt.Errorf("--log-level: %w", err)
+	level := slog.LevelWarn
+	if a.daemon {
+		level = slog.LevelInfo
+	}
+	if a.logLevel != "" {
+		if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
+			return nil, fmt.Errorf("--log-level: %w", err)
+		}
 	}
 	if f, ok := a.talk.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {

@@ -21,15 +21,20 @@ func (f Files) Under(dir string) []string {
 	return names
 }
 
-// Document gives the parts of a document that is either one file (name.yaml) or a directory of shards
-// (name/*.yaml), by path and in order. Both at once is refused by the caller as duplicate entries.
+// ShardDir gives the folder of a document's shards. It has a suffix of its own because a folder with the
+// document's bare name may hold other things, such as the overrides of a stage.
+func ShardDir(document string) string { return document + ".d" }
+
+// Document gives the parts of a document that is either one file (name.yaml) or a folder of shards
+// (name.d/*.yaml), by path and in order. Where both exist their entries are read together, and an entry in
+// both is a duplicate.
 func (f Files) Document(name string) []string {
 	var parts []string
 	if _, ok := f[name+".yaml"]; ok {
 		parts = append(parts, name+".yaml")
 	}
-	for _, p := range f.Under(name) {
-		if path.Dir(p) == name && path.Ext(p) == ".yaml" {
+	for _, p := range f.Under(ShardDir(name)) {
+		if path.Dir(p) == ShardDir(name) && path.Ext(p) == ".yaml" {
 			parts = append(parts, p)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // change of one line stays a small commit (Git stores and pushes whole blobs).
 const MaxShard = 64 << 10
 
-// ParseLines reads a stage document: name.yaml or the shards name/*.yaml. Every line is an entry and its
+// ParseLines reads a stage document: name.yaml or the shards name.d/*.yaml. Every line is an entry and its
 // upstream reference with digest. The lines come back sorted by entry; the second result says whether there is a
 // document at all.
 func ParseLines(files Files, name string) ([]Wanted, bool, Problems) {
@@ -88,7 +88,7 @@ func document(name, header string, lines map[string]string) Files {
 		}
 		for p, group := range groups {
 			if body := write(group); len(body) <= MaxShard || len(p) < length {
-				files[name+"/"+p+".yaml"] = body
+				files[ShardDir(name)+"/"+p+".yaml"] = body
 			} else {
 				split(group, length+1)
 			}

@@ -218,15 +218,20 @@ func (s *Set) readStages(files Files) Problems {
 func strayStages(d Desired, files Files) Problems {
 	var ps Problems
 	for _, name := range files.Under("stages") {
-		if path.Ext(name) != ".yaml" {
+		if ext := path.Ext(name); ext != ".yaml" && ext != ".yml" {
 			continue
 		}
 		parts := strings.Split(strings.TrimSuffix(name, ".yaml"), "/")
+		if len(parts) == 4 {
+			parts[2] = strings.TrimSuffix(parts[2], ShardDir(""))
+		}
 		set, ok := d.Set(parts[1])
 		switch {
+		case path.Ext(name) == ".yml":
+			ps.Add("FLT001", Position{File: name}, "name it "+strings.TrimSuffix(name, "yml")+"yaml", "a stage file ends in .yaml")
 		case !ok:
 			ps.Add("FLT007", Position{File: name}, "name a set of desired/", "there is no set %q", parts[1])
-		case len(parts) < 3 || !slices.Contains(set.Stages, Stage(parts[2])):
+		case len(parts) < 3 || len(parts) > 4 || !slices.Contains(set.Stages, Stage(parts[2])):
 			ps.Add("FLT007", Position{File: name}, "stages of this set: "+fmt.Sprint(set.Stages), "set %s has no such stage", set.Name)
 		case Stage(parts[2]) == set.Stages.First():
 			ps.Add("FLT007", Position{File: name}, "delete the file", "the first stage is filled from upstream, not from a stage file")

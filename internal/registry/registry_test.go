@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 
@@ -27,19 +28,48 @@ type server struct {
 	*httptest.Server
 	mu    sync.Mutex
 	asked []string // method and path
+	busy  int      // requests that are being answered
 }
 
 func serve(t *testing.T, h http.Handler) *server {
 	t.Helper()
 	s := &server{}
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.asked = append(s.asked, r.Method+" "+r.URL.Path)
+		s.busy++
 		s.mu.Unlock()
+		defer func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.busy--
+		}()
 		h.ServeHTTP(w, r)
 	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Start()
 	t.Cleanup(s.Close)
 	return s
+}
+
+// settled waits until the server has answered n requests and is at none.
+func (s *server) settled(t *testing.T, n int) {
+	t.Helper()
+	deadline, tick := time.After(10*time.Second), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	for {
+		s.mu.Lock()
+		done := len(s.asked) >= n && s.busy == 0
+		s.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("the server does not come to rest after %v", s.requests())
+		}
+	}
 }
 
 func (s *server) requests() []string {

@@ -53,32 +53,21 @@ func TestUpload_ResumesWhereItBrokeAlsoAfterARestart(t *testing.T) {
 		if !errors.Is(err, lost) {
 			t.Fatalf("got %v, want the source's error", err)
 		}
-		s.CloseClientConnections()
+		s.settled(t, 2) // POST and the broken PUT
 		if restart {
 			s.Close()
 			s = real(t, dir)
 			c = s.client()
-			u, _ := url.Parse(session)
-			now, _ := url.Parse(s.URL)
-			u.Host = now.Host // a test server has a new port
-			session = u.String()
-		} else {
-			s.Close() // waits until the registry has written what it got
-			s = reopen(t, s)
-			c = s.client()
-			u, _ := url.Parse(session)
-			now, _ := url.Parse(s.URL)
-			u.Host = now.Host
-			session = u.String()
+			session = at(t, session, s.URL)
 		}
-		at, err := c.Offset(t.Context(), session)
-		if err != nil || at <= 0 || at > 300_000 {
-			t.Fatalf("offset %d, %v", at, err)
+		got, err := c.Offset(t.Context(), session)
+		if err != nil || got <= 0 || got > 300_000 {
+			t.Fatalf("offset %d, %v", got, err)
 		}
-		if err := c.Upload(t.Context(), session, d, at-1, strings.NewReader(content[at-1:])); err == nil {
+		if err := c.Upload(t.Context(), session, d, got-1, strings.NewReader(content[got-1:])); err == nil {
 			t.Error("an upload went on at the wrong byte")
 		}
-		if err := c.Upload(t.Context(), session, d, at, strings.NewReader(content[at:])); err != nil {
+		if err := c.Upload(t.Context(), session, d, got, strings.NewReader(content[got:])); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := read(t, c, d.Digest, 0); err != nil || got != content {
@@ -87,8 +76,20 @@ func TestUpload_ResumesWhereItBrokeAlsoAfterARestart(t *testing.T) {
 	}
 }
 
-// reopen serves the same registry, still open, at a new address.
-func reopen(t *testing.T, s *server) *server { return serve(t, s.Config.Handler) }
+// at gives a session under the address that a test server has after its restart.
+func at(t *testing.T, session, server string) string {
+	t.Helper()
+	u, err := url.Parse(session)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = now.Host
+	return u.String()
+}
 
 func TestUpload_FinishesASessionThatHasEverything(t *testing.T) {
 	c := real(t, t.TempDir()).client()

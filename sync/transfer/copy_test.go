@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -18,12 +19,24 @@ func TestMover_CrossesEachBlobOnce(t *testing.T) {
 	w := newWorld(t)
 	const images = 100
 	shared := testenv.Layer{Seed: "base", Size: 20 << 10}
-	var jobs []Job
-	var refs []mirror.Reference
+	jobs, refs := make([]Job, images), make([]mirror.Reference, images)
+	var pushes sync.WaitGroup
+	slots := make(chan struct{}, 8)
 	for i := range images {
-		ref := w.push(t, fmt.Sprintf("team/app%d", i), "1", testenv.Image(fmt.Sprint(i), shared, testenv.Layer{Seed: fmt.Sprint(i), Size: 20 << 10}))
-		refs = append(refs, ref)
-		jobs = append(jobs, w.job(t, ref))
+		pushes.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			repo := fmt.Sprintf("team/app%d", i)
+			d, err := testenv.Push(t.Context(), w.up.Back(), repo, "1", testenv.Image(repo, shared, testenv.Layer{Seed: repo, Size: 20 << 10}))
+			if err != nil {
+				t.Error(err)
+			}
+			refs[i] = mirror.Reference{Host: w.up.Host(), Repository: repo, Tag: "1", Digest: d}
+		})
+	}
+	pushes.Wait()
+	for i, ref := range refs {
+		jobs[i] = w.job(t, ref)
 	}
 	unique := uniqueBytes(t, w, refs)
 	w.up.Proxy().Reset()
