@@ -353,6 +353,21 @@ func strayCalls(t *testing.T, folder, file string) []string {
 	return faults
 }
 
+func TestHouse_SeesACallUnderAnotherName(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "clock.go")
+	source := "package clock\n\nimport wall \"time\"\n\nvar Now = wall.Now\nvar Day = 24 * wall.Hour\n"
+	if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	faults := strayCalls(t, "sync/plan", file)
+	if len(faults) != 1 || !strings.HasPrefix(faults[0], "sync/plan/clock.go:5:11: wall.Now\n\trule: only in daemon, internal/cli") {
+		t.Errorf("faults = %q", faults)
+	}
+	if faults := strayCalls(t, "daemon", file); len(faults) > 0 {
+		t.Errorf("in daemon: %q", faults)
+	}
+}
+
 // top is everything that may lie at the top level of the repository, besides dot files.
 var top = []string{"daemon", "sync", "policy", "sources", "config.example.yaml", "deploy", "testenv", "go.mod", "go.sum",
 	"main.go", "docs", "internal", "README.md", "LICENSE", "CONTRIBUTING.md", "house_test.go"}

@@ -26,6 +26,7 @@ func (l *Line) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	l.setReady(errStarting)
 	l.log.Info("listening", keyAddress, listening.listener.Addr().String())
 	schedule, err := l.config.schedule()
 	if err != nil {

@@ -86,9 +86,9 @@ func (l *Line) verify(ctx context.Context, f *fleet, v *view, p *progress, at ti
 		group.Go(func() error {
 			r := result{action: a}
 			r.verified, r.verdict, r.err = l.judge(gctx, verifier, a, p, at)
-			if r.err != nil && a.Kind == mirror.Tag && r.verdict.Reason.Code == mirror.NoSignature {
+			if r.err != nil && a.From.Host == l.local.Host && r.verdict.Reason.Code == mirror.NoSignature {
 				// Content that was adopted, or copied before its signature was made: the signature may be upstream
-				// only. Copying again moves no bytes that are here and brings the signature.
+				// only. Copying from there moves no bytes that are here and brings the signature.
 				r.action.Kind, r.action.From = mirror.Copy, a.Image
 				r.verified, r.verdict, r.err = l.judge(gctx, verifier, r.action, p, at)
 			}

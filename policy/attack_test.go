@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -83,10 +84,14 @@ func TestAttack_CompressedBombIsNeverInflated(t *testing.T) {
 		}
 		s := newSigner(t, "p256")
 		p := trusting(t, s)
+		w.server.Proxy().Reset()
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		v := w.verify(p)
 		runtime.ReadMemStats(&after)
+		if n := w.server.Proxy().Counts().Of(testenv.BlobGet); n != 1 {
+			t.Errorf("%d blobs were read; want only the one that is within the limit", n)
+		}
 		wantOutcome(t, v, mirror.OutcomeRejected, mirror.BadSignature)
 		// The registry runs in this process and its share is counted too.
 		if used := after.TotalAlloc - before.TotalAlloc; used > 64<<20 {
@@ -255,22 +260,30 @@ func TestAttack_LyingRegistryIsRefused(t *testing.T) {
 	image := mirror.Reference{Host: "docker.io", Repository: "library/app", Tag: "1.0", Digest: mirror.DigestOf([]byte("app"))}
 	p := trusting(t, newSigner(t, "p256"))
 	honest := []byte(`{"schemaVersion":2,"layers":[{"mediaType":"application/vnd.dev.cosign.simplesigning.v1+json","size":3,"digest":"` + mirror.DigestOf([]byte("abc")).String() + `"}]}`)
-	for name, c := range map[string]liar{
-		"manifest of another digest": {manifest: []byte(`{"schemaVersion":2}`), digest: mirror.DigestOf([]byte("x"))},
-		"manifest that is huge":      {manifest: bytes.Repeat([]byte(" "), 5<<20)},
-		"manifest that is no JSON":   {manifest: []byte(`}`)},
-		"blob of another digest":     {manifest: honest, blob: bytes.NewReader([]byte("abd"))},
-		"blob without end":           {manifest: honest, blob: zeros{}},
+	misplaced := []byte(`{"schemaVersion":2,"artifactType":"` + testenv.BundleType + `","subject":{"digest":"` + mirror.DigestOf([]byte("other")).String() + `"}}`)
+	for _, c := range []struct {
+		name, detail string
+		liar
+	}{
+		{"manifest of another digest", "does not match its digest", liar{manifest: []byte(`{"schemaVersion":2}`), digest: mirror.DigestOf([]byte("x"))}},
+		{"manifest that is huge", "does not match its digest", liar{manifest: bytes.Repeat([]byte(" "), 5<<20)}},
+		{"manifest that is said to be huge", "larger than the limit", liar{manifest: honest, size: 5 << 20}},
+		{"manifest that is no JSON", "invalid character", liar{manifest: []byte(`}`)}},
+		{"blob of another digest", "does not match its digest", liar{manifest: honest, blob: bytes.NewReader([]byte("abd"))}},
+		{"blob without end", "larger than the limit", liar{manifest: honest, blob: zeros{}}},
+		{"referrer of another image", "its subject is another image", liar{manifest: misplaced, referrers: 1}},
+		{"referrers without end", "too many referrers", liar{manifest: misplaced, referrers: 1000}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			v, err := p.Verifier(nil, nil, now).Verify(t.Context(), action(image), c)
+			v, err := p.Verifier(nil, nil, now).Verify(t.Context(), action(image), c.liar)
 			runtime.ReadMemStats(&after)
 			if err != nil {
 				t.Errorf("got error %v; want a refusal, since asking again gives the same", err)
 			}
 			wantOutcome(t, v, mirror.OutcomeRejected, mirror.BadSignature)
+			wantDetail(t, v, c.detail)
 			if used := after.TotalAlloc - before.TotalAlloc; used > 64<<20 {
 				t.Errorf("judging allocated %d MiB", used>>20)
 			}
@@ -278,20 +291,29 @@ func TestAttack_LyingRegistryIsRefused(t *testing.T) {
 	}
 }
 
-// liar is a Content that checks nothing, as a faulty one would.
+// liar is a Content that checks nothing, as a faulty one would. It has a legacy tag, or else referrers.
 type liar struct {
-	manifest []byte
-	digest   mirror.Digest // what the tag is said to name; computed when zero
-	blob     io.Reader
+	manifest  []byte
+	digest    mirror.Digest // what the manifest is said to have; computed when zero
+	size      int64
+	blob      io.Reader
+	referrers int
+}
+
+func (l liar) descriptor() mirror.Descriptor {
+	d := mirror.NewManifest("application/vnd.oci.image.manifest.v1+json", l.manifest).Descriptor
+	if l.digest != (mirror.Digest{}) {
+		d.Digest = l.digest
+	}
+	d.Size = l.size
+	return d
 }
 
 func (l liar) Resolve(context.Context, mirror.Reference) (mirror.Descriptor, error) {
-	m := mirror.NewManifest("application/vnd.oci.image.manifest.v1+json", l.manifest)
-	if l.digest != (mirror.Digest{}) {
-		m.Descriptor.Digest = l.digest
+	if l.referrers > 0 {
+		return mirror.Descriptor{}, mirror.ErrNotFound
 	}
-	m.Descriptor.Size = 100
-	return m.Descriptor, nil
+	return l.descriptor(), nil
 }
 
 func (l liar) Manifest(context.Context, mirror.Reference, mirror.Digest) (mirror.Manifest, error) {
@@ -303,5 +325,5 @@ func (l liar) Blob(context.Context, mirror.Reference, mirror.Digest, int64) (io.
 }
 
 func (l liar) Referrers(context.Context, mirror.Reference, mirror.Digest) ([]mirror.Descriptor, error) {
-	return nil, mirror.ErrNotFound
+	return slices.Repeat([]mirror.Descriptor{l.descriptor()}, l.referrers), nil
 }

@@ -12,15 +12,15 @@ import (
 // proof is one valid signature, by a known key, over the digest that is asked for.
 type proof struct {
 	key      mirror.Digest     // who signed
-	bundle   bool              // the form that may leave the name out
-	names    []string          // what the signature calls the image
+	names    []string          // what the signature calls the image; none in a bundle that names nothing
 	manifest mirror.Descriptor // where it lies
 }
 
 // fits says whether a name inside the proof satisfies the rule. A bundle without a name counts where the
-// repository is asked for (cosign writes none), not where the exact tag is.
+// repository is asked for (cosign writes none), not where the exact tag is. A legacy payload always has its
+// one name, and an empty one fits nothing.
 func (r rule) fits(p proof, image mirror.Reference) bool {
-	if r.Reference == nameAny || (r.Reference == nameRepository && p.bundle && len(p.names) == 0) {
+	if r.Reference == nameAny || (r.Reference == nameRepository && len(p.names) == 0) {
 		return true
 	}
 	return slices.ContainsFunc(p.names, func(name string) bool {

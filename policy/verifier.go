@@ -181,7 +181,7 @@ func (v verifier) examine(ctx context.Context, it item, rules []rule, d mirror.D
 			continue
 		}
 		counted = true
-		found.proofs = append(found.proofs, proof{key: s.spki, bundle: it.bundle, names: names, manifest: it.manifest})
+		found.proofs = append(found.proofs, proof{key: s.spki, names: names, manifest: it.manifest})
 	}
 	if !counted {
 		found.faults = append(found.faults, fmt.Sprintf("%s: %v", where, err))

@@ -184,6 +184,12 @@ func TestVerifier_RemembersAdmissionsOnlyAndAsksNothingAgain(t *testing.T) {
 			"an edited memory": func() mirror.Verifier {
 				return p.Verifier(edited(known, func(v *mirror.Verdict) { v.Signers = nil }), nil, now)
 			},
+			"a memory of other rules": func() mirror.Verifier {
+				return p.Verifier(edited(known, func(v *mirror.Verdict) { v.RuleHash = mirror.DigestOf(nil) }), nil, now)
+			},
+			"a memory of other trust": func() mirror.Verifier {
+				return p.Verifier(edited(known, func(v *mirror.Verdict) { v.TrustHash = mirror.DigestOf(nil) }), nil, now)
+			},
 			"a foreign memory": func() mirror.Verifier {
 				return p.Verifier(edited(known, func(v *mirror.Verdict) { v.Outcome = mirror.OutcomeRejected }), nil, now)
 			},

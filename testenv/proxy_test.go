@@ -76,7 +76,7 @@ func TestProxy_CountsRequestsAndBytes(t *testing.T) {
 
 func TestProxy_BreaksAnswers(t *testing.T) {
 	r := startRegistry(t)
-	push(t, r.Back(), "library/app", "1.0", "app")
+	pushImage(t, r.Back(), "library/app", "1.0", "app")
 	layer := must(must(Image("app").Layers())[0].Digest())
 	url := r.URL() + "/v2/library/app/blobs/" + layer.String()
 	status, _, whole, err := get(t, request(t, http.MethodGet, url, nil))

@@ -23,7 +23,7 @@ func startRegistry(t *testing.T) *Registry {
 	return r
 }
 
-func push(t *testing.T, host, repo, tag, seed string) mirror.Digest {
+func pushImage(t *testing.T, host, repo, tag, seed string) mirror.Digest {
 	t.Helper()
 	d, err := Push(t.Context(), host, repo, tag, Image(seed))
 	if err != nil {
@@ -67,7 +67,7 @@ func holdsItsContentOverRestart(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.Close() })
-	d := push(t, r.Host(), "library/app", "1.0", "app")
+	d := pushImage(t, r.Host(), "library/app", "1.0", "app")
 	host, back := r.Host(), r.Back()
 	if err := r.Restart(); err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func TestRegistryProcess_KeepsWhatItAnsweredOverKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Close() })
-	d := push(t, p.Host(), "library/app", "1.0", "app")
+	d := pushImage(t, p.Host(), "library/app", "1.0", "app")
 	p.Kill()
 	if _, err := TagDigest(p.Host(), "library/app", "1.0"); err == nil {
 		t.Error("the killed registry answers")
@@ -172,12 +172,12 @@ func TestRegistry_AsksForBasicAuth(t *testing.T) {
 	if status, _, _, _ := get(t, req); status != http.StatusOK {
 		t.Errorf("right password: %d", status)
 	}
-	push(t, r.Back(), "library/app", "1.0", "app")
+	pushImage(t, r.Back(), "library/app", "1.0", "app")
 }
 
 func TestRegistry_AsksForTokensOfTheRightScope(t *testing.T) {
 	r := startRegistry(t)
-	push(t, r.Back(), "library/app", "1.0", "app")
+	pushImage(t, r.Back(), "library/app", "1.0", "app")
 	tokens := NewTokens("robot", "secret")
 	other, err := NewServer(tokens)
 	if err != nil {

@@ -247,14 +247,14 @@ func TestWorld_PromoteCopiesTheLinesOfTheStageBelow(t *testing.T) {
 		}
 	}
 	// When a document has become shards, the one file has to go.
-	if _, err := w.Git.Commit(t.Context(), "shards", map[string]string{"rendered/demo/ess/snapshot.yaml": "", "rendered/demo/ess/snapshot/a.yaml": lines}); err != nil {
+	if _, err := w.Git.Commit(t.Context(), "shards", map[string]string{"rendered/demo/ess/snapshot.yaml": "", "rendered/demo/ess/snapshot.d/a.yaml": lines}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.Promote(t.Context(), "ess", "staging"); err != nil {
 		t.Fatal(err)
 	}
 	head, err := w.Git.Files("main")
-	if _, whole := head["stages/ess/staging.yaml"]; err != nil || whole || head["stages/ess/staging/a.yaml"] != lines {
+	if _, whole := head["stages/ess/staging.yaml"]; err != nil || whole || head["stages/ess/staging.d/a.yaml"] != lines {
 		t.Errorf("shards: %v, %v", head, err)
 	}
 	if _, err := w.Promote(t.Context(), "ess", "snapshot"); err == nil {

@@ -81,7 +81,8 @@ func (r *Repo) holds(head plumbing.Hash) (haves []plumbing.Hash, whole bool) {
 		return nil, false
 	}
 	if at, err := r.localHead(); err == nil && at == head {
-		return nil, true
+		r.damage = r.readable()
+		return nil, r.damage == nil
 	}
 	if r.store.HasEncodedObject(head) == nil {
 		r.damage = r.moveTo(head)

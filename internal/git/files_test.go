@@ -77,7 +77,6 @@ func TestFiles_RefuseWhatIsNotAPlainFile(t *testing.T) {
 		{"slash", desired(named("../../etc/passwd")), "GIT003", "desired/../../etc/passwd"},
 		{"absolute", desired(named("/etc/passwd")), "GIT003", "desired//etc/passwd"},
 		{"backslash", desired(named(`..\x`)), "GIT003", `desired/"..\\x"`},
-		{"empty name", desired(named("")), "GIT003", "desired/"},
 		{".git", desired(named(".git")), "GIT003", "desired/.git"},
 		{".GIT as a directory", desired(dir(testenv.GitEntry{Mode: "40000", Name: ".GiT", ID: dir(file)})), "GIT003", "desired/.GiT"},
 		{"short name of .git", desired(named("GIT~1")), "GIT003", "desired/GIT~1"},

@@ -133,6 +133,10 @@ func ParseDesired(commit string, files Files) (Desired, Problems) {
 	return d, ps
 }
 
+// reservedSets are the folders of rendered/<site>/ that are no set's: a set owns its folder, so one of these
+// names would delete what others wrote there.
+var reservedSets = []string{"record", "consumers"}
+
 func parseSet(name, file string, data []byte) (Set, Problems) {
 	s := Set{Name: name}
 	ps := Decode(file, data, &s)
@@ -144,6 +148,9 @@ func parseSet(name, file string, data []byte) (Set, Problems) {
 		if len(s.Stages) == 0 || len(slices.Compact(slices.Sorted(slices.Values(s.Stages)))) != len(s.Stages) {
 			ps.Add("FLT003", s.Where, "list each stage once, lowest first", "stages: want at least one, each once")
 		}
+	}
+	if slices.Contains(reservedSets, name) {
+		ps.Add("FLT002", Position{File: file}, "rename the file", "a set cannot be named %q: rendered/<site>/%s holds something else", name, name)
 	}
 	if _, err := ParseStage(name); err != nil {
 		ps.Add("FLT002", Position{File: file}, "rename the file", "a set's name is part of repository paths and tags: %q is not allowed", name)
@@ -223,7 +230,11 @@ func strayStages(d Desired, files Files) Problems {
 		}
 		parts := strings.Split(strings.TrimSuffix(name, ".yaml"), "/")
 		if len(parts) == 4 {
-			parts[2] = strings.TrimSuffix(parts[2], ShardDir(""))
+			stage, shard := strings.CutSuffix(parts[2], ShardDir(""))
+			if !shard {
+				stage = "" // a folder with the bare name of a stage is read by nobody
+			}
+			parts[2] = stage
 		}
 		set, ok := d.Set(parts[1])
 		switch {

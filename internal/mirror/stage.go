@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // Stage is one level of the lock, such as snapshot, staging or production.
@@ -18,10 +19,11 @@ var DefaultStages = Stages{"snapshot", "staging", "production"}
 // A stage is a path component of repositories and a part of tags, so it obeys both grammars.
 var stagePattern = regexp.MustCompile(`^[a-z0-9]+(?:[._-][a-z0-9]+)*$`)
 
-// ParseStage checks that s can stand in a repository path and in a tag.
+// ParseStage checks that s can stand in a repository path and in a tag, and is not taken for a folder of
+// shards.
 func ParseStage(s string) (Stage, error) {
-	if !stagePattern.MatchString(s) || len(s) > 40 {
-		return "", fmt.Errorf("malformed stage %q: want lower-case letters and digits, joined by one of . _ -", s)
+	if !stagePattern.MatchString(s) || len(s) > 40 || strings.HasSuffix(s, ShardDir("")) {
+		return "", fmt.Errorf("malformed stage %q: want at most 40 lower-case letters and digits, joined by one of . _ -, not ending in %s", s, ShardDir(""))
 	}
 	return Stage(s), nil
 }

@@ -261,14 +261,19 @@ func TestToken_IsForgottenBeforeItExpires(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		a, c := &auth{}, challenge{scheme: "bearer", scope: "s"}
+		kept := func() bool {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return a.tokens[c] != nil
+		}
 		a.keep(c, text, life)
 		time.Sleep(89 * time.Second)
-		if a.tokens[c] == nil {
+		if !kept() {
 			t.Error("forgotten too early")
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if a.tokens[c] != nil {
+		if kept() {
 			t.Error("kept after its life")
 		}
 	})

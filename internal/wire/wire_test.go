@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -185,7 +186,9 @@ func TestNew_NamesTheMistake(t *testing.T) {
 
 func TestWire_TrustsTheNamedAuthorityOnly(t *testing.T) {
 	s := &site{}
-	s.Server = httptest.NewTLSServer(s.recorded(hello))
+	s.Server = httptest.NewUnstartedServer(s.recorded(hello))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
 	t.Cleanup(s.Close)
 	host := strings.TrimPrefix(s.URL, "https://")
 	ca := filepath.Join(t.TempDir(), "ca.pem")

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log"
@@ -31,7 +32,7 @@ func withReferrersAPI(t *testing.T) (*testenv.Proxy, *testenv.Server) {
 
 func newSigner(t *testing.T) *testenv.Signer {
 	t.Helper()
-	s, err := testenv.NewSigner("ecdsa")
+	s, err := testenv.NewSigner("ed25519")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,14 +257,17 @@ func TestMover_FailsWhenTheTargetListsNoReferrer(t *testing.T) {
 func TestMover_FailsOnTooManyReferrers(t *testing.T) {
 	w := newWorld(t)
 	image := w.push(t, "app", "1", testenv.Image("app"))
-	m, err := w.client.Manifest(t.Context(), image, image.Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range mirror.MaxReferrers + 1 {
-		w.push(t, "app", "", testenv.Referrer(fmt.Sprint(i), "text/plain", m.Descriptor))
-	}
-	if d := run(t, w.mover(t), w.job(t, image)); ReasonOf(d[0].Err).Code != mirror.BadContent {
+	if d := run(t, w.mover(t), newJob(t, crowded{w.client}, image, w.local.Host())); ReasonOf(d[0].Err).Code != mirror.BadContent {
 		t.Errorf("got %v", d[0].Err)
 	}
+}
+
+// crowded is content with more referrers than anyone should have.
+type crowded struct{ mirror.Content }
+
+func (crowded) Referrers(context.Context, mirror.Reference, mirror.Digest) (all []mirror.Descriptor, _ error) {
+	for i := range mirror.MaxReferrers + 1 {
+		all = append(all, mirror.Descriptor{Digest: mirror.DigestOf([]byte{byte(i)})})
+	}
+	return all, nil
 }

@@ -38,6 +38,9 @@ func (m *Mover) carry(ctx context.Context, job Job) (int64, error) {
 	if err != nil {
 		err = fmt.Errorf("copy %s to %s: %w", c.from.AtDigest(a.New), c.to, err)
 	}
+	if ctx.Err() != nil {
+		return c.bytes.Load(), err // broken off, not failed
+	}
 	m.sink(Event{Kind: ImageDone, Image: c.to.AtDigest(a.New), Bytes: c.bytes.Load(), Err: err})
 	return c.bytes.Load(), err
 }
@@ -173,9 +176,10 @@ func (c *cargo) put(ctx context.Context, to mirror.Reference, p piece) (listed b
 	return listed, nil
 }
 
-// each does something for every descriptor, several at once, each digest once.
+// each does something for every descriptor, several at once, each digest once. One that fails does not break
+// off the others: what they bring is of use to the next try and to other images.
 func each(ctx context.Context, all []mirror.Descriptor, do func(context.Context, mirror.Descriptor) error) error {
-	g, ctx := errgroup.WithContext(ctx)
+	var g errgroup.Group
 	g.SetLimit(8)
 	seen := map[mirror.Digest]bool{}
 	for _, d := range all {

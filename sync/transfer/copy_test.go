@@ -167,6 +167,51 @@ func TestMover_UsesTheSessionOfAMountThatWasRefused(t *testing.T) {
 	w.journal.wantEmpty(t)
 }
 
+func TestMover_SurvivesWhatItRememberedWrongly(t *testing.T) {
+	w := newWorld(t)
+	image := w.push(t, "app", "1", testenv.Image("app"))
+	for name, repository := range map[string]string{
+		"the same repository":                  "mirror/app",   // no upload, until the registry refuses the manifest
+		"another, whose mount is answered 202": "mirror/other", // an upload in the session that came with it
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.local.Proxy().Reset()
+			m := w.mover(t)
+			layer := firstLayer(t, w, image)
+			x := m.blobs.hold(layer.Digest)
+			m.blobs.settle(x, w.local.Host()+"/"+repository, stepAsk, true, "")
+			m.blobs.release(layer.Digest, x)
+
+			copied(t, m, w.job(t, image))
+
+			w.stands(t, image)
+			w.journal.wantEmpty(t)
+			remove(t, w.local, "mirror/app", layer.Digest)
+			if c := w.local.Proxy().Counts(); repository == "mirror/other" && c.Of(testenv.BlobMount) > 1 {
+				t.Errorf("mounted again and again: %v", c.Requests)
+			}
+		})
+		if err := removeManifest(t, w, image); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func removeManifest(t *testing.T, w *world, image mirror.Reference) error {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodDelete,
+		"http://"+w.local.Back()+"/v2/mirror/"+image.Repository+"/manifests/"+image.Digest.String(), nil)
+	if err != nil {
+		return err
+	}
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	if err == nil {
+		resp.Body.Close()
+	}
+	return err
+}
+
 // noMounts answers every mount with an upload session, as registries may.
 type noMounts struct{ Target }
 

@@ -97,6 +97,7 @@ func (m *Mover) Want(set string, jobs []Job) {
 	}
 	late := len(w.wanted) > 0
 	if !late {
+		m.forget()
 		w.since = m.blobs.tick()
 	}
 	asked := map[string][]Job{}
