@@ -40,7 +40,7 @@ const vendorPolicy = "version: 1\nsigners: {vendor: {key: keys/vendor.pub}}\nrul
 // newSite starts the servers with empty registries and commits files as the fleet.
 func newSite(t *testing.T, files map[string]string) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), now: time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)}
+	s := &site{t: t, dir: memoryDir(t), now: time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)}
 	s.upstream = must(testenv.NewRegistry(filepath.Join(s.dir, "upstream")))(t)
 	t.Cleanup(s.upstream.Close)
 	s.local = must(testenv.NewRegistry(filepath.Join(s.dir, "local")))(t)
@@ -54,6 +54,18 @@ func newSite(t *testing.T, files map[string]string) *site {
 	s.config = siteConfig(s.dir, s.git.URL(), s.local.URL(), s.upstream.URL())
 	t.Cleanup(s.close)
 	return s
+}
+
+// memoryDir is a temporary folder, on a RAM disk where there is one: registries sync every blob to disk, and
+// a slow disk is not what these tests are about.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "poundlock-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 func siteConfig(dir, git, local, upstream string) string {

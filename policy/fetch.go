@@ -80,11 +80,11 @@ func (s *search) legacyTag() bool {
 		return true
 	}
 	if err != nil {
-		return s.fail("tag "+tag.Tag, err)
+		return s.fail("legacy tag", err)
 	}
 	m, parts, err := s.manifest(d)
 	if err != nil {
-		return s.fail("tag "+tag.Tag, err)
+		return s.fail("legacy tag", err)
 	}
 	return s.layers(m, parts, payloadType)
 }

@@ -197,12 +197,26 @@ func (g *Git) unpack(req *packp.ReferenceUpdateRequest) (err error) {
 	if req.Packfile == nil {
 		return nil
 	}
-	err = packfile.UpdateObjectStorage(g.store(), req.Packfile)
-	if errors.Is(err, packfile.ErrEmptyPackfile) { // a push that only deletes, or moves to what is here
-		return nil
+	pack, err := io.ReadAll(req.Packfile)
+	if err != nil || len(pack) == 0 { // a push that only deletes, or moves to what is here
+		return err
+	}
+	if len(pack) > largePack {
+		return packfile.UpdateObjectStorage(g.store(), bytes.NewReader(pack))
+	}
+	parser, err := packfile.NewParserWithStorage(packfile.NewScanner(bytes.NewReader(pack)), singly{g.store()})
+	if err == nil {
+		_, err = parser.Parse()
 	}
 	return err
 }
+
+// largePack is the size in bytes from which a push is kept as a pack. A pack per push would make a server
+// that a daemon commits to for days slower and slower: each request reads the index of each pack.
+const largePack = 1 << 20
+
+// singly hides that a storage can take packs whole, so that it takes their objects one by one.
+type singly struct{ storer.EncodedObjectStorer }
 
 func (g *Git) accept(c *packp.Command) error {
 	if err := c.Name.Validate(); err != nil || !strings.HasPrefix(c.Name.String(), "refs/") {

@@ -22,6 +22,7 @@ const (
 	freshName  = "clone.new" // a clone in the making; it takes the place of the other in one rename
 	markerName = "poundlock" // in the clone: which remote and branch it is of
 	maxPacks   = 200         // packs after which a clone is made anew rather than fetched into
+	maxLoose   = 20_000      // the same for single objects: about 3,000 commits of ours
 )
 
 var cacheSize = 8 * cache.MiByte // bytes of objects that go-git keeps in memory
@@ -70,6 +71,7 @@ func (r *Repo) inspect() error {
 	if err != nil || string(marker) != r.marker() {
 		return errors.New("it is of another remote or branch")
 	}
+	r.loose = 0
 	return filepath.WalkDir(r.cloneDir(), func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -84,6 +86,8 @@ func (r *Repo) inspect() error {
 			return fmt.Errorf("pack %s has no index", entry.Name())
 		case strings.HasSuffix(name, ".pack"), strings.HasSuffix(name, ".idx"):
 			return checkSum(name)
+		case len(entry.Name()) == 38: // an id without its first two digits, which name the directory
+			r.loose++
 		}
 		return nil
 	})
@@ -174,7 +178,7 @@ func (r *Repo) replaceClone(pack string, head plumbing.Hash) error {
 	if err := os.Rename(fresh, r.cloneDir()); err != nil {
 		return err
 	}
-	r.store = newStore(r.cloneDir())
+	r.store, r.loose = newStore(r.cloneDir()), 0
 	r.damage = r.readable()
 	return r.damage
 }

@@ -1,6 +1,7 @@
 package git
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/testenv"
@@ -171,13 +173,47 @@ func TestCommit_AsksWhatBecameOfALostAnswer(t *testing.T) {
 	}
 }
 
+func TestCommit_AsksWhatAGarbledReportMeans(t *testing.T) {
+	g := fleet(t)
+	parent := write(t, g, map[string]string{"desired/a.yaml": "a"})
+	o := options(t, g)
+	spoilt := &spoilPack{RoundTripper: o.HTTP}
+	o.HTTP = spoilt
+	r := open(t, o)
+	fetch(t, r)
+	for _, answer := range []string{"", "garbage", pkt("unpack ok\n"), pkt("unpack ok\n") + "0000"} {
+		spoilt.change = func([]byte) []byte { return []byte(answer) }
+		id, err := r.Commit(t.Context(), parent, change(map[string]string{"rendered/x": answer + "x"}, "rendered"))
+		if err != nil || id != g.Head() {
+			t.Errorf("report %q: %q, %v; the head is %s", answer, id, err, g.Head())
+			continue
+		}
+		parent = id
+	}
+}
+
+func TestCommit_EndsWithItsDeadline(t *testing.T) {
+	g := fleet(t)
+	parent := write(t, g, map[string]string{"desired/a.yaml": "a"})
+	o := options(t, g)
+	o.HTTP = holdPush{o.HTTP}
+	r := open(t, o)
+	fetch(t, r)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := r.Commit(ctx, parent, change(map[string]string{"rendered/x": "x"}, "rendered"))
+	if !errors.Is(err, context.DeadlineExceeded) || !isTemporary(err) || g.Head() != parent {
+		t.Errorf("%v, want an expired deadline", err)
+	}
+}
+
 func TestCommit_SaysWhyTheServerDoesNotWantIt(t *testing.T) {
 	g := fleet(t)
 	g.User, g.Password = "robot", secret
 	parent := write(t, g, map[string]string{"desired/a.yaml": "a"})
 	o := options(t, g)
 	o.Auth = Auth{Username: "robot", Password: password(secret)}
-	o.HTTP = answerPush{o.HTTP, "000eunpack ok\n" + pkt("ng refs/heads/main protected branch hook declined for "+secret+"\x1b[31m\n") + "0000"}
+	o.HTTP = answerPush{o.HTTP, pkt("unpack ok\n") + pkt("ng refs/heads/main protected branch hook declined: blocked for "+secret+"\x1b[31m\n") + "0000"}
 	r := open(t, o)
 	fetch(t, r)
 	_, err := r.Commit(t.Context(), parent, change(map[string]string{"rendered/x": "x"}, "rendered"))
@@ -187,6 +223,17 @@ func TestCommit_SaysWhyTheServerDoesNotWantIt(t *testing.T) {
 	if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "\x1b") {
 		t.Errorf("the error passes on what it must not: %q", err)
 	}
+}
+
+// holdPush never lets a push out.
+type holdPush struct{ http.RoundTripper }
+
+func (h holdPush) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !isPush(r) {
+		return h.RoundTripper.RoundTrip(r)
+	}
+	<-r.Context().Done()
+	return nil, r.Context().Err()
 }
 
 func pkt(s string) string { return fmt.Sprintf("%04x%s", len(s)+4, s) }

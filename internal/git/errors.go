@@ -121,9 +121,13 @@ func isCertificate(err error) bool {
 	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &name)
 }
 
-// saysPermanent asks the transport's own errors. Errors of package net are left out: their Temporary calls
-// a refused connection permanent.
+// saysPermanent asks the errors of the round tripper that we were given. Errors of package net are left
+// out: their Temporary calls a refused connection permanent.
 func saysPermanent(err error) bool {
+	var refused interface{ Refused() bool }
+	if errors.As(err, &refused) {
+		return refused.Refused()
+	}
 	var t interface{ Temporary() bool }
 	var n net.Error
 	return errors.As(err, &t) && !errors.As(err, &n) && !t.Temporary()

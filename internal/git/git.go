@@ -85,6 +85,7 @@ type Repo struct {
 
 	mu     sync.Mutex // guards what follows: go-git's storage is not safe for concurrent use
 	store  *filesystem.Storage
+	loose  int   // single objects in it
 	damage error // why the clone cannot be trusted; the next Fetch makes it anew
 }
 

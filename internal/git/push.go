@@ -42,24 +42,17 @@ func (r *Repo) push(ctx context.Context, b *built) error {
 // judge reads the server's report: the push went through, the branch had moved, or the server does not
 // want it for a reason of its own, such as a protected branch.
 func (r *Repo) judge(ctx context.Context, b *built, report *packp.ReportStatus, secrets []string) error {
-	refusal := ""
+	refusal := "no word on the branch"
 	if report.UnpackStatus != "ok" {
 		refusal = "unpack: " + report.UnpackStatus
 	}
-	accepted := false
 	for _, c := range report.CommandStatuses {
-		if c.ReferenceName == r.branch && c.Status == "ok" {
-			accepted = true
-		} else if c.Status != "ok" {
+		switch {
+		case c.ReferenceName != r.branch: // none that we asked for
+		case c.Status != "ok":
 			refusal = c.Status
-		}
-	}
-	if accepted && refusal == "" {
-		return nil
-	}
-	for _, sign := range []string{"fetch first", "non-fast-forward", "stale", "lock", "old value", "expected", "remote ref updated"} {
-		if strings.Contains(refusal, sign) {
-			return fmt.Errorf("%w: %s", ErrRejected, reason(refusal, secrets))
+		case report.UnpackStatus == "ok":
+			return nil
 		}
 	}
 	at, err := r.list(ctx)
@@ -69,17 +62,22 @@ func (r *Repo) judge(ctx context.Context, b *built, report *packp.ReportStatus, 
 	case err == nil && at != b.parent:
 		return fmt.Errorf("%w: it is at %s", ErrRejected, at)
 	}
+	for _, sign := range movedSigns { // someone else's push is not yet to be seen
+		if strings.Contains(refusal, sign) {
+			return fmt.Errorf("%w: %s", ErrRejected, reason(refusal, secrets))
+		}
+	}
 	return permanentError("the server refused the push: " + reason(refusal, secrets))
 }
+
+// movedSigns are the words by which servers say that the old value did not match, or that another push
+// holds the ref at this moment.
+var movedSigns = []string{"fetch first", "non-fast-forward", "stale info", "cannot lock ref", "failed to lock",
+	"incorrect old value", "failed to update ref", "does not point to expected object", "remote ref updated"}
 
 // settle finds out what became of a push whose answer is missing. The server may have taken it before the
 // line broke.
 func (r *Repo) settle(ctx context.Context, b *built, cause error) error {
-	if cause != nil {
-		if _, temporary := classify(cause); !temporary {
-			return cause // answered, and clearly: it did not happen
-		}
-	}
 	at, err := r.list(ctx)
 	switch {
 	case err == nil && at == b.commit:

@@ -238,3 +238,18 @@ func TestLocal_CarriesFetchAndPush(t *testing.T) {
 		t.Errorf("no repository: %v", err)
 	}
 }
+
+func TestFetch_RefusesAShallowRemote(t *testing.T) {
+	needGit(t)
+	g := serve(t, testenv.NewGitBackend)
+	write(t, g, map[string]string{"desired/a.yaml": "a"})
+	write(t, g, map[string]string{"desired/a.yaml": "b"})
+	shallow := filepath.Join(t.TempDir(), "shallow.git")
+	if out, err := exec.Command("git", "clone", "-q", "--bare", "--depth", "1", "file://"+g.Dir(), shallow).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	r := open(t, Options{URL: shallow, Branch: "main", Dir: t.TempDir()})
+	if _, err := r.Fetch(t.Context()); err == nil || !strings.Contains(err.Error(), "shallow") || isTemporary(err) {
+		t.Errorf("%v, want a lasting refusal", err)
+	}
+}

@@ -90,12 +90,29 @@ func document(name, header string, lines map[string]string) Files {
 			if body := write(group); len(body) <= MaxShard || len(p) < length {
 				files[ShardDir(name)+"/"+p+".yaml"] = body
 			} else {
-				split(group, length+1)
+				split(group, max(length, common(group))+1)
 			}
 		}
 	}
 	split(entries, 1)
 	return files
+}
+
+// common gives how many characters the shard names of entries share: no shorter name tells them apart.
+func common(entries []string) int {
+	first := unsafeInPath.ReplaceAllString(entries[0], "_")
+	n := len(first)
+	for _, e := range entries[1:] {
+		safe := unsafeInPath.ReplaceAllString(e, "_")
+		n = min(n, len(safe))
+		for i := range n {
+			if safe[i] != first[i] {
+				n = i
+				break
+			}
+		}
+	}
+	return n
 }
 
 var unsafeInPath = regexp.MustCompile(`[^A-Za-z0-9.-]`)

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -171,15 +172,15 @@ func parseSet(name, file string, data []byte) (Set, Problems) {
 			ps.Add("FLT004", s.Where, "", "malformed glob %q", pattern)
 		}
 	}
-	for host, p := range s.Paths {
-		if p != "" {
+	for _, host := range slices.Sorted(maps.Keys(s.Paths)) {
+		if p := s.Paths[host]; p != "" {
 			if _, err := ParseReference("x.example/" + p); err != nil || strings.ContainsAny(p, ":@") {
 				ps.Add("FLT005", s.Where, "use lower-case path components", "paths.%s: %q is not a repository path", host, p)
 			}
 		}
 	}
-	for entry, r := range s.Replace {
-		if !r.Image.IsZero() && r.Image.Tag == "" && !r.Image.HasDigest() {
+	for _, entry := range slices.Sorted(maps.Keys(s.Replace)) {
+		if r := s.Replace[entry]; !r.Image.IsZero() && r.Image.Tag == "" && !r.Image.HasDigest() {
 			ps.Add("FLT006", r.Where, "add a tag or, better, a digest", "replace.%s: the image has neither tag nor digest", entry)
 		}
 	}

@@ -50,8 +50,9 @@ func TestUpload_ResumesWhereItBrokeAlsoAfterARestart(t *testing.T) {
 		}
 		lost := errors.New("source went away")
 		err = c.Upload(t.Context(), session, d, 0, breaking{strings.NewReader(content[:300_000]), lost})
-		if !errors.Is(err, lost) {
-			t.Fatalf("got %v, want the source's error", err)
+		var side *Error
+		if !errors.Is(err, lost) || errors.As(err, &side) {
+			t.Fatalf("got %v, want the source's error, not one of this registry", err)
 		}
 		s.settled(t, 2) // POST and the broken PUT
 		if restart {
@@ -89,6 +90,32 @@ func at(t *testing.T, session, server string) string {
 	}
 	u.Host = now.Host
 	return u.String()
+}
+
+func TestUpload_RefusesASessionThatStandsElsewhere(t *testing.T) {
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Range", "0-9")
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	err := s.client().Upload(t.Context(), s.URL+"/v2/team/app/blobs/uploads/1", blobOf("hello, world"), 5, strings.NewReader(", world"))
+	if err == nil || !strings.Contains(err.Error(), "byte 10") {
+		t.Errorf("got %v", err)
+	}
+	if asked := s.requests(); len(asked) != 1 {
+		t.Errorf("asked %v, want the status only", asked)
+	}
+}
+
+func TestLoan_EndsWithTheUpload(t *testing.T) {
+	body := strings.NewReader("hello")
+	l := &loan{body: body}
+	l.Read(make([]byte, 1))
+	if err := l.end(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := l.Read(make([]byte, 1)); n != 0 || err == nil || body.Len() != 4 {
+		t.Errorf("read %d bytes after the end, %v", n, err)
+	}
 }
 
 func TestUpload_FinishesASessionThatHasEverything(t *testing.T) {

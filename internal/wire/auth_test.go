@@ -113,6 +113,9 @@ func TestWire_BearerFromTheSameHost(t *testing.T) {
 	if tokens != 2 || refusals != 1 {
 		t.Errorf("%d tokens and %d requests without one, want 2 (one per repository) and 1 (the first)", tokens, refusals)
 	}
+	if n := len(s.requests()); n != 14 {
+		t.Errorf("%d requests, want 14: a refusal, two tokens and the 11 that were wanted", n)
+	}
 	for _, a := range s.requests() {
 		if strings.HasPrefix(a, "GET /v2/") && strings.Contains(a, "Basic") {
 			t.Errorf("the password went to the API: %s", a)

@@ -140,6 +140,9 @@ func TestWire_BoundsRequestsAtOnce(t *testing.T) {
 	if got := most.Load(); got != limit {
 		t.Errorf("%d requests at once, want %d", got, limit)
 	}
+	if got := cap(newWire(t, Settings{Hosts: map[string]Host{s.host: {}}}).listed[s.host].slots); got != defaultConcurrency {
+		t.Errorf("%d at once without a word in the configuration, want %d", got, defaultConcurrency)
+	}
 }
 
 // A blob that is copied inside one host is read and written at the same time.
@@ -200,6 +203,22 @@ func TestWatch_SlowBodyIsNoError(t *testing.T) {
 		body := w.reading(r)
 		if b, err := io.ReadAll(body); err != nil || len(b) != 5 {
 			t.Errorf("got %q, %v", b, err)
+		}
+		body.Close()
+	})
+}
+
+func TestWatch_SlowReaderIsNoError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", "https://a.example", nil)
+		guarded, w := guard(req)
+		body := w.reading(io.NopCloser(strings.NewReader("xx")))
+		for range 2 {
+			body.Read(make([]byte, 1))
+			time.Sleep(2 * stall)
+			if err := guarded.Context().Err(); err != nil {
+				t.Fatalf("given up while the reader was busy: %v", err)
+			}
 		}
 		body.Close()
 	})

@@ -22,9 +22,13 @@ func (c *computation) collide(actions []mirror.Action) {
 			claims[tag] = append(claims[tag], claim{a.New, a.Key, a.Where})
 		}
 	}
+	repositories := map[string]bool{}
+	for tag := range claims {
+		repositories[tag.Name()] = true
+	}
 	for _, other := range c.all.Sets {
 		if other.Name != c.set.Name {
-			c.claimOf(other, claims)
+			c.claimOf(other, claims, repositories)
 		}
 	}
 	for i, a := range actions {
@@ -40,9 +44,13 @@ func (c *computation) collide(actions []mirror.Action) {
 	}
 }
 
-// claimOf adds what another set wants of tags that are claimed already.
-func (c *computation) claimOf(s mirror.Set, claims map[mirror.Reference][]claim) {
+// claimOf adds what another set wants of tags that are claimed already. A tag costs a template, so the
+// repositories are compared first: a fleet has many sets, and each is compared with all others.
+func (c *computation) claimOf(s mirror.Set, claims map[mirror.Reference][]claim, repositories map[string]bool) {
 	add := func(stage mirror.Stage, entry string, image mirror.Reference, where mirror.Position) {
+		if !repositories[c.local.Repository(s, stage, image).Name()] {
+			return
+		}
 		for _, tag := range c.tags(s, stage, c.local.Pointer(s, stage, entry, image), image) {
 			if claims[tag] != nil {
 				claims[tag] = append(claims[tag], claim{image.Digest, mirror.Key{Set: s.Name, Entry: entry}, where})

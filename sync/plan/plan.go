@@ -152,22 +152,22 @@ func (c *computation) vouch(stage mirror.Stage, entry string, image mirror.Refer
 func (c *computation) decide(a mirror.Action) mirror.Action {
 	line, recorded := c.rec.At(a.Stage)[a.Key.Entry]
 	stands := recorded && line.Image == a.Image
-	names, known := c.inv.Named(a.To)
-	if a.Old = names; !known && recorded {
+	tagged, known := c.inv.Named(a.To)
+	if a.Old = tagged; !known && recorded {
 		a.Old = line.Image.Digest
 	}
 	if a.To.Tag == "" {
 		return refuse(a, mirror.Because(mirror.LocalFailed, "the tag template gives no tag for this entry"))
 	}
 	switch {
-	case stands && (!known || names == a.New):
+	case stands && (!known || tagged == a.New):
 		a.Kind, a.Reason = mirror.Unchanged, mirror.Because(mirror.AsDesired, "")
 		return a
-	case known && names == a.New:
+	case known && tagged == a.New:
 		// Nobody recorded why it stands here: a step of ours that died before its commit, or a stranger.
 		a.Kind, a.Reason = mirror.Tag, mirror.Because(mirror.AsDesired, "already here, to be judged and recorded")
-	case known && names != (mirror.Digest{}) && c.wrote(a.To) == nil && !c.inv.Ours[a.To.WithDigest(mirror.Digest{}).String()] && !c.set.Adopt:
-		return refuse(a, mirror.Because(mirror.ForeignTag, "%s names %s, which we did not write; adopt: true in the set takes it over", a.To, mirror.Short(names)))
+	case known && tagged != (mirror.Digest{}) && c.wrote(a.To) == nil && !c.inv.Ours[a.To.WithDigest(mirror.Digest{}).String()] && !c.set.Adopt:
+		return refuse(a, mirror.Because(mirror.ForeignTag, "%s names %s, which we did not write; adopt: true in the set takes it over", a.To, mirror.Short(tagged)))
 	case c.inv.Holds(a.To, a.New) || c.whole[a.To.AtDigest(a.New).String()]:
 		a.Kind, a.Reason = mirror.Tag, c.behind(a, stands)
 	default:

@@ -118,7 +118,10 @@ func (m *Message) UnmarshalText(b []byte) error {
 	return nil
 }
 
-var trailerLine = regexp.MustCompile(`^[A-Za-z0-9-]+: `)
+var (
+	trailerLine = regexp.MustCompile(`^[A-Za-z0-9-]+: `)
+	emptyLines  = regexp.MustCompile(`\n{3,}`)
+)
 
 // Text gives the message with the trailer, which a template can neither leave out nor forge.
 func (m Message) Text(f Facts) (string, error) {
@@ -130,7 +133,7 @@ func (m Message) Text(f Facts) (string, error) {
 	lines = slices.DeleteFunc(lines, func(l string) bool {
 		return strings.HasPrefix(strings.ToLower(strings.TrimSpace(l)), strings.ToLower(Trailer)+":")
 	})
-	text := strings.TrimSpace(strings.Join(lines, "\n"))
+	text := emptyLines.ReplaceAllString(strings.TrimSpace(strings.Join(lines, "\n")), "\n\n")
 	if text == "" {
 		return "", errors.New("message template: gives no text")
 	}

@@ -40,7 +40,7 @@ func (c *cargo) attach(ctx context.Context, subjects []mirror.Digest) error {
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	var g errgroup.Group
 	g.SetLimit(4)
 	for _, a := range all {
 		g.Go(func() error {
