@@ -116,11 +116,13 @@ func (l *Line) move(ctx context.Context, f *fleet, v *view) ([]mirror.Done, erro
 	return moved, ctx.Err()
 }
 
-// want hands the mover what is admitted and not here yet. What it already copies for the set goes on.
+// want hands the mover what is admitted and not here yet. What it already copies for the set goes on; what
+// arrived while this step was computed has woken the next one.
 func (l *Line) want(v *view) {
 	var jobs []transfer.Job
+	p := l.progress(v.set.Name)
 	for _, a := range v.plan.Actions {
-		if a.Kind == mirror.Copy {
+		if a.Kind == mirror.Copy && !p.holds(a) {
 			jobs = append(jobs, transfer.Job{Verified: v.verified[actionKey(a)], From: l.registry})
 		}
 	}

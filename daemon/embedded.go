@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"syscall"
@@ -30,7 +32,8 @@ func (l *Line) openEmbedded(local Registry, onlyLooks bool) error {
 		listener.Close()
 		return fmt.Errorf("embedded registry: %w", err)
 	}
-	server := &http.Server{Handler: registry, ReadHeaderTimeout: 10 * time.Second}
+	// Its log says only that distribution wrote a header twice.
+	server := &http.Server{Handler: registry, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -52,7 +52,7 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Version string
-	// Arrived is told of every copy that ended, for progress; may be nil.
+	// Arrived is told of every copy that ended; nil logs it.
 	Arrived func(mirror.Done)
 	// Temporary keeps the state in a folder of its own that Close removes: for commands that only look, also
 	// while a daemon holds the real one.
@@ -67,7 +67,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Line, err error) {
 	l := &Line{config: c, log: o.Log, now: o.Now, metrics: newMetrics(o.Version), wakes: newWakes(),
 		sets: map[string]*progress{}, history: map[string]*mirror.Desired{}, notReady: errStarting}
 	if l.arrive = o.Arrived; l.arrive == nil {
-		l.arrive = func(mirror.Done) {}
+		l.arrive = l.logArrival
 	}
 	defer func() {
 		if err != nil {

@@ -133,3 +133,10 @@ func (p *progress) bytes() int64 {
 	defer p.mu.Unlock()
 	return p.copied
 }
+
+// holds says whether the copy that an action asks for has arrived.
+func (p *progress) holds(a mirror.Action) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.whole[a.To.AtDigest(a.New).String()]
+}

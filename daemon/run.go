@@ -88,13 +88,19 @@ func (l *Line) takeIn(set string, dones []mirror.Done) {
 		result := "copied"
 		if d.Err != nil {
 			result = "failed"
-			l.log.Error("copy failed", keySet, set, keyEntry, d.Action.Key.Entry, keyRef, d.Action.Image.String(), keyError, d.Err)
-		} else {
-			l.log.Info("image copied", keySet, set, keyEntry, d.Action.Key.Entry, keyRef, d.Action.Image.String(), keyBytes, d.Bytes)
 		}
 		l.arrive(d)
 		l.metrics.copied.WithLabelValues(d.Action.Image.Host, result).Add(float64(d.Bytes))
 	}
+}
+
+func (l *Line) logArrival(d mirror.Done) {
+	facts := []any{keySet, d.Action.Key.Set, keyEntry, d.Action.Key.Entry, keyRef, d.Action.Image.String()}
+	if d.Err != nil {
+		l.log.Error("copy failed", append(facts, keyError, d.Err)...)
+		return
+	}
+	l.log.Info("image copied", append(facts, keyBytes, d.Bytes)...)
 }
 
 // loop is one cycle after another, never two at once.

@@ -30,8 +30,11 @@ type app struct {
 
 // Main runs one command line and gives the exit code.
 func Main(ctx context.Context, args []string, out, talk io.Writer) int {
-	policy.ClearEnvironment()
 	a := &app{out: out, talk: talk}
+	if err := policy.ClearEnvironment(); err != nil {
+		fmt.Fprintln(talk, "error:", err)
+		return exitFailure
+	}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetOut(out)

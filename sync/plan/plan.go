@@ -90,33 +90,47 @@ func (c *computation) upper(stage mirror.Stage) []mirror.Action {
 	for _, line := range c.set.Wanted[stage] {
 		actions = append(actions, c.decide(c.action(stage, line.Entry, line.Image, line.Where)))
 	}
-	if missing := c.missing(stage); len(missing) > 0 {
-		for i, a := range actions {
-			if changes(a) {
-				actions[i] = refuse(a, mirror.Because(mirror.Incomplete, "the stage file lacks %s; the entries of this set move together", names(missing)))
-			}
+	missing := c.missing(stage)
+	if len(missing) == 0 {
+		return actions
+	}
+	why := mirror.Because(mirror.Incomplete, "the stage file lacks %s; the entries of this set move together", names(missing))
+	for i, a := range actions {
+		if changes(a) {
+			actions[i] = refuse(a, why)
+		}
+	}
+	for _, entry := range missing {
+		if line, stands := c.rec.At(stage)[entry]; stands {
+			file := mirror.Position{File: "stages/" + c.set.Name + "/" + string(stage) + ".yaml"}
+			actions = append(actions, refuse(c.action(stage, entry, line.Image, file),
+				mirror.Because(mirror.Incomplete, "it stands here and the stage file no longer lists it; exclude it in desired/ if no consumer needs it")))
 		}
 	}
 	return actions
 }
 
-// missing lists the entries that an atomic set's stage file leaves out. A file that is made only of lines
-// that stand or stood at this stage is a rollback to an older release, which may have had fewer entries.
+// missing lists the entries that an atomic set's stage file leaves out although a consumer would then fall
+// back to the upstream for them. A file that returns to lines which stood at this stage is a rollback to an
+// older release, which may have had fewer entries; a file that changes no line leaves out only what was
+// deleted from it.
 func (c *computation) missing(stage mirror.Stage) []string {
 	if !c.set.Atomic {
 		return nil
 	}
-	rollback, listed := true, map[string]bool{}
+	standing := c.rec.At(stage)
+	stood, stands, listed := true, true, map[string]bool{}
 	for _, line := range c.set.Wanted[stage] {
 		listed[line.Entry] = true
-		rollback = rollback && c.rec.At(stage).Stood(line.Entry, line.Image)
+		stood = stood && standing.Stood(line.Entry, line.Image)
+		stands = stands && standing[line.Entry].Image == line.Image
 	}
-	if rollback {
+	if stood && !stands {
 		return nil
 	}
 	var missing []string
 	for _, e := range c.set.Entries {
-		if !listed[e.Name] {
+		if _, here := standing[e.Name]; !listed[e.Name] && (here || !stands) {
 			missing = append(missing, e.Name)
 		}
 	}

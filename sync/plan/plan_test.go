@@ -173,6 +173,23 @@ func TestCompute_AtomicSetsAreListedWhole(t *testing.T) {
 	expect(t, find(t, w.plan(), "staging", "a/x"), mirror.Tag, mirror.TagAbsent)
 }
 
+func TestCompute_ALineDeletedFromAnAtomicSetIsRefusedAndKept(t *testing.T) {
+	w := newWorld(mirror.LayoutTag)
+	w.sync()
+	both := map[string]mirror.Reference{"a/x": image("x", "1", "v1"), "b/y": image("y", "1", "v1")}
+	w.want("staging", both)
+	w.sync()
+	delete(both, "b/y")
+	w.want("staging", both)
+	p := Hold(w.set, w.plan())
+	expect(t, find(t, p, "staging", "a/x"), mirror.Unchanged, mirror.AsDesired)
+	expect(t, find(t, p, "staging", "b/y"), mirror.Refuse, mirror.Incomplete)
+	rec := Settle(w.set, w.rec, p, nil, "head", at)
+	if _, stands := rec.At("staging")["b/y"]; !stands {
+		t.Error("a consumer would fall back to the upstream for b/y")
+	}
+}
+
 func TestCompute_CollisionsAreRefusedOnBothSides(t *testing.T) {
 	// Two entries of a set share a tag under layout path and want different content.
 	w := newWorld(mirror.LayoutPath)

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -55,7 +56,10 @@ func leave(set mirror.Set, r mirror.Record, p mirror.Plan) mirror.Record {
 			listed[line.Entry] = true
 			complete = complete && r.At(stage)[line.Entry].Image == line.Image
 		}
-		if set.Listed[stage] && (complete || !set.Atomic) {
+		refused := slices.ContainsFunc(p.Actions, func(a mirror.Action) bool {
+			return a.Stage == stage && a.Reason.Code == mirror.Incomplete
+		})
+		if set.Listed[stage] && !refused && (complete || !set.Atomic) {
 			keep(r, stage, listed)
 		}
 	}

@@ -243,6 +243,37 @@ func TestMover_PromotesInsideTheTargetWithoutBytes(t *testing.T) {
 	}
 }
 
+// Whoever plans while a copy arrives wants it once more; it is not begun again.
+func TestMover_DoesNotBeginAgainWhatArrived(t *testing.T) {
+	w := newWorld(t)
+	image := w.push(t, "team/app", "1", testenv.Image("app"))
+	m := w.mover(t)
+	job := w.job(t, image)
+	m.Want("set", []Job{job})
+	landed := func() bool { m.mu.Lock(); defer m.mu.Unlock(); return len(m.sets["set"].wanted) == 0 }
+	for !landed() {
+		m.mu.Lock()
+		changed := m.changed
+		m.mu.Unlock()
+		if landed() {
+			break
+		}
+		select {
+		case <-changed:
+		case <-t.Context().Done():
+			t.Fatal(t.Context().Err())
+		}
+	}
+	w.up.Proxy().Reset()
+	m.Want("set", []Job{job})
+	if _, done, err := m.Next(t.Context()); err != nil || len(done) != 1 || done[0].Err != nil {
+		t.Errorf("got %v, %v; want the one end of the job", done, err)
+	}
+	if !m.Idle("set") || w.up.Proxy().Counts().Total() != 0 {
+		t.Errorf("the copy was begun again: %d requests", w.up.Proxy().Counts().Total())
+	}
+}
+
 func TestMover_RefusesWhatWasNotVerified(t *testing.T) {
 	w := newWorld(t)
 	w.up.Proxy().Reset()

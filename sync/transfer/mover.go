@@ -50,7 +50,13 @@ type work struct {
 	wanted  map[string]*flight // not finished
 	waiting []*flight          // of those, not started, first is next
 	running int                // images in flight that this set started
-	done    []mirror.Done      // not handed out
+	done    []end              // not handed out
+}
+
+// end is how a flight ended for one job of a set.
+type end struct {
+	key  string // "" for a job that was never started
+	done mirror.Done
 }
 
 // flight is one image on its way, for every set that wants it.
@@ -100,15 +106,22 @@ func (m *Mover) Want(set string, jobs []Job) {
 		m.forget()
 		w.since = m.blobs.tick()
 	}
+	arrived := map[string]bool{} // while the caller was planning; Next is about to say so
+	for _, e := range w.done {
+		arrived[e.key] = arrived[e.key] || e.done.Err == nil
+	}
 	asked := map[string][]Job{}
 	var keys []string
 	for _, job := range jobs {
 		if err := check(job); err != nil {
-			w.done = append(w.done, mirror.Done{Action: job.Verified.Action(), Verdict: job.Verified.Verdict(), Err: err})
+			w.done = append(w.done, end{"", mirror.Done{Action: job.Verified.Action(), Verdict: job.Verified.Verdict(), Err: err}})
 			m.announce()
 			continue
 		}
 		key := keyOf(job.Verified)
+		if arrived[key] {
+			continue
+		}
 		if asked[key] == nil {
 			keys = append(keys, key)
 		}
@@ -147,7 +160,10 @@ func (m *Mover) Next(ctx context.Context) (set string, done []mirror.Done, err e
 		m.mu.Lock()
 		for _, name := range m.order {
 			if w := m.sets[name]; len(w.done) > 0 {
-				done, w.done = w.done, nil
+				for _, e := range w.done {
+					done = append(done, e.done)
+				}
+				w.done = nil
 				m.mu.Unlock()
 				return name, done, nil
 			}

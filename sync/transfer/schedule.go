@@ -73,7 +73,7 @@ func (m *Mover) land(f *flight, bytes int64, err error) {
 		delete(w.wanted, f.key)
 		idle = idle || len(w.wanted) == 0
 		for _, v := range jobs {
-			w.done = append(w.done, mirror.Done{Action: v.Action(), Verdict: v.Verdict(), Bytes: bytes, Err: err})
+			w.done = append(w.done, end{f.key, mirror.Done{Action: v.Action(), Verdict: v.Verdict(), Bytes: bytes, Err: err}})
 			bytes = 0 // they crossed once, so they are counted once
 		}
 	}
