@@ -41,7 +41,7 @@ func newProgress() *progress {
 // Backoff of what failed or waits for a signature: doubled from the first to the last.
 const (
 	firstRetry = 15 * time.Second
-	lastRetry  = 30 * time.Minute
+	lastRetry  = 5 * time.Minute
 )
 
 // retryAfter counts an attempt and says when the next is due.
