@@ -52,12 +52,12 @@ func (s *site) listen() *bytes.Buffer {
 	return &b
 }
 
-// discreet fails the test when a text holds a secret: all secrets of these tests have "canary" in them. Their
-// Base64 form is what HTTP carries.
+// discreet fails the test when a text holds a secret: all secrets of these tests have "canary" in them, and
+// all users of them are "poundlock", with which the Base64 form begins that HTTP carries.
 func discreet(t *testing.T, what string, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
-		for _, secret := range []string{"canary", "cG91bmRsb2NrO", "cG91bmRsb2Nr"} {
+		for _, secret := range []string{"canary", "cG91bmRsb2Nr"} {
 			if strings.Contains(text, secret) {
 				t.Errorf("%s holds a secret (%s): %s", what, secret, text)
 			}
@@ -143,7 +143,7 @@ func TestBadFleet_MistakeIsNamedAndNothingMoves(t *testing.T) {
 		{"two digests for one reference of a list", map[string]string{"desired/web.txt": list(web, web.WithDigest(mirror.DigestOf([]byte("other"))))}, "SRC023", "desired/web.txt:2:1"},
 		{"source file outside desired/", set("version: 1\nsource: {kind: list, file: ../stages/web/staging.yaml}\n"), "SRC005", "desired/more.yaml:2"},
 		{"source file with an absolute path", set("version: 1\nsource: {kind: list, file: /etc/hostname}\n"), "SRC005", "desired/more.yaml:2"},
-		{"syntax", set("version: 1\n\tsource: x\n"), "DOC001", "desired/more.yaml:2"},
+		{"syntax", set("version: 1\n\tsource: x\n"), "DOC001", "desired/more.yaml:1"},
 		{"stage file of no set", map[string]string{"stages/wbe/production.yaml": "version: 1\nentries: {}\n"}, "FLT007", "stages/wbe/production.yaml"},
 	} {
 		t.Run(tt.name, func(t *testing.T) { s.refusesFleet(t, tt.files, tt.code, tt.place) })
@@ -221,7 +221,7 @@ func TestCollision_RefusesBothAndMovesNothing(t *testing.T) {
 				return b.String()
 			}
 			commit := func(name string, images map[string]mirror.Reference) {
-				s.commit(name, map[string]string{"desired/" + name + ".yaml": strings.ReplaceAll(set, "%", "ess/" + name), "desired/ess/" + name + ".yml": release(images)})
+				s.commit(name, map[string]string{"desired/" + name + ".yaml": strings.ReplaceAll(set, "%", "ess/"+name), "desired/ess/" + name + ".yml": release(images)})
 			}
 			commit("first", map[string]mirror.Reference{"one": one})
 			s.sync()

@@ -34,9 +34,10 @@ type Report struct {
 // repaired by the next one, which finds tags and content as they are.
 func (l *Line) Step(ctx context.Context, f *fleet, set mirror.Set, w Wake, at time.Time) (Report, error) {
 	began := l.now()
+	w = l.progress(set.Name).owing(w)
 	v, err := l.view(ctx, f, set, w, at)
 	if err != nil {
-		return Report{}, l.again(set.Name, at, fmt.Errorf("set %s: %w", set.Name, err))
+		return Report{}, l.again(set.Name, w, at, err)
 	}
 	moved, err := l.move(ctx, f, v)
 	if err == nil {
@@ -49,7 +50,7 @@ func (l *Line) Step(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	l.metrics.plan(v.plan)
 	l.metrics.duration.WithLabelValues(set.Name).Observe(l.now().Sub(began).Seconds())
 	if err != nil {
-		return report, l.again(set.Name, at, fmt.Errorf("set %s: %w", set.Name, err))
+		return report, l.again(set.Name, w, at, err)
 	}
 	if v.plan.Count(mirror.Failed)+v.plan.Count(mirror.Copy) == 0 {
 		l.metrics.lastSuccess.WithLabelValues(set.Name).Set(float64(at.Unix()))
@@ -57,12 +58,13 @@ func (l *Line) Step(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	return report, nil
 }
 
-// again makes a step that failed due once more, with backoff.
-func (l *Line) again(set string, at time.Time, err error) error {
+// again makes a step that failed due once more, with backoff, and for the same reason.
+func (l *Line) again(set string, w Wake, at time.Time, err error) error {
 	if !errors.Is(err, publish.ErrSuperseded) {
+		l.progress(set).owe(w)
 		l.progress(set).retryStep(at)
 	}
-	return err
+	return fmt.Errorf("set %s: %w", set, err)
 }
 
 // move writes the stage tags that may move now and puts what came of it into the plan.

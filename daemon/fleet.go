@@ -61,6 +61,9 @@ func (l *Line) read(head, inputs string) (*fleet, error) {
 	if err != nil {
 		return nil, err
 	}
+	if desired.Files == nil { // not read at all: what is missing then is no mistake of its own
+		return nil, problems.Err()
+	}
 	rules, more := policy.Load(desired.Files, head)
 	problems = append(problems, more...)
 	for _, set := range desired.Sets {

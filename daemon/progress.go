@@ -13,6 +13,7 @@ import (
 type progress struct {
 	mu         sync.Mutex
 	inputs     string // the version of desired/ and stages/ that the rest belongs to
+	owed       Wake   // what a step that failed was to find out anew
 	candidates []mirror.Candidate
 	askAgain   time.Time            // when some of them could not be resolved; else zero
 	stepAgain  time.Time            // when a step failed as a whole; else zero
@@ -118,6 +119,22 @@ func (p *progress) failure(a mirror.Action) (error, bool) {
 	defer p.mu.Unlock()
 	f, ok := p.failed[a.To.AtDigest(a.New).String()]
 	return f.err, ok && a.Kind == mirror.Copy
+}
+
+// owe remembers what a step that failed was to find out anew, for the next one.
+func (p *progress) owe(w Wake) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.owed = w
+}
+
+// owing adds to a wake what the last step still owes.
+func (p *progress) owing(w Wake) Wake {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w.Resolve, w.Audit = w.Resolve || p.owed.Resolve, w.Audit || p.owed.Audit
+	p.owed = Wake{}
+	return w
 }
 
 // retryStep makes a whole step due again, with backoff.

@@ -126,8 +126,12 @@ func (l *Line) loop(ctx context.Context) error {
 			if !ok {
 				continue
 			}
-			if _, err := l.cycle(ctx, w); err != nil && ctx.Err() == nil {
+			reports, err := l.cycle(ctx, w)
+			if err != nil && ctx.Err() == nil {
 				l.log.Error("cycle failed", keyWhy, w.Why, keyError, err)
+			}
+			if err != nil && reports == nil {
+				l.wakes.keep(w)
 			}
 			if f := l.fleet.Load(); f != nil && !l.busy() {
 				l.sweep(ctx)
@@ -164,13 +168,16 @@ func (l *Line) Sync(ctx context.Context, w Wake) ([]Report, error) {
 	}
 	reports, err := l.cycle(ctx, w)
 	take(reports)
-	for err == nil && l.busy() {
-		var next Wake
-		if next, err = l.arrival(ctx); err != nil {
+	// A set whose step failed does not stop the copies of the others from being tagged and committed.
+	for l.busy() {
+		next, ended := l.arrival(ctx)
+		if ended != nil {
+			err = errors.Join(err, ended)
 			break
 		}
-		reports, err = l.cycle(ctx, next)
+		reports, failed := l.cycle(ctx, next)
 		take(reports)
+		err = errors.Join(err, failed)
 	}
 	if err == nil {
 		l.sweep(ctx)
@@ -191,7 +198,11 @@ func (l *Line) sweep(ctx context.Context) {
 }
 
 func (l *Line) busy() bool {
-	for _, set := range l.fleet.Load().desired.Sets {
+	f := l.fleet.Load()
+	if f == nil {
+		return false
+	}
+	for _, set := range f.desired.Sets {
 		if !l.mover.Idle(set.Name) {
 			return true
 		}
@@ -200,7 +211,8 @@ func (l *Line) busy() bool {
 }
 
 // cycle looks at Git once and steps every set that has a reason to. Nothing else happens when neither the
-// inputs changed nor anything is due.
+// inputs changed nor anything is due. The reports are nil when the fleet repository could not be read, so that
+// no set was looked at.
 func (l *Line) cycle(ctx context.Context, w Wake) ([]Report, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.config.Limits.Cycle, errCycleDeadline)
 	defer cancel()
@@ -247,7 +259,7 @@ func (l *Line) cycleOnce(ctx context.Context, w Wake) ([]Report, error) {
 		})
 	}
 	group.Wait()
-	var done []Report
+	done := []Report{}
 	for _, r := range reports {
 		if r.Set != "" {
 			done = append(done, r)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
@@ -60,7 +61,7 @@ func OpenState(dir string) (*State, error) {
 
 func openState(file string) (*State, error) {
 	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: lockWait})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, ErrLocked
 	}
 	if err != nil {

@@ -153,11 +153,12 @@ func refused(a mirror.Action, v mirror.Verdict, err error) mirror.Action {
 
 func failedAction(a mirror.Action, err error) mirror.Action {
 	a.Kind, a.Reason = mirror.Failed, transfer.ReasonOf(err)
+	var side *transfer.Error
 	switch {
 	case a.Reason.Code == mirror.UpstreamMissing:
 		a.Kind = mirror.Missing
-	case a.Reason.Code == mirror.LocalFailed && a.From.Host != a.To.Host:
-		a.Reason.Code = mirror.UpstreamFailed
+	case a.Reason.Code == mirror.LocalFailed && !errors.As(err, &side) && a.From.Host != a.To.Host:
+		a.Reason.Code = mirror.UpstreamFailed // a judgement, which reads where the copy would
 	}
 	return a
 }

@@ -54,6 +54,16 @@ func (q *wakes) add(w Wake) {
 	}
 }
 
+// keep holds a wake whose cycle did not come to look at anything until another one comes.
+func (q *wakes) keep(w Wake) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.pending != nil {
+		w = w.merge(*q.pending)
+	}
+	q.pending = &w
+}
+
 // take gives what waits; false when nothing does.
 func (q *wakes) take() (Wake, bool) {
 	q.mu.Lock()

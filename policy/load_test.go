@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -102,16 +103,16 @@ func keyFiles(t *testing.T) mirror.Files {
 		}
 		return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 	}
-	big, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	odd, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	private, err := x509.MarshalPKCS8PrivateKey(big)
+	private, err := x509.MarshalPKCS8PrivateKey(odd)
 	privatePEM := block("PRIVATE KEY", private, err)
-	curve, err := x509.MarshalPKIXPublicKey(&big.PublicKey)
+	curve, err := x509.MarshalPKIXPublicKey(&odd.PublicKey)
 	curvePEM := block("PUBLIC KEY", curve, err)
 	// A key of this size cannot be generated any more; its public half needs no prime factors.
-	short, err := x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: big.D.Lsh(big.D, 1024-uint(big.D.BitLen())), E: 65537})
+	short, err := x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: new(big.Int).SetBit(new(big.Int), 1023, 1), E: 65537})
 	return mirror.Files{
 		"desired/keys/good.pub":    []byte(good),
 		"desired/keys/alias.pub":   []byte("the same key\n" + good),

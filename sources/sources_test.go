@@ -107,7 +107,8 @@ func TestRead_TheVersionOfTheSourceIsItsBytes(t *testing.T) {
 		}
 		return desired.Sets[0].Origin
 	}
-	if origin("nginx:1\n") != origin("nginx:1\n") || origin("nginx:1\n") == origin("nginx:1\n\n") {
+	first, again := origin("nginx:1\n"), origin("nginx:1\n")
+	if first != again || first == origin("nginx:1\n\n") {
 		t.Error("the origin does not follow the bytes of the file")
 	}
 }

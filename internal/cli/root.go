@@ -101,7 +101,7 @@ func (a *app) logger() (*slog.Logger, error) {
 	}
 	if f, ok := a.talk.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			return slog.New(tint.NewHandler(a.talk, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})), nil
+			return slog.New(tint.NewTextHandler(a.talk, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})), nil
 		}
 	}
 	return slog.New(slog.NewJSONHandler(a.talk, &slog.HandlerOptions{Level: level})), nil

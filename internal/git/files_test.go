@@ -46,14 +46,11 @@ func TestFiles_RefuseWhatIsNotAPlainFile(t *testing.T) {
 	for range maxDepth + 2 {
 		deep = dir(testenv.GitEntry{Mode: "40000", Name: "d", ID: deep})
 	}
-	many := dir()
-	{
-		var entries []testenv.GitEntry
-		for i := range 40 {
-			entries = append(entries, testenv.GitEntry{Mode: "100644", Name: fmt.Sprintf("f%02d", i), ID: blob})
-		}
-		many = dir(entries...)
+	var entries []testenv.GitEntry
+	for i := range 40 {
+		entries = append(entries, testenv.GitEntry{Mode: "100644", Name: fmt.Sprintf("f%02d", i), ID: blob})
 	}
+	many := dir(entries...)
 	bomb := dir() // doubles at each of 30 levels and holds no file at all
 	for range 30 {
 		bomb = dir(testenv.GitEntry{Mode: "40000", Name: "a", ID: bomb}, testenv.GitEntry{Mode: "40000", Name: "b", ID: bomb})
@@ -111,7 +108,7 @@ func TestFiles_RefuseWhatIsNotAPlainFile(t *testing.T) {
 			if p := ps[0]; p.Code != c.code || p.Where.Commit != head || c.where != "" && p.Where.File != c.where {
 				t.Errorf("problem %s at %q of %.7s, want %s at %q", p.Code, p.Where.File, p.Where.Commit, c.code, c.where)
 			}
-			if strings.ContainsAny(err.Error(), "\x00\u200c\xff") {
+			if strings.ContainsAny(err.Error(), "\x00\u200c") || strings.Contains(err.Error(), "\xff") {
 				t.Errorf("the error passes on odd bytes: %q", err)
 			}
 			if _, err := r.Commit(t.Context(), head, Change{Owned: []string{"rendered"}, Files: mirror.Files{"rendered/x": []byte("x")}, Message: "m", At: at}); err != nil {

@@ -132,8 +132,7 @@ func TestWire_NoCredentialLeavesForAHostThatIsNotNamed(t *testing.T) {
 			for kind, cred := range credentials {
 				t.Run(way+" "+name+" "+kind, func(t *testing.T) {
 					other := serve(t, basicOnly("me", "pw"))
-					var mine *site
-					mine = serve(t, func(w http.ResponseWriter, r *http.Request) {
+					mine := serve(t, func(w http.ResponseWriter, r *http.Request) {
 						switch {
 						case r.Header.Get("Authorization") == "":
 							w.Header().Set("WWW-Authenticate", `Basic realm="x"`)

@@ -43,6 +43,11 @@ func (a *auth) token(ctx context.Context, c challenge, cred Credential) (string,
 		return have.text, nil
 	}
 	text, life, err := a.fetch(ctx, c, cred)
+	if err == errDenied { // a rotated secret is read anew
+		a.mu.Lock()
+		a.credential = nil
+		a.mu.Unlock()
+	}
 	if err != nil {
 		return "", err
 	}
