@@ -74,7 +74,7 @@ func details(p mirror.Plan) string {
 	return b.String()
 }
 
-// standing makes a site where one good image stands at snapshot and production is asked for.
+// standing makes a site where one good image stands at snapshot and staging.
 func standing(t *testing.T) (s *site, web mirror.Reference) {
 	t.Helper()
 	s = newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy})

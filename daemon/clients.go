@@ -43,7 +43,7 @@ func (l *Line) openClients(ctx context.Context, dir string) error {
 	}
 	out, err := wire.New(wire.Settings{Hosts: hosts, CAFiles: l.config.TLS.CAFiles, UserAgent: "poundlock", Observe: l.metrics.observe, Public: true})
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrConfiguration, err)
 	}
 	l.onClose(func(context.Context) error { out.Close(); return nil })
 	l.registry = registry.New(out.Client(), endpoints)
@@ -81,7 +81,11 @@ func (r Registry) credential() func(context.Context) (wire.Credential, error) {
 			return c, err
 		}
 	case r.Auth.Keychain:
-		ask := registry.Keychain(r.Host)
+		host := r.Host
+		if u, err := url.Parse(r.Endpoint); err == nil && u.Host != "" {
+			host = u.Host // where the credential goes, which may be a cache in front of that registry
+		}
+		ask := registry.Keychain(host)
 		return func(ctx context.Context) (wire.Credential, error) {
 			user, password, token, err := ask(ctx)
 			return wire.Credential{Username: user, Password: wire.Secret(password), Token: wire.Secret(token)}, err
@@ -105,7 +109,7 @@ func (l *Line) openGit(ctx context.Context, dir string, out http.RoundTripper) (
 		return fmt.Errorf("git.signing: %w", err)
 	}
 	if l.git, err = git.Open(ctx, options); err != nil {
-		return fmt.Errorf("git: %w", err)
+		return fmt.Errorf("%w: git: %w", ErrConfiguration, err)
 	}
 	l.onClose(func(context.Context) error { return l.git.Close() })
 	return nil

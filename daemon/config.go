@@ -29,6 +29,10 @@ type Config struct {
 	Listen     string              `yaml:"listen"`     // host:port of health and metrics
 	TLS        TLS                 `yaml:"tls"`        // trust for every host
 	Limits     Limits              `yaml:"limits"`
+
+	// Warnings are what Load noticed that is no mistake for certain.
+	Warnings []string
+	file     string
 }
 
 // GitConfig says where the fleet repository is and who commits to it.

@@ -34,7 +34,7 @@ type Report struct {
 // repaired by the next one, which finds tags and content as they are.
 func (l *Line) Step(ctx context.Context, f *fleet, set mirror.Set, w Wake, at time.Time) (Report, error) {
 	began := l.now()
-	w = l.progress(set.Name).owing(w)
+	w = l.progress(set.Name).owing(w, at)
 	v, err := l.view(ctx, f, set, w, at)
 	if err != nil {
 		return Report{}, l.again(set.Name, w, at, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/policy"
@@ -96,6 +97,9 @@ func (l *Line) parse(commit string) (mirror.Desired, mirror.Problems, error) {
 // past reads desired/ of an earlier commit of our history; nil when the commit is not one of it or has
 // mistakes: then it vouches for nothing.
 func (l *Line) past(ctx context.Context, head, commit string) (*mirror.Desired, error) {
+	if !commitID.MatchString(commit) {
+		return nil, nil // an edited record can say anything
+	}
 	l.mu.Lock()
 	old, ok := l.history[commit]
 	l.mu.Unlock()
@@ -123,6 +127,8 @@ func (l *Line) past(ctx context.Context, head, commit string) (*mirror.Desired, 
 	l.history[commit] = old
 	return old, nil
 }
+
+var commitID = regexp.MustCompile("^[0-9a-f]{40}$")
 
 // keptHistory bounds how many earlier commits are kept parsed.
 const keptHistory = 16

@@ -65,3 +65,49 @@ func (l *Line) ask(ctx context.Context, pointers []mirror.Reference) (map[string
 	}
 	return named, l.state.SetTags(named)
 }
+
+// stood adds to the inventory the content that stood at a stage and that no tag names there now: what a
+// rollback, a late promotion and the repair of a moved tag return to, none of which may need an upstream. It
+// costs one HEAD for each, and nothing when all is as desired.
+func (l *Line) stood(ctx context.Context, set mirror.Set, candidates []mirror.Candidate, record mirror.Record, inv mirror.Inventory) error {
+	var ask []mirror.Reference
+	look := func(stage mirror.Stage, entry string, image mirror.Reference) {
+		pointer := l.local.Pointer(set, stage, entry, image)
+		named, _ := inv.Named(pointer)
+		if named != image.Digest && !inv.Holds(pointer, image.Digest) && record.At(stage).Stood(entry, image) {
+			ask = append(ask, pointer.AtDigest(image.Digest))
+		}
+	}
+	for _, c := range candidates {
+		if c.Err == nil {
+			look(set.Stages.First(), c.Entry.Name, c.Image)
+		}
+	}
+	for _, stage := range set.Stages.Upper() {
+		below, _ := set.Stages.Below(stage)
+		for _, line := range set.Wanted[stage] {
+			look(stage, line.Entry, line.Image)
+			if record.At(stage)[line.Entry].Image != line.Image {
+				look(below, line.Entry, line.Image)
+			}
+		}
+	}
+	present := make([]bool, len(ask))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(auditAtOnce)
+	for i, content := range ask {
+		group.Go(func() error {
+			_, err := l.registry.Resolve(ctx, content)
+			if err != nil && !errors.Is(err, mirror.ErrNotFound) {
+				return fmt.Errorf("ask local registry: %w", err)
+			}
+			present[i] = err == nil
+			return nil
+		})
+	}
+	err := group.Wait()
+	for i, content := range ask {
+		inv.Whole[content.String()] = inv.Whole[content.String()] || present[i]
+	}
+	return err
+}

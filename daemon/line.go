@@ -74,6 +74,9 @@ func Open(ctx context.Context, c Config, o Options) (_ *Line, err error) {
 			err = errors.Join(err, l.Close(context.WithoutCancel(ctx)))
 		}
 	}()
+	if err := c.checkSecrets().Err(); err != nil {
+		return nil, err
+	}
 	local := c.Registries[LocalRegistry]
 	l.local = mirror.Local{Host: local.Host, Prefix: local.Prefix, Insecure: local.Insecure, Site: c.Site}
 	dir := c.StateDir
@@ -121,7 +124,7 @@ func (l *Line) Plan(ctx context.Context, w Wake) ([]mirror.Plan, error) {
 	}
 	var plans []mirror.Plan
 	for _, set := range f.desired.Sets {
-		if !w.wants(set.Name) {
+		if !w.allows(set.Name) {
 			continue
 		}
 		v, err := l.view(ctx, f, set, w, l.now())

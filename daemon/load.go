@@ -28,7 +28,7 @@ const EnvPrefix = "POUNDLOCK_"
 func Load(file string, environ []string, overrides map[string]any) (Config, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return Config{}, fmt.Errorf("configuration: %w", err)
+		return Config{}, fmt.Errorf("%w: %w", ErrConfiguration, err)
 	}
 	root, problems := mirror.ParseDocument(file, data)
 	if len(problems) > 0 {
@@ -38,9 +38,10 @@ func Load(file string, environ []string, overrides map[string]any) (Config, erro
 	problems = append(problems, root.Decode(&Config{})...)
 	k := koanf.New(".")
 	fromEnv := map[string]string{}
+	var strays []string
 	layers := []func() error{
 		func() error { return k.Load(rawbytes.Provider(data), nodeParser{file}) },
-		func() error { return k.Load(env.Provider(".", envOptions(environ, fromEnv)), nil) },
+		func() error { return k.Load(env.Provider(".", envOptions(environ, fromEnv, &strays)), nil) },
 		func() error { return k.Load(confmap.Provider(overrides, "."), nil) },
 	}
 	for _, load := range layers {
@@ -53,11 +54,67 @@ func Load(file string, environ []string, overrides map[string]any) (Config, erro
 		problems = append(problems, unmarshal(k, &config, fromEnv)...)
 	}
 	config.settle(filepath.Dir(file))
+	config.file, config.Warnings = file, config.warn(strays)
 	if len(problems) == 0 {
 		problems = append(problems, mirror.CheckVersion(config.Version, 1, root.Where())...)
 		problems = append(problems, config.validate(placeIn(root, file, fromEnv))...)
 	}
 	return config, problems.Err()
+}
+
+// ErrConfiguration is in the chain of errors that a change of the configuration mends, besides
+// mirror.Problems.
+var ErrConfiguration = errors.New("configuration")
+
+// warn tells of variables that look like ours and set nothing, except those that a secret is read from and
+// those that Kubernetes makes for a service of our name.
+func (c *Config) warn(strays []string) []string {
+	used := map[string]bool{}
+	for _, s := range c.secrets() {
+		used[s.Env] = true
+	}
+	var warnings []string
+	for _, name := range strays {
+		if rest := strings.TrimPrefix(name, EnvPrefix); used[name] || strings.HasPrefix(rest, "PORT") || strings.HasPrefix(rest, "SERVICE_") {
+			continue
+		}
+		fix := ""
+		if near := mirror.Nearest(strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, EnvPrefix), "_", "")), lower(knownKeys())); near != "" {
+			fix = "; did you mean " + EnvPrefix + strings.ToUpper(near) + "?"
+		}
+		warnings = append(warnings, "the variable "+name+" sets nothing"+fix)
+	}
+	slices.Sort(warnings)
+	return warnings
+}
+
+func lower(words []string) []string {
+	all := make([]string, len(words))
+	for i, w := range words {
+		all[i] = strings.ToLower(w)
+	}
+	return all
+}
+
+// secrets gives every secret that the configuration refers to, by its key path.
+func (c *Config) secrets() map[string]Secret {
+	all := map[string]Secret{"git.auth.password": c.Git.Auth.Password, "git.auth.token": c.Git.Auth.Token,
+		"git.auth.sshKey": c.Git.Auth.SSHKey, "git.signing.key": c.Git.Signing.Key}
+	for name, r := range c.Registries {
+		all["registries."+name+".auth.password"], all["registries."+name+".auth.token"] = r.Auth.Password, r.Auth.Token
+	}
+	return all
+}
+
+// checkSecrets reads every secret once, so that a missing one is told at the start and by its key.
+func (c *Config) checkSecrets() mirror.Problems {
+	var ps mirror.Problems
+	for _, key := range sortedKeys(c.secrets()) {
+		if _, err := c.secrets()[key].Read(); err != nil {
+			ps.Add("CFG017", mirror.Position{File: c.file}, "make it readable for this process", "%s: %v", key, err)
+		}
+	}
+	return ps
 }
 
 // nodeParser hands a YAML document to koanf with every scalar as the text of the file.
@@ -79,12 +136,16 @@ func (nodeParser) Marshal(map[string]any) ([]byte, error) {
 // reservedEnv are variables that carry our prefix and are no configuration keys.
 var reservedEnv = []string{EnvPrefix + "CONFIG"}
 
-func envOptions(environ []string, seen map[string]string) env.Opt {
+func envOptions(environ []string, seen map[string]string, strays *[]string) env.Opt {
 	return env.Opt{
 		Prefix:      EnvPrefix,
 		EnvironFunc: func() []string { return environ },
 		TransformFunc: func(name, value string) (string, any) {
-			if slices.Contains(reservedEnv, name) || !strings.Contains(name, "__") && !topLevel(name) {
+			if slices.Contains(reservedEnv, name) {
+				return "", nil
+			}
+			if !strings.Contains(name, "__") && !topLevel(name) {
+				*strays = append(*strays, name)
 				return "", nil
 			}
 			path := envPath(strings.Split(strings.TrimPrefix(name, EnvPrefix), "__"))

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -108,6 +109,8 @@ func (p *progress) arrived(dones []mirror.Done, at time.Time) {
 			continue
 		}
 		p.whole[key] = true
+		// What was missed here may have come along: a signature made after the content was copied.
+		maps.DeleteFunc(p.judged, func(judged string, _ judgement) bool { return strings.HasSuffix(judged, " "+key) })
 		delete(p.failed, key)
 		delete(p.attempts, key)
 	}
@@ -125,13 +128,18 @@ func (p *progress) failure(a mirror.Action) (error, bool) {
 func (p *progress) owe(w Wake) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.owed = w
+	p.owed.Resolve, p.owed.Audit = p.owed.Resolve || w.Resolve, p.owed.Audit || w.Audit
 }
 
-// owing adds to a wake what the last step still owes.
-func (p *progress) owing(w Wake) Wake {
+// owing adds to a wake what the last step still owes. A wake for a copy that arrived pays nothing before the
+// retry is due: finding out anew forgets what arrived, so that it would be copied again and arrive again, as
+// fast as the registry answers.
+func (p *progress) owing(w Wake, at time.Time) Wake {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if w.Local && at.Before(p.stepAgain) {
+		return w
+	}
 	w.Resolve, w.Audit = w.Resolve || p.owed.Resolve, w.Audit || p.owed.Audit
 	p.owed = Wake{}
 	return w
@@ -156,4 +164,13 @@ func (p *progress) holds(a mirror.Action) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.whole[a.To.AtDigest(a.New).String()]
+}
+
+// due says whether the set has a reason of its own to be stepped: other inputs than it was last computed
+// from, or something to be tried again.
+func (p *progress) due(inputs string, at time.Time) bool {
+	next := p.nextRetry()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.inputs != inputs || !next.IsZero() && !at.Before(next)
 }

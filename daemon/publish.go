@@ -95,22 +95,11 @@ func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Do
 	if now := l.fleet.Load(); now.inputs == f.inputs {
 		l.fleet.Store(now.at(commit))
 	}
-	if err := l.state.SetLines(linesOf(v.set, record)); err != nil || !changed {
+	if err := l.state.SetLines(v.set.Name, record); err != nil || !changed {
 		return "", err
 	}
 	l.log.Info("committed", keySet, v.set.Name, keyCommit, commit, keyCycle, cycle)
 	return commit, nil
-}
-
-// linesOf gives the hashes by which the lines of a record are known again as ours.
-func linesOf(set mirror.Set, record mirror.Record) map[string]string {
-	lines := map[string]string{}
-	for _, stage := range set.Stages {
-		for entry, line := range record.At(stage) {
-			lines[lineKey(set.Name, stage, entry)] = line.Hash()
-		}
-	}
-	return lines
 }
 
 // repository gives publish the Git clone in its own words.

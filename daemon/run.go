@@ -120,7 +120,7 @@ func (l *Line) loop(ctx context.Context) error {
 		case <-audit.C:
 			l.wakes.add(Wake{Why: "audit", Audit: true})
 		case <-retry.C:
-			l.wakes.add(Wake{Why: "retry", Local: true, Sets: []string{}})
+			l.wakes.add(Wake{Why: "retry", Local: true})
 		case <-l.wakes.signal:
 			w, ok := l.wakes.take()
 			if !ok {
@@ -175,6 +175,7 @@ func (l *Line) Sync(ctx context.Context, w Wake) ([]Report, error) {
 			err = errors.Join(err, ended)
 			break
 		}
+		next.Only = w.Only
 		reports, failed := l.cycle(ctx, next)
 		take(reports)
 		err = errors.Join(err, failed)
@@ -232,8 +233,7 @@ func (l *Line) cycle(ctx context.Context, w Wake) ([]Report, error) {
 var errCycleDeadline = errors.New("the cycle took longer than limits.cycle")
 
 func (l *Line) cycleOnce(ctx context.Context, w Wake) ([]Report, error) {
-	before := l.fleet.Load()
-	f := before
+	f := l.fleet.Load()
 	if !w.Local || f == nil {
 		var err error
 		if f, err = l.refresh(ctx); err != nil {
@@ -241,15 +241,12 @@ func (l *Line) cycleOnce(ctx context.Context, w Wake) ([]Report, error) {
 		}
 	}
 	at := l.now()
-	changed := before == nil || before.inputs != f.inputs
 	reports := make([]Report, len(f.desired.Sets))
 	errs := make([]error, len(f.desired.Sets))
 	var group errgroup.Group
 	group.SetLimit(setsAtOnce)
 	for i, set := range f.desired.Sets {
-		next := l.progress(set.Name).nextRetry()
-		due := !next.IsZero() && !at.Before(next)
-		if !w.wants(set.Name) && !due || !changed && !w.Local && !w.Resolve && !w.Audit && !due {
+		if !w.allows(set.Name) || !w.steps(set.Name) && !l.progress(set.Name).due(f.inputs, at) {
 			continue
 		}
 		// One set that fails never stops another, so errors are gathered and nothing is cancelled.

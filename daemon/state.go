@@ -1,11 +1,13 @@
 package daemon
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +32,7 @@ var (
 	bucketOwned    = []byte("owned")    // pointer -> digest that we wrote or were about to write
 	bucketVerdicts = []byte("verdicts") // key -> admitting verdict
 	bucketSessions = []byte("sessions") // upload session URL -> what was being uploaded
-	bucketLines    = []byte("lines")    // set/stage/entry -> hash of the record line that we committed
+	bucketLines    = []byte("lines")    // set/stage/entry -> the record line that we committed
 	bucketMeta     = []byte("meta")     // times and the last accepted inputs
 )
 
@@ -190,11 +192,72 @@ func (s *State) Flush() error {
 	return s.put(bucketVerdicts, pending)
 }
 
-// Line gives the hash of the record line that we committed for set/stage/entry; empty when there is none.
-func (s *State) Line(key string) string { v, _ := s.get(bucketLines, key); return v }
+// Lines gives the record lines that we last committed for a set. One that cannot be read is as if it were
+// not there.
+func (s *State) Lines(set string) (map[mirror.Stage]mirror.Standing, error) {
+	lines := map[mirror.Stage]mirror.Standing{}
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		return each(tx.Bucket(bucketLines).Cursor(), set+"/", func(key string, v []byte) error {
+			stage, entry, _ := strings.Cut(key, "/")
+			var line mirror.Line
+			if json.Unmarshal(v, &line) != nil || !line.Image.HasDigest() {
+				return nil
+			}
+			line.Proven = true
+			at := mirror.Stage(stage)
+			if lines[at] == nil {
+				lines[at] = mirror.Standing{}
+			}
+			lines[at][entry] = line
+			return nil
+		})
+	})
+	return lines, err
+}
 
-// SetLines remembers record lines as ours.
-func (s *State) SetLines(lines map[string]string) error { return s.put(bucketLines, lines) }
+// SetLines remembers the proven lines of a set's record as ours, and forgets those that it no longer has.
+func (s *State) SetLines(set string, r mirror.Record) error {
+	lines := map[string][]byte{}
+	for stage, standing := range r.Stages {
+		for entry, line := range standing {
+			if !line.Proven {
+				continue
+			}
+			b, err := json.Marshal(line)
+			if err != nil {
+				return err
+			}
+			lines[string(stage)+"/"+entry] = b
+		}
+	}
+	return s.db.Batch(func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket(bucketLines)
+		var gone []string
+		err := each(bucket.Cursor(), set+"/", func(key string, _ []byte) error {
+			if lines[key] == nil {
+				gone = append(gone, key)
+			}
+			return nil
+		})
+		for _, key := range gone {
+			err = errors.Join(err, bucket.Delete([]byte(set+"/"+key)))
+		}
+		for key, line := range lines {
+			err = errors.Join(err, bucket.Put([]byte(set+"/"+key), line))
+		}
+		return err
+	})
+}
+
+// each visits the keys that begin with prefix, without it.
+func each(c *bbolt.Cursor, prefix string, visit func(key string, value []byte) error) error {
+	for k, v := c.Seek([]byte(prefix)); bytes.HasPrefix(k, []byte(prefix)); k, v = c.Next() {
+		if err := visit(string(k[len(prefix):]), v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Time gives a remembered time; the zero time when there is none.
 func (s *State) Time(key string) time.Time {

@@ -21,55 +21,73 @@ func (l *Line) record(head string, set mirror.Set) (mirror.Record, error) {
 	return mirror.ParseRecord(dir, set, files), nil
 }
 
-// confirm gives the record without the lines that nobody but an editor of the file vouches for. A line
-// counts when we committed exactly this line, or when the local registry names its digest under its
-// tag. What a line says stood before counts, where we did not write it, only as far as the local registry
-// still holds it.
+// confirm gives the record as far as more than the file speaks for it. A line that we committed counts as we
+// committed it: an edit is overwritten, and one that was taken out comes back. Any other line counts only where
+// the local registry names its digest under its tag: our last commit was not noted before a crash, or the
+// state was deleted. What such a line says stood before counts only as far as we know better (see held).
 func (l *Line) confirm(ctx context.Context, set mirror.Set, r mirror.Record, inv mirror.Inventory) (mirror.Record, error) {
+	ours, err := l.state.Lines(set.Name)
+	if err != nil {
+		return r, err
+	}
 	trusted := r.Clone()
-	for stage, standing := range trusted.Stages {
-		for entry, line := range standing {
-			if l.state.Line(lineKey(set.Name, stage, entry)) == line.Hash() {
-				continue
-			}
+	for _, stage := range set.Stages {
+		standing := mirror.Standing{}
+		for entry, line := range r.At(stage) {
+			known, ok := ours[stage][entry]
 			pointer := l.local.Pointer(set, stage, entry, line.Image)
-			if named, _ := inv.Named(pointer); named != line.Image.Digest {
-				delete(standing, entry)
-				continue
+			named, _ := inv.Named(pointer)
+			wrote, written := l.state.Owned(pointer.String())
+			switch {
+			case ok && known.Image == line.Image:
+				standing[entry] = known
+			case named == line.Image.Digest && (!written || wrote == named):
+				if line, err = l.held(ctx, set, stage, entry, line, known); err != nil {
+					return r, err
+				}
+				standing[entry] = line
+			case ok:
+				standing[entry] = known
 			}
-			var err error
-			if line.Was, err = l.held(ctx, set, stage, entry, line.Was); err != nil {
-				return r, err
-			}
-			standing[entry] = line
 		}
+		for entry, known := range ours[stage] {
+			if _, ok := r.At(stage)[entry]; !ok {
+				standing[entry] = known
+			}
+		}
+		trusted.Stages[stage] = standing
 	}
 	return trusted, nil
 }
 
-// held keeps of earlier references those that somebody wants now and the local registry still holds.
-func (l *Line) held(ctx context.Context, set mirror.Set, stage mirror.Stage, entry string, was []mirror.Reference) ([]mirror.Reference, error) {
-	var kept []mirror.Reference
-	for _, image := range was {
+// held sorts what a line says stood before: those that we know did and, of those that somebody wants now, the
+// ones that the local registry shows did stay, the others are a claim. Content comes to a stage's own
+// repository only when it is admitted there; under LayoutTag that holds of the first stage alone, since a tag
+// above it leaves no trace of what it named.
+func (l *Line) held(ctx context.Context, set mirror.Set, stage mirror.Stage, entry string, line, known mirror.Line) (mirror.Line, error) {
+	var was, claimed []mirror.Reference
+	for _, image := range line.Was {
+		if image == known.Image || slices.Contains(known.Was, image) {
+			was = append(was, image)
+			continue
+		}
+		claimed = append(claimed, image)
 		wanted := slices.ContainsFunc(slices.Concat(slices.Collect(maps.Values(set.Wanted))...), func(w mirror.Wanted) bool {
 			return w.Entry == entry && w.Image == image
 		})
-		if !wanted {
+		if !wanted || set.Layout != mirror.LayoutPath && stage != set.Stages.First() {
 			continue
 		}
 		_, err := l.registry.Resolve(ctx, l.local.Repository(set, stage, image).AtDigest(image.Digest))
 		switch {
 		case err == nil:
-			kept = append(kept, image)
+			was, claimed = append(was, image), claimed[:len(claimed)-1]
 		case !errors.Is(err, mirror.ErrNotFound):
-			return nil, fmt.Errorf("ask local registry: %w", err)
+			return line, fmt.Errorf("ask local registry: %w", err)
 		}
 	}
-	return kept, nil
-}
-
-func lineKey(set string, stage mirror.Stage, entry string) string {
-	return set + "/" + string(stage) + "/" + entry
+	line.Was, line.Claimed = was, claimed
+	return line, nil
 }
 
 // vouched says whether an earlier commit of our history names a digest in its desired/: what makes a

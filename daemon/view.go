@@ -56,6 +56,9 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	if err != nil {
 		return nil, err
 	}
+	if err := l.stood(ctx, set, p.candidates, trusted, inventory); err != nil {
+		return nil, err
+	}
 	v := &view{set: set, record: trusted}
 	v.plan = plan.Compute(f.desired, l.local, set, p.candidates, inventory, trusted)
 	v.plan = f.policy.Gate(v.plan, set, trusted, inventory)

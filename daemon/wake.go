@@ -7,13 +7,15 @@ import (
 )
 
 // Wake says why the line is to look again, and at what. Wakes merge by union, so a burst is one cycle and
-// none needs to survive a restart: a start looks at everything.
+// none needs to survive a restart: a start looks at everything. A set whose inputs changed, or of which
+// something is due, is stepped by any wake.
 type Wake struct {
 	Why     string
-	Sets    []string // nil means every set
-	Resolve bool     // ask moving upstream tags again
-	Audit   bool     // compare what stands with the local registry
-	Local   bool     // nothing outside changed, such as a copy that arrived: Git is not asked
+	Sets    []string // sets to step in any case, such as those of which a copy arrived
+	Resolve bool     // step every set, and ask moving upstream tags again
+	Audit   bool     // step every set, and compare what stands with the local registry
+	Local   bool     // nothing outside changed: Git is not asked
+	Only    []string // of a command line: no other set is looked at; empty means all
 }
 
 // merge gives the wake that asks for both.
@@ -23,14 +25,15 @@ func (w Wake) merge(o Wake) Wake {
 	if !strings.Contains(w.Why, o.Why) {
 		m.Why = strings.TrimPrefix(w.Why+", "+o.Why, ", ")
 	}
-	if w.Sets != nil && o.Sets != nil {
-		m.Sets = slices.Compact(slices.Sorted(slices.Values(slices.Concat(w.Sets, o.Sets))))
-	}
+	m.Sets = slices.Compact(slices.Sorted(slices.Values(slices.Concat(w.Sets, o.Sets))))
 	return m
 }
 
-// wants says whether the wake is about a set.
-func (w Wake) wants(set string) bool { return w.Sets == nil || slices.Contains(w.Sets, set) }
+// allows says whether the wake leaves a set to be looked at.
+func (w Wake) allows(set string) bool { return len(w.Only) == 0 || slices.Contains(w.Only, set) }
+
+// steps says whether the wake itself is a reason to step a set.
+func (w Wake) steps(set string) bool { return w.Resolve || w.Audit || slices.Contains(w.Sets, set) }
 
 // wakes holds what waits for the next cycle: at most one merged wake.
 type wakes struct {

@@ -101,7 +101,9 @@ func (g *Git) uploadPack(w http.ResponseWriter, body io.Reader) {
 		_ = lines.Encodef("ERR %v\n", err)
 		return
 	}
-	if len(common) > 0 {
+	// Without multi_ack a client that has not said done yet takes an ACK for the end of the negotiation, and the
+	// answer after it for the pack.
+	if done && len(common) > 0 {
 		_ = lines.Encodef("ACK %s\n", common[0])
 	} else {
 		_ = lines.EncodeString("NAK\n")

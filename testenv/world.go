@@ -115,6 +115,12 @@ func (w *World) Close() {
 	}
 }
 
+// CloneURL gives the address of the fleet repository with its account, for a person's git. The password
+// guards a throw-away server on loopback.
+func (w *World) CloneURL() string {
+	return strings.Replace(w.Git.URL(), "://", "://"+worldUser+":"+worldPassword+"@", 1)
+}
+
 // Dir gives the directory of the world; state/ in it is the daemon's.
 func (w *World) Dir() string { return w.dir }
 

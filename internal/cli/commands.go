@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"strings"
 
@@ -19,7 +20,7 @@ func (a *app) runCommand() *cobra.Command {
 		Use: "run", Short: "Run as a daemon: follow Git, the schedule and audits", Args: cobra.NoArgs,
 		Example: "  poundlock -c config.yaml run",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a.daemon = true
+			a.verbose(slog.LevelInfo)
 			line, err := a.open(cmd.Context(), daemon.Options{})
 			if err != nil {
 				return err
@@ -39,7 +40,7 @@ func (a *app) syncCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			reports, err := line.Sync(cmd.Context(), daemon.Wake{Why: "sync", Sets: only, Resolve: true, Audit: true})
+			reports, err := line.Sync(cmd.Context(), daemon.Wake{Why: "sync", Only: only, Resolve: true, Audit: true})
 			if printErr := a.printReports(reports); err == nil {
 				err = printErr
 			}
@@ -109,6 +110,9 @@ func (a *app) verifyCommand() *cobra.Command {
 				}
 			} else {
 				fmt.Fprintf(a.out, "%s\n  %s: %s\n", image, verdict.Outcome, verdict.Reason)
+				if verdict.VouchedBy != "" {
+					fmt.Fprintf(a.out, "  named in desired/ at commit %s\n", verdict.VouchedBy)
+				}
 			}
 			if verdict.Outcome == mirror.OutcomeRejected {
 				return exitError{exitRefused}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,7 +56,7 @@ func (a *app) demo(ctx context.Context, once bool) error {
 	}
 	fmt.Fprintf(a.talk, "upstream registries   %s (stands for docker.io, ghcr.io, quay.io, gitlab-registry.matrix.org)\n", world.Upstream.URL())
 	fmt.Fprintf(a.talk, "your registry         %s (empty)\n", world.Local.URL())
-	fmt.Fprintf(a.talk, "fleet repository      %s (user and password as in %s)\n", world.Git.URL(), file)
+	fmt.Fprintf(a.talk, "fleet repository      %s\nconfiguration         %s\n", world.Git.URL(), file)
 	line, err := a.openConfig(ctx, config, daemon.Options{Arrived: a.arrived})
 	if err != nil {
 		return err
@@ -67,7 +68,8 @@ func (a *app) demo(ctx context.Context, once bool) error {
 		}
 		return exitCode(codeOfReports(reports))
 	}
-	fmt.Fprintf(a.talk, "\nthe daemon runs on, Ctrl-C ends it. Try:\n  git clone %s fleet\n  ./poundlock -c %s plan\n", world.Git.URL(), file)
+	a.verbose(slog.LevelInfo)
+	fmt.Fprintf(a.talk, "\nthe daemon runs on, Ctrl-C ends it. Try in another terminal:\n  git clone %s fleet\n  %s -c %s plan\n\n", world.CloneURL(), os.Args[0], file)
 	return closing(line, line.Run(ctx))
 }
 

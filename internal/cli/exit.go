@@ -40,7 +40,7 @@ func codeOf(err error) int {
 		return exit.code
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &problems):
+	case errors.As(err, &problems), errors.Is(err, daemon.ErrConfiguration):
 		return exitConfig
 	case errors.Is(err, daemon.ErrLocked):
 		return exitLocked
@@ -60,7 +60,7 @@ func codeOfReports(reports []daemon.Report) int {
 	var refused, failed, well int
 	for _, r := range reports {
 		refused += r.Plan.Count(mirror.Refuse) + r.Plan.Count(mirror.Missing)
-		failed += r.Plan.Count(mirror.Failed)
+		failed += r.Plan.Count(mirror.Failed) + r.Plan.Count(mirror.Copy) // a copy at rest is one that did not come about
 		well += r.Plan.Count(mirror.Unchanged) + len(r.Moved)
 	}
 	switch {

@@ -24,13 +24,14 @@ type app struct {
 	out, talk io.Writer
 	config    string
 	logLevel  string
-	daemon    bool // logs tell the story, instead of the lines of progress
+	level     slog.LevelVar
 	set       []string
 }
 
 // Main runs one command line and gives the exit code.
 func Main(ctx context.Context, args []string, out, talk io.Writer) int {
 	a := &app{out: out, talk: talk}
+	a.level.Set(slog.LevelWarn)
 	if err := policy.ClearEnvironment(); err != nil {
 		fmt.Fprintln(talk, "error:", err)
 		return exitFailure
@@ -40,10 +41,16 @@ func Main(ctx context.Context, args []string, out, talk io.Writer) int {
 	root.SetOut(out)
 	root.SetErr(talk)
 	err := root.ExecuteContext(ctx)
-	if err != nil && !errors.As(err, new(exitError)) {
+	switch code := codeOf(err); {
+	case err == nil || errors.As(err, new(exitError)):
+		return code
+	case code == exitInterrupted:
+		fmt.Fprintln(talk, "interrupted; what was begun is safe, and the next run goes on from there")
+		return code
+	default:
 		fmt.Fprintln(talk, "error:", err)
+		return code
 	}
-	return codeOf(err)
 }
 
 func (a *app) root() *cobra.Command {
@@ -66,7 +73,7 @@ func (a *app) root() *cobra.Command {
 // open reads the configuration and opens the line.
 func (a *app) open(ctx context.Context, o daemon.Options) (*daemon.Line, error) {
 	if a.config == "" {
-		return nil, fmt.Errorf("no configuration: give --config, or set POUNDLOCK_CONFIG, or try `poundlock demo`")
+		return nil, fmt.Errorf("%w: none is named; give --config, set POUNDLOCK_CONFIG, or try `poundlock demo`", daemon.ErrConfiguration)
 	}
 	overrides, err := a.overrides()
 	if err != nil {
@@ -75,6 +82,9 @@ func (a *app) open(ctx context.Context, o daemon.Options) (*daemon.Line, error) 
 	config, err := daemon.Load(a.config, os.Environ(), overrides)
 	if err != nil {
 		return nil, err
+	}
+	for _, warning := range config.Warnings {
+		fmt.Fprintln(a.talk, "warning:", warning)
 	}
 	return a.openConfig(ctx, config, o)
 }
@@ -90,21 +100,25 @@ func (a *app) openConfig(ctx context.Context, config daemon.Config, o daemon.Opt
 
 // logger writes for people on a terminal and JSON elsewhere.
 func (a *app) logger() (*slog.Logger, error) {
-	level := slog.LevelWarn
-	if a.daemon {
-		level = slog.LevelInfo
-	}
 	if a.logLevel != "" {
-		if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
+		if err := a.level.UnmarshalText([]byte(a.logLevel)); err != nil {
 			return nil, fmt.Errorf("--log-level: %w", err)
 		}
 	}
 	if f, ok := a.talk.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			return slog.New(tint.NewTextHandler(a.talk, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})), nil
+			return slog.New(tint.NewTextHandler(a.talk, &tint.Options{Level: &a.level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})), nil
 		}
 	}
-	return slog.New(slog.NewJSONHandler(a.talk, &slog.HandlerOptions{Level: level})), nil
+	return slog.New(slog.NewJSONHandler(a.talk, &slog.HandlerOptions{Level: &a.level})), nil
+}
+
+// verbose sets the level of the log where no flag did: a daemon's log tells the story, other commands print
+// what they do.
+func (a *app) verbose(level slog.Level) {
+	if a.logLevel == "" {
+		a.level.Set(level)
+	}
 }
 
 func version() string {

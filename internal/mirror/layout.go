@@ -55,11 +55,17 @@ var defaultTag = template.Must(template.New("tag").Parse("{{.Set}}-{{.Entry}}-{{
 // UnmarshalText compiles the template and tries it once.
 func (t *TagTemplate) UnmarshalText(b []byte) error {
 	tmpl, err := template.New("tag").Option("missingkey=error").Parse(string(b))
-	if err == nil {
-		err = tmpl.Execute(&strings.Builder{}, tagData{"set", "entry", "stage"})
+	var tried [2]strings.Builder
+	for i, stage := range []Stage{"one", "two"} {
+		if err == nil {
+			err = tmpl.Execute(&tried[i], tagData{"set", "entry", stage})
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("malformed template %q: want text with {{.Set}}, {{.Entry}} and {{.Stage}}", b)
+	}
+	if tried[0].String() == tried[1].String() {
+		return fmt.Errorf("template %q gives every stage the same tag: use {{.Stage}}", b)
 	}
 	t.tmpl = tmpl
 	return nil

@@ -23,6 +23,12 @@ type Line struct {
 	Commit  string            // the desired commit that asked for it
 	Was     []Reference       // what stood before, newest first
 	Vouched map[Digest]string // the commits that vouched for what stood before
+
+	// Claimed is what a file says stood before and nothing else confirms: kept, never believed.
+	Claimed []Reference
+	// Proven says that this process, or one before it on the same state, wrote the line after it was judged. It
+	// is never written: a line that was only read from a file is to be judged again.
+	Proven bool `json:"-"`
 }
 
 // Vouches gives the commit that vouches for image where the line holds it or held it; "" when none is
@@ -77,9 +83,10 @@ func (s Standing) Put(entry string, line Line) {
 	switch {
 	case ok && old.Image == line.Image:
 		line.Since, line.Was, line.Vouched, line.Commit = old.Since, old.Was, old.Vouched, cmp.Or(old.Commit, line.Commit)
+		line.Claimed = old.Claimed
 	case ok:
 		was := slices.DeleteFunc(append([]Reference{old.Image}, old.Was...), func(r Reference) bool { return r == line.Image })
-		line.Was, line.Vouched = was[:min(len(was), KeptReferences)], map[Digest]string{}
+		line.Was, line.Vouched, line.Claimed = was[:min(len(was), KeptReferences)], map[Digest]string{}, old.Claimed
 		for _, image := range line.Was {
 			if commit := old.Vouches(image); commit != "" && line.Vouched[image.Digest] == "" {
 				line.Vouched[image.Digest] = commit
@@ -129,11 +136,13 @@ func (l Line) text() string {
 	if l.Commit != "" {
 		fmt.Fprintf(&b, ", commit: %q", l.Commit)
 	}
-	if len(l.Was) > 0 {
-		was := make([]string, len(l.Was))
-		for i, r := range l.Was {
-			was[i] = r.String()
+	var was []string
+	for _, r := range slices.Concat(l.Was, l.Claimed) {
+		if text := r.String(); len(was) < KeptReferences && !slices.Contains(was, text) {
+			was = append(was, text)
 		}
+	}
+	if len(was) > 0 {
 		fmt.Fprintf(&b, ", was: [%s]", strings.Join(was, ", "))
 	}
 	if len(l.Vouched) > 0 {

@@ -18,14 +18,17 @@ type Reference struct {
 }
 
 // ParseReference reads [host/]repository[:tag][@digest] and normalises Docker Hub's spellings once:
-// nginx, docker.io/nginx and index.docker.io/library/nginx are docker.io/library/nginx. A host is the same
-// in upper and lower case, so that no rule and no table is passed by.
+// nginx, docker.io/nginx and index.docker.io/library/nginx are docker.io/library/nginx. Every host has one
+// spelling, so that no rule and no table is passed by: lower case, without the port of https.
 func ParseReference(s string) (Reference, error) {
 	named, err := reference.ParseNormalizedNamed(s)
 	if err != nil {
 		return Reference{}, fmt.Errorf("malformed reference %q: %w", s, err)
 	}
-	r := Reference{Host: strings.ToLower(reference.Domain(named)), Repository: reference.Path(named)}
+	r := Reference{Host: canonicalHost(reference.Domain(named)), Repository: reference.Path(named)}
+	if r.Host == dockerHub && !strings.Contains(r.Repository, "/") {
+		r.Repository = "library/" + r.Repository
+	}
 	if t, ok := named.(reference.Tagged); ok {
 		r.Tag = t.Tag()
 	}
@@ -35,6 +38,24 @@ func ParseReference(s string) (Reference, error) {
 		}
 	}
 	return r, nil
+}
+
+const dockerHub = "docker.io"
+
+func canonicalHost(host string) string {
+	host = strings.ToLower(host)
+	if name, port, ok := strings.Cut(host, ":"); ok && !strings.Contains(port, ":") {
+		if port = strings.TrimLeft(port, "0"); port == "443" {
+			host = name
+		} else {
+			host = name + ":" + port
+		}
+	}
+	switch host {
+	case "index.docker.io", "registry-1.docker.io":
+		return dockerHub
+	}
+	return host
 }
 
 // Name gives host/repository, without tag and digest.

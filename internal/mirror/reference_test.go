@@ -11,14 +11,19 @@ import (
 func TestParseReference_NormalisesOnce(t *testing.T) {
 	d := DigestOf([]byte("x"))
 	for text, want := range map[string]string{
-		"nginx":                         "docker.io/library/nginx",
-		"docker.io/nginx:1":             "docker.io/library/nginx:1",
-		"index.docker.io/library/nginx": "docker.io/library/nginx",
-		"vectorim/element-web:v1":       "docker.io/vectorim/element-web:v1",
-		"localhost:5000/a:b":            "localhost:5000/a:b",
-		"GHCR.io/a/b:C":                 "ghcr.io/a/b:C",
-		"ghcr.io/a/b@" + d.String():     "ghcr.io/a/b@" + d.String(),
-		"ghcr.io/a/b:1@" + d.String():   "ghcr.io/a/b:1@" + d.String(),
+		"ghcr.io:443/a/b:1":              "ghcr.io/a/b:1",
+		"ghcr.io:0443/a/b:1":             "ghcr.io/a/b:1",
+		"docker.io:443/nginx:1":          "docker.io/library/nginx:1",
+		"registry-1.docker.io/nginx:1":   "docker.io/library/nginx:1",
+		"registry-1.docker.io:443/a/b:1": "docker.io/a/b:1",
+		"nginx":                          "docker.io/library/nginx",
+		"docker.io/nginx:1":              "docker.io/library/nginx:1",
+		"index.docker.io/library/nginx":  "docker.io/library/nginx",
+		"vectorim/element-web:v1":        "docker.io/vectorim/element-web:v1",
+		"localhost:5000/a:b":             "localhost:5000/a:b",
+		"GHCR.io/a/b:C":                  "ghcr.io/a/b:C",
+		"ghcr.io/a/b@" + d.String():      "ghcr.io/a/b@" + d.String(),
+		"ghcr.io/a/b:1@" + d.String():    "ghcr.io/a/b:1@" + d.String(),
 	} {
 		r, err := ParseReference(text)
 		if err != nil || r.String() != want {
@@ -41,7 +46,7 @@ var (
 	anyEntry = rapid.StringMatching(`[a-z][a-z_]{0,12}/[a-z0-9._-]{1,100}`)
 	anyImage = rapid.Custom(func(t *rapid.T) Reference {
 		r := Reference{
-			Host:       rapid.SampledFrom([]string{"docker.io", "ghcr.io", "h.example:5000", "10.0.0.1:443"}).Draw(t, "host"),
+			Host:       rapid.SampledFrom([]string{"docker.io", "ghcr.io", "h.example:5000", "10.0.0.1:8443"}).Draw(t, "host"),
 			Repository: rapid.StringMatching(`[a-z0-9]{1,8}(/[a-z0-9]{1,8}){0,3}`).Draw(t, "repository"),
 			Tag:        rapid.StringMatching(`([A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?`).Draw(t, "tag"),
 			Digest:     DigestOf([]byte(rapid.String().Draw(t, "content"))),

@@ -54,13 +54,18 @@ func (w *Wire) try(h *host, req *http.Request, repeat bool) (*http.Response, err
 
 // once sends the request one time, within the limits of the host.
 func (w *Wire) once(h *host, req *http.Request) (*http.Response, error) {
-	if err := h.enter(req.Context()); err != nil {
+	// A slot is held until the answer begins, and never by an upload: a blob that is read from this host may be
+	// the body of an upload to it, and one of the two would wait for ever for a slot that the other holds.
+	if req.Body == nil || req.Body == http.NoBody {
+		if err := h.enter(req.Context()); err != nil {
+			closeBody(req)
+			return nil, err
+		}
+		defer func() { <-h.slots }()
+	} else if err := h.wait(req.Context()); err != nil {
 		closeBody(req)
 		return nil, err
 	}
-	// The slot is free when the answer begins: a blob that is read from this host may be the body of an
-	// upload to it, which would wait for ever for a slot that the reading holds.
-	defer func() { <-h.slots }()
 	req, watch := guard(req)
 	t := h.meta
 	if strings.Contains(req.URL.Path, "/blobs/") || origin(req) != nil { // what is redirected is a blob
@@ -80,6 +85,19 @@ func (w *Wire) once(h *host, req *http.Request) (*http.Response, error) {
 
 // enter waits until the host may be asked and takes a slot.
 func (h *host) enter(ctx context.Context) error {
+	if err := h.wait(ctx); err != nil {
+		return err
+	}
+	select {
+	case h.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// wait returns when the host is not held back and its rate allows a request.
+func (h *host) wait(ctx context.Context) error {
 	h.mu.Lock()
 	hold := h.hold
 	h.mu.Unlock()
@@ -91,16 +109,9 @@ func (h *host) enter(ctx context.Context) error {
 		}
 	}
 	if h.rate != nil {
-		if err := h.rate.Wait(ctx); err != nil {
-			return err
-		}
+		return h.rate.Wait(ctx)
 	}
-	select {
-	case h.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return nil
 }
 
 // pause waits before the next try. A host that is busy is left alone by all others too until then.

@@ -13,11 +13,23 @@ type claim struct {
 	where  mirror.Position
 }
 
+// wish says what the claim is for. A set that names a tag wants what that tag names upstream, whenever it
+// asks: two sets would move the local tag to and fro.
+func (c claim) wish() string {
+	if c.digest == (mirror.Digest{}) {
+		return "whatever its upstream tag names"
+	}
+	return mirror.Short(c.digest)
+}
+
 // collide refuses every action whose local tag somebody wants to name another digest: another entry of the
-// set, or a line of another set that names its digest. Both lines are named, whichever set is planned.
+// set, or a line of another set. Both lines are named, whichever set is planned.
 func (c *computation) collide(actions []mirror.Action) {
 	claims := map[mirror.Reference][]claim{}
 	for _, a := range actions {
+		if a.New == (mirror.Digest{}) {
+			continue // not resolved: nothing of it moves
+		}
 		for _, tag := range c.tags(c.set, a.Stage, a.To, a.Image) {
 			claims[tag] = append(claims[tag], claim{a.New, a.Key, a.Where})
 		}
@@ -32,12 +44,15 @@ func (c *computation) collide(actions []mirror.Action) {
 		}
 	}
 	for i, a := range actions {
+		if a.New == (mirror.Digest{}) {
+			continue
+		}
 		for _, tag := range c.tags(c.set, a.Stage, a.To, a.Image) {
 			all := claims[tag]
 			j := slices.IndexFunc(all, func(o claim) bool { return o.digest != a.New })
 			if j >= 0 {
 				actions[i] = refuse(a, mirror.Because(mirror.Collision, "two digests for %s: %s wants %s (%s), %s wants %s (%s)",
-					tag, a.Key, mirror.Short(a.New), a.Where, all[j].who, mirror.Short(all[j].digest), all[j].where))
+					tag, a.Key, mirror.Short(a.New), a.Where, all[j].who, all[j].wish(), all[j].where))
 				break
 			}
 		}
@@ -61,9 +76,7 @@ func (c *computation) claimOf(s mirror.Set, claims map[mirror.Reference][]claim,
 		return
 	}
 	for _, e := range s.Entries {
-		if e.Pinned() {
-			add(s.Stages.First(), e.Name, e.Image, e.Where)
-		}
+		add(s.Stages.First(), e.Name, e.Image, e.Where)
 	}
 	for _, stage := range s.Stages.Upper() {
 		for _, line := range s.Wanted[stage] {
@@ -75,11 +88,9 @@ func (c *computation) claimOf(s mirror.Set, claims map[mirror.Reference][]claim,
 // tags gives the local tags that an image is to be found under at a stage: the stage tag and, under
 // LayoutTag, the vendor's own tag, which the first stage writes.
 func (c *computation) tags(s mirror.Set, stage mirror.Stage, pointer, image mirror.Reference) []mirror.Reference {
-	if !image.HasDigest() {
-		return nil
-	}
 	tags := []mirror.Reference{pointer}
-	if s.Layout != mirror.LayoutPath && s.VendorTags != mirror.VendorNone && stage == s.Stages.First() && image.Tag != "" {
+	vendor := s.VendorTags == mirror.VendorFollow || s.VendorTags == mirror.VendorOnce && image.HasDigest()
+	if s.Layout != mirror.LayoutPath && vendor && stage == s.Stages.First() && image.Tag != "" {
 		tags = append(tags, pointer.WithTag(image.Tag))
 	}
 	return tags

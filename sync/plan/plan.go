@@ -11,6 +11,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
@@ -82,13 +83,21 @@ func (c *computation) first(candidate mirror.Candidate) mirror.Action {
 		}
 		return a
 	}
-	return c.decide(c.action(stage, e.Name, candidate.Image, e.Where))
+	// Here also what stands: the vendor moved on below it, and a release must not go on with an image that was
+	// made for the one before.
+	return c.basedOn(c.decide(c.action(stage, e.Name, candidate.Image, e.Where)))
 }
 
 func (c *computation) upper(stage mirror.Stage) []mirror.Action {
 	var actions []mirror.Action
 	for _, line := range c.set.Wanted[stage] {
 		actions = append(actions, c.decide(c.action(stage, line.Entry, line.Image, line.Where)))
+	}
+	if c.set.Atomic && slices.ContainsFunc(actions, changes) {
+		// A stage that rests may rest on a release for which its replacements were made.
+		for i, a := range actions {
+			actions[i] = c.basedOn(a)
+		}
 	}
 	missing := c.missing(stage)
 	if len(missing) == 0 {
@@ -111,28 +120,32 @@ func (c *computation) upper(stage mirror.Stage) []mirror.Action {
 }
 
 // missing lists the entries that an atomic set's stage file leaves out although a consumer would then fall
-// back to the upstream for them. A file that returns to lines which stood at this stage is a rollback to an
-// older release, which may have had fewer entries; a file that changes no line leaves out only what was
-// deleted from it.
+// back to the upstream for them. A file that only has lines which stand or stood at this stage is a rollback
+// to an older release, which may have had fewer entries: those that came with the release it takes back.
 func (c *computation) missing(stage mirror.Stage) []string {
 	if !c.set.Atomic {
 		return nil
 	}
 	standing := c.rec.At(stage)
-	stood, stands, listed := true, true, map[string]bool{}
+	stood, listed := true, map[string]bool{}
+	var left []time.Time // since when stands what the file takes back
 	for _, line := range c.set.Wanted[stage] {
 		listed[line.Entry] = true
 		stood = stood && standing.Stood(line.Entry, line.Image)
-		stands = stands && standing[line.Entry].Image == line.Image
-	}
-	if stood && !stands {
-		return nil
+		if here, ok := standing[line.Entry]; ok && here.Image != line.Image {
+			left = append(left, here.Since)
+		}
 	}
 	var missing []string
 	for _, e := range c.set.Entries {
-		if _, here := standing[e.Name]; !listed[e.Name] && (here || !stands) {
-			missing = append(missing, e.Name)
+		here, stands := standing[e.Name]
+		switch {
+		case listed[e.Name], stood && !stands:
+			continue
+		case stood && len(left) > 0 && len(here.Was) == 0 && !here.Since.Before(slices.MinFunc(left, time.Time.Compare)):
+			continue // it came with the release that is taken back
 		}
+		missing = append(missing, e.Name)
 	}
 	return missing
 }
@@ -165,7 +178,7 @@ func (c *computation) vouch(stage mirror.Stage, entry string, image mirror.Refer
 // decide compares what the stage tag is to name with what it names and what stands.
 func (c *computation) decide(a mirror.Action) mirror.Action {
 	line, recorded := c.rec.At(a.Stage)[a.Key.Entry]
-	stands := recorded && line.Image == a.Image
+	stands := recorded && line.Proven && line.Image == a.Image
 	tagged, known := c.inv.Named(a.To)
 	if a.Old = tagged; !known && recorded {
 		a.Old = line.Image.Digest
@@ -177,10 +190,12 @@ func (c *computation) decide(a mirror.Action) mirror.Action {
 	case stands && (!known || tagged == a.New):
 		a.Kind, a.Reason = mirror.Unchanged, mirror.Because(mirror.AsDesired, "")
 		return a
-	case known && tagged == a.New:
-		// Nobody recorded why it stands here: a step of ours that died before its commit, or a stranger.
+	case known && tagged == a.New && (c.ours(a.To) || c.inv.Holds(a.To, a.New)):
+		// Nobody proved why it stands here: a step of ours that died before its commit, or a state that was
+		// deleted. A tag of a stranger proves nothing of its content and signatures, so that is copied, which
+		// moves no byte that is here.
 		a.Kind, a.Reason = mirror.Tag, mirror.Because(mirror.AsDesired, "already here, to be judged and recorded")
-	case known && tagged != (mirror.Digest{}) && c.wrote(a.To) == nil && !c.inv.Ours[a.To.WithDigest(mirror.Digest{}).String()] && !c.set.Adopt:
+	case known && tagged != (mirror.Digest{}) && tagged != a.New && !c.ours(a.To) && !c.set.Adopt:
 		return refuse(a, mirror.Because(mirror.ForeignTag, "%s names %s, which we did not write; adopt: true in the set takes it over", a.To, mirror.Short(tagged)))
 	case c.inv.Holds(a.To, a.New) || c.whole[a.To.AtDigest(a.New).String()]:
 		a.Kind, a.Reason = mirror.Tag, c.behind(a, stands)
@@ -190,7 +205,13 @@ func (c *computation) decide(a mirror.Action) mirror.Action {
 	if a.Kind == mirror.Tag {
 		a.From = a.To.AtDigest(a.New)
 	}
-	if e := c.candidates[a.Key.Entry]; e.Entry.Replaced && e.Image == a.Image && e.Entry.BasedOn != (mirror.Digest{}) && e.Entry.BasedOn != e.Entry.Vendor.Digest {
+	return c.basedOn(a)
+}
+
+// basedOn refuses a replacement that was made for another release than the vendor now ships.
+func (c *computation) basedOn(a mirror.Action) mirror.Action {
+	e := c.candidates[a.Key.Entry]
+	if e.Entry.Replaced && e.Image == a.Image && e.Entry.BasedOn != (mirror.Digest{}) && e.Entry.BasedOn != e.Entry.Vendor.Digest {
 		return refuse(a, mirror.Because(mirror.BasedOnMoved, "the replacement was made for %s, the vendor now ships %s", mirror.Short(e.Entry.BasedOn), e.Entry.Vendor))
 	}
 	return a
@@ -205,6 +226,11 @@ func (c *computation) behind(a mirror.Action, stands bool) mirror.Reason {
 		return mirror.Because(mirror.Drift, "someone moved the tag to %s", mirror.Short(a.Old))
 	}
 	return mirror.Because(mirror.TagBehind, "the tag names %s", mirror.Short(a.Old))
+}
+
+// ours says whether we are known to have written a stage tag, whatever it names now.
+func (c *computation) ours(pointer mirror.Reference) bool {
+	return c.wrote(pointer) != nil || c.inv.Ours[pointer.WithDigest(mirror.Digest{}).String()]
 }
 
 // wrote gives the digests that the record shows we wrote under a stage tag; nil when we never wrote it.
@@ -233,8 +259,8 @@ func (c *computation) source(a mirror.Action) mirror.Reference {
 	below, upper := c.set.Stages.Below(a.Stage)
 	if upper && c.set.Layout == mirror.LayoutPath {
 		pointer := c.local.Pointer(c.set, below, a.Key.Entry, a.Image)
-		if d, _ := c.inv.Named(pointer); d == a.New {
-			return pointer.AtDigest(d)
+		if d, _ := c.inv.Named(pointer); d == a.New || c.inv.Holds(pointer, a.New) {
+			return pointer.AtDigest(a.New)
 		}
 	}
 	return a.Image.AtDigest(a.New)

@@ -40,7 +40,17 @@ func TestCompute_FirstStage(t *testing.T) {
 			w.inv.Whole[local.Repository(w.set, "snapshot", x).AtDigest(x.Digest).String()] = true
 		}, mirror.Tag, mirror.Drift, stranger},
 		{"someone moved the tag and content is gone", func(w *world) { w.stand("snapshot", "a/x", x); w.inv.Tags[pointer] = stranger }, mirror.Copy, mirror.NotInRegistry, stranger},
-		{"the tag is there and nobody recorded why", func(w *world) { w.inv.Tags[pointer] = x.Digest }, mirror.Tag, mirror.AsDesired, x.Digest},
+		{"the tag is there and nobody recorded why", func(w *world) { w.inv.Tags[pointer] = x.Digest }, mirror.Copy, mirror.NotInRegistry, x.Digest},
+		{"we wrote the tag and the record does not say so", func(w *world) {
+			w.inv.Tags[pointer] = x.Digest
+			w.inv.Ours = map[string]bool{pointer: true}
+		}, mirror.Tag, mirror.AsDesired, x.Digest},
+		{"the record says so and nobody proves it", func(w *world) {
+			w.stand("snapshot", "a/x", x)
+			line := w.rec.Stages["snapshot"]["a/x"]
+			line.Proven = false
+			w.rec.Stages["snapshot"]["a/x"] = line
+		}, mirror.Tag, mirror.AsDesired, x.Digest},
 		{"a tag of someone else", func(w *world) { w.inv.Tags[pointer] = stranger }, mirror.Refuse, mirror.ForeignTag, stranger},
 		{"a tag of someone else, taken over", func(w *world) { w.inv.Tags[pointer] = stranger; w.set.Adopt = true }, mirror.Copy, mirror.NotInRegistry, stranger},
 		{"upstream has none", func(w *world) {
@@ -213,7 +223,7 @@ func TestCompute_CollisionsAreRefusedOnBothSides(t *testing.T) {
 		vendorTags mirror.VendorTags
 		layout     mirror.LayoutKind
 		refused    int
-	}{{mirror.VendorOnce, mirror.LayoutTag, 1}, {mirror.VendorNone, mirror.LayoutTag, 0}, {mirror.VendorOnce, mirror.LayoutPath, 1}} {
+	}{{mirror.VendorOnce, mirror.LayoutTag, 1}, {mirror.VendorNone, mirror.LayoutTag, 0}, {mirror.VendorOnce, mirror.LayoutPath, 2}} {
 		w := newWorld(tt.layout)
 		w.set.VendorTags = tt.vendorTags
 		w.all.Sets = []mirror.Set{{Name: "tools", Stages: mirror.DefaultStages, Layout: tt.layout, VendorTags: tt.vendorTags,

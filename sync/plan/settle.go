@@ -17,7 +17,7 @@ func Settle(set mirror.Set, rec mirror.Record, p mirror.Plan, dones []mirror.Don
 	next := rec.Clone()
 	for _, d := range dones {
 		if a := d.Action; d.Err == nil && a.Kind == mirror.Tag && d.Verdict.Outcome.Admits() {
-			put(next, a.Stage, a.Key.Entry, mirror.Line{Image: a.Image, Since: at, Basis: d.Verdict.Basis(),
+			put(next, a.Stage, a.Key.Entry, mirror.Line{Image: a.Image, Since: at, Proven: true, Basis: d.Verdict.Basis(),
 				Vouch: cmp.Or(d.Verdict.VouchedBy, a.Vouch), Commit: commit})
 		}
 	}
@@ -29,7 +29,7 @@ func after(set mirror.Set, p mirror.Plan) mirror.Record {
 	next := p.Before.Clone()
 	for _, a := range p.Actions {
 		if changes(a) {
-			put(next, a.Stage, a.Key.Entry, mirror.Line{Image: a.Image, Vouch: a.Vouch, Commit: p.Commit})
+			put(next, a.Stage, a.Key.Entry, mirror.Line{Image: a.Image, Proven: true, Vouch: a.Vouch, Commit: p.Commit})
 		}
 	}
 	return leave(set, next, p)

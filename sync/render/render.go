@@ -116,6 +116,11 @@ func unfinished(set mirror.Set, name mirror.Stage, standing mirror.Standing, p m
 	case !set.Atomic:
 		return ""
 	}
+	for _, a := range p.Actions {
+		if a.Stage == name && a.Reason.Code == mirror.BasedOnMoved {
+			return fmt.Sprintf("%s was made for another release, and the set is rendered as a whole", a.Key.Entry)
+		}
+	}
 	wanted := map[string]mirror.Reference{}
 	if name == set.Stages.First() {
 		for _, e := range set.Entries {

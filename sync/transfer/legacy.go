@@ -61,6 +61,10 @@ func (c *cargo) join(ctx context.Context, to mirror.Reference, d mirror.Digest) 
 	if err != nil || !changed {
 		return err
 	}
+	// What was verified stays readable by its digest, for a promotion that reads it here.
+	if _, err := c.put(ctx, c.to.AtDigest(d), ours); err != nil {
+		return err
+	}
 	_, err = c.put(ctx, to, joined)
 	return err
 }
