@@ -18,7 +18,7 @@ type Report struct {
 	Set    string
 	Plan   mirror.Plan   // as it stands after the step
 	Moved  []mirror.Done // tags that were written
-	Bytes  int64         // blob bytes that crossed for the set since the process began
+	Bytes  int64         // blob bytes that crossed for the set since the last report
 	Commit string        // the commit that recorded it; empty when nothing changed
 }
 
@@ -43,15 +43,17 @@ func (l *Line) Step(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	if err == nil {
 		l.want(v)
 	}
-	report := Report{Set: set.Name, Plan: v.plan, Moved: moved, Bytes: l.progress(set.Name).bytes()}
+	report := Report{Set: set.Name, Moved: moved, Bytes: l.progress(set.Name).bytes()}
 	if err == nil {
 		report.Commit, err = l.publish(ctx, f, v, moved, at)
 	}
-	l.metrics.plan(v.plan)
+	report.Plan = v.plan
+	l.tell(v)
 	l.metrics.duration.WithLabelValues(set.Name).Observe(l.now().Sub(began).Seconds())
 	if err != nil {
 		return report, l.again(set.Name, w, at, err)
 	}
+	l.progress(set.Name).ended(nil, v.plan.Count(mirror.Failed) > 0)
 	if v.plan.Count(mirror.Failed)+v.plan.Count(mirror.Copy) == 0 {
 		l.metrics.lastSuccess.WithLabelValues(set.Name).Set(float64(at.Unix()))
 	}
@@ -63,8 +65,18 @@ func (l *Line) again(set string, w Wake, at time.Time, err error) error {
 	if !errors.Is(err, publish.ErrSuperseded) {
 		l.progress(set).owe(w)
 		l.progress(set).retryStep(at)
+		l.progress(set).ended(err, true)
 	}
 	return fmt.Errorf("set %s: %w", set, err)
+}
+
+// tell shows what came of a step: gauges, and a line of the log for each entry that got into trouble.
+func (l *Line) tell(v *view) {
+	l.metrics.plan(v.plan)
+	for _, a := range l.progress(v.set.Name).news(v.plan.Actions) {
+		l.log.Warn(string(a.Kind), keySet, a.Key.Set, keyEntry, a.Key.Entry, keyStage, string(a.Stage), keyRef, a.Image.String(),
+			keyReason, a.Reason.String(), keyWhere, a.Where.String())
+	}
 }
 
 // move writes the stage tags that may move now and puts what came of it into the plan.
@@ -100,6 +112,7 @@ func (l *Line) move(ctx context.Context, f *fleet, v *view) ([]mirror.Done, erro
 	if err := l.state.SetTags(tags); err != nil {
 		return moved, err
 	}
+	failed := false
 	for i, a := range v.plan.Actions {
 		d, ok := byKey[actionKey(a)]
 		switch {
@@ -108,12 +121,15 @@ func (l *Line) move(ctx context.Context, f *fleet, v *view) ([]mirror.Done, erro
 			v.plan.Actions[i].Kind, v.plan.Actions[i].Reason = mirror.Unchanged, mirror.Because(mirror.AsDesired, "tag moved: %s", a.Reason)
 		case errors.Is(d.Err, publish.ErrSuperseded):
 			return moved, d.Err
-		case errors.Is(d.Err, promote.ErrForeignTag):
+		case errors.Is(d.Err, promote.ErrForeignTag), errors.Is(d.Err, promote.ErrHeld):
 			v.plan.Actions[i].Kind, v.plan.Actions[i].Reason = mirror.Refuse, promote.ReasonOf(d.Err)
 		default:
 			v.plan.Actions[i].Kind, v.plan.Actions[i].Reason = mirror.Failed, promote.ReasonOf(d.Err)
-			l.progress(v.set.Name).retryStep(l.now())
+			failed = true
 		}
+	}
+	if failed {
+		l.progress(v.set.Name).retryStep(l.now())
 	}
 	return moved, ctx.Err()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/policy"
@@ -16,44 +17,110 @@ import (
 // fleet is the fleet repository as it was read at one commit.
 type fleet struct {
 	head    string // the commit that our commits build on
-	inputs  string // identity of desired/ and stages/
+	inputs  string // identity of desired/ and stages/ at head
+	version string // identity of those that were parsed: the same, unless head has mistakes
 	desired mirror.Desired
 	policy  policy.Policy
+	named   map[pin]bool // what desired names by digest
+	mistake error        // of head: mirror.Problems; the rest is the last good commit's
+}
+
+// pin is an entry with the content that a reviewed file names for it.
+type pin struct {
+	key   mirror.Key
+	image mirror.Reference
+}
+
+func pinsOf(d mirror.Desired) map[pin]bool {
+	pins := map[pin]bool{}
+	for _, set := range d.Sets {
+		for _, e := range set.Entries {
+			if e.Pinned() {
+				pins[pin{mirror.Key{Set: set.Name, Entry: e.Name}, e.Image}] = true
+			}
+		}
+	}
+	return pins
+}
+
+// stage gives the stage that is asked for, the lowest where none is; one that no set has is refused, since the
+// rules of a misspelt stage are those of none.
+func (f fleet) stage(asked mirror.Stage) (mirror.Stage, error) {
+	if asked == "" {
+		return mirror.DefaultStages.First(), nil
+	}
+	known := slices.Clone(mirror.DefaultStages)
+	for _, set := range f.desired.Sets {
+		known = append(known, set.Stages...)
+	}
+	if !slices.Contains(known, asked) {
+		return "", fmt.Errorf("%w: no set has a stage %q", ErrConfiguration, asked)
+	}
+	return asked, nil
 }
 
 // at gives the same fleet on a later head whose inputs are the same, such as after our own commit.
 func (f fleet) at(head string) *fleet { f.head = head; return &f }
 
-// refresh looks whether the fleet repository moved, by one ref listing, and reads it when its inputs did.
-// A commit with mistakes gives mirror.Problems and leaves the last good one in force.
+// refresh looks whether the fleet repository moved, by one ref listing, and reads it when its inputs did. The
+// error may be mirror.Problems of a commit with mistakes: the last good one then stays in force and is given
+// back with it, nil when there is none.
 func (l *Line) refresh(ctx context.Context) (*fleet, error) {
 	remote, err := l.git.Remote(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("fleet repository: %w", err)
+		return nil, gitError(err)
 	}
 	last := l.fleet.Load()
 	if last != nil && last.head == remote {
-		return last, nil
+		if _, err := l.git.Inputs(remote); err == nil {
+			return last, last.mistake
+		} // the clone was damaged or deleted: fetch it anew
 	}
 	head, err := l.git.Fetch(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("fleet repository: %w", err)
+		return nil, gitError(err)
 	}
 	inputs, err := l.git.Inputs(head)
 	if err != nil {
-		return nil, fmt.Errorf("fleet repository: %w", err)
+		return nil, gitError(err)
 	}
 	if last != nil && last.inputs == inputs {
 		next := last.at(head)
 		l.fleet.Store(next)
-		return next, nil
+		return next, next.mistake
 	}
 	next, err := l.read(head, inputs)
-	if err != nil {
+	var problems mirror.Problems
+	if errors.As(err, &problems) && last != nil {
+		kept := *last
+		kept.head, kept.inputs, kept.mistake = head, inputs, problems
+		next = &kept
+	} else if err != nil {
 		return nil, err
 	}
 	l.fleet.Store(next)
-	return next, nil
+	l.leave(next)
+	return next, next.mistake
+}
+
+// leave ends the copies of sets that are no more.
+func (l *Line) leave(f *fleet) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for name := range l.sets {
+		if _, ok := f.desired.Set(name); !ok {
+			l.mover.Want(name, nil)
+			delete(l.sets, name)
+		}
+	}
+}
+
+// gitError says of what an error is, and whether a change of the configuration mends it.
+func gitError(err error) error {
+	if errors.Is(err, mirror.ErrNotFound) {
+		return fmt.Errorf("%w: fleet repository: %w", ErrConfiguration, err)
+	}
+	return fmt.Errorf("fleet repository: %w", err)
 }
 
 // read parses everything that people wrote at a commit and reports all mistakes of it in one pass.
@@ -73,7 +140,7 @@ func (l *Line) read(head, inputs string) (*fleet, error) {
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	return &fleet{head: head, inputs: inputs, desired: desired, policy: rules}, nil
+	return &fleet{head: head, inputs: inputs, version: inputs, desired: desired, policy: rules, named: pinsOf(desired)}, nil
 }
 
 func (l *Line) parse(commit string) (mirror.Desired, mirror.Problems, error) {
@@ -94,16 +161,20 @@ func (l *Line) parse(commit string) (mirror.Desired, mirror.Problems, error) {
 	return desired, problems, nil
 }
 
-// past reads desired/ of an earlier commit of our history; nil when the commit is not one of it or has
-// mistakes: then it vouches for nothing.
-func (l *Line) past(ctx context.Context, head, commit string) (*mirror.Desired, error) {
+// past gives what desired/ of an earlier commit of our history pins; nil when the commit is not one of it or
+// has mistakes: then it vouches for nothing. Whether it is one is asked of the head that is, since a branch can
+// be reset.
+func (l *Line) past(ctx context.Context, head, commit string) (map[pin]bool, error) {
 	if !commitID.MatchString(commit) {
 		return nil, nil // an edited record can say anything
 	}
 	l.mu.Lock()
-	old, ok := l.history[commit]
-	l.mu.Unlock()
-	if ok {
+	defer l.mu.Unlock()
+	if l.pastOf != head || len(l.history) >= keptHistory {
+		l.pastOf, l.history = head, map[string]map[pin]bool{}
+	}
+	old, known := l.history[commit]
+	if known {
 		return old, nil
 	}
 	ancestor, err := l.git.Ancestor(ctx, commit, head)
@@ -116,13 +187,8 @@ func (l *Line) past(ctx context.Context, head, commit string) (*mirror.Desired, 
 			return nil, err
 		}
 		if len(problems) == 0 {
-			old = &desired
+			old = pinsOf(desired)
 		}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.history) >= keptHistory {
-		clear(l.history)
 	}
 	l.history[commit] = old
 	return old, nil

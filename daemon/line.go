@@ -43,7 +43,8 @@ type Line struct {
 
 	mu       sync.Mutex
 	sets     map[string]*progress
-	history  map[string]*mirror.Desired // earlier commits by id
+	pastOf   string                  // the head that history belongs to
+	history  map[string]map[pin]bool // what earlier commits pin, by id
 	notReady error
 }
 
@@ -65,7 +66,7 @@ var errStarting = errors.New("the first cycle has not ended yet")
 // has it. Nothing is asked of any network yet.
 func Open(ctx context.Context, c Config, o Options) (_ *Line, err error) {
 	l := &Line{config: c, log: o.Log, now: o.Now, metrics: newMetrics(o.Version), wakes: newWakes(),
-		sets: map[string]*progress{}, history: map[string]*mirror.Desired{}, notReady: errStarting}
+		sets: map[string]*progress{}, notReady: errStarting}
 	if l.arrive = o.Arrived; l.arrive == nil {
 		l.arrive = l.logArrival
 	}
@@ -148,8 +149,8 @@ func (l *Line) Verify(ctx context.Context, image mirror.Reference, stage mirror.
 	if err != nil {
 		return image, mirror.Verdict{}, err
 	}
-	if stage == "" {
-		stage = mirror.DefaultStages.First()
+	if stage, err = f.stage(stage); err != nil {
+		return image, mirror.Verdict{}, err
 	}
 	if !image.HasDigest() {
 		d, err := l.registry.Resolve(ctx, image)
@@ -163,6 +164,7 @@ func (l *Line) Verify(ctx context.Context, image mirror.Reference, stage mirror.
 		for _, e := range set.Entries {
 			if e.Pinned() && e.Image.Name() == image.Name() && e.Image.Digest == image.Digest {
 				a.Key, a.Vouch = mirror.Key{Set: set.Name, Entry: e.Name}, f.desired.Commit
+				a.Image, a.From = e.Image, e.Image
 			}
 		}
 	}
@@ -189,10 +191,15 @@ func (l *Line) setReady(err error) {
 	l.notReady = err
 }
 
+// ready gives why the daemon is not as it should be: the last look at Git failed, or the last step of a set.
 func (l *Line) ready() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.notReady
+	trouble := []error{l.notReady}
+	for _, name := range sortedKeys(l.sets) {
+		trouble = append(trouble, l.sets[name].trouble())
+	}
+	return errors.Join(trouble...)
 }
 
 func (l *Line) renderedDir() string { return "rendered/" + l.config.Site }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -133,5 +134,28 @@ func TestSecret_IsReadAtEachUseAndNeverPrinted(t *testing.T) {
 	}
 	if _, err := (Secret{File: file + ".none"}).Read(); err == nil {
 		t.Error("a missing file is read as empty")
+	}
+}
+
+func TestOpen_NamesTheSecretThatCannotBeRead(t *testing.T) {
+	c, err := load(t, strings.Replace(minimal, "prefix: mirror", "auth: {username: u, password: {env: POUNDLOCK_TEST_ABSENT}}", 1), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), c, Options{Log: slog.New(slog.DiscardHandler), Now: time.Now, Temporary: true})
+	var problems mirror.Problems
+	if !errors.As(err, &problems) || !strings.Contains(err.Error(), "config.yaml: error[CFG017]: registries.local.auth.password: secret: environment variable POUNDLOCK_TEST_ABSENT is not set") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLoad_WarnsOfVariablesThatSetNothing(t *testing.T) {
+	c, err := load(t, strings.Replace(minimal, "prefix: mirror", "auth: {username: u, password: {env: POUNDLOCK_REGISTRY_PASSWORD}}", 1),
+		[]string{"POUNDLOCK_STATE_DIR=/x", "POUNDLOCK_REGISTRY_PASSWORD=x", "POUNDLOCK_SERVICE_HOST=10.0.0.1", "POUNDLOCK_PORT=tcp://10.0.0.1", "POUNDLOCK_CONFIG=x"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "POUNDLOCK_STATE_DIR") || !strings.Contains(c.Warnings[0], "POUNDLOCK_STATEDIR?") {
+		t.Errorf("warnings: %q", c.Warnings)
 	}
 }

@@ -13,6 +13,7 @@ const (
 	keySet     = "set"
 	keySets    = "sets"
 	keyStage   = "stage"
+	keyWhere   = "where"
 	keyWhy     = "why"
 	keyCycle   = "cycle"
 )

@@ -22,15 +22,22 @@ func (l *Line) owner(v *view) promote.Owner {
 	for stage, standing := range v.record.Stages {
 		for entry, line := range standing {
 			for _, image := range append([]mirror.Reference{line.Image}, line.Was...) {
-				pointer := l.local.Pointer(v.set, stage, entry, image).String()
-				if o.recorded[pointer] == nil {
-					o.recorded[pointer] = map[mirror.Digest]bool{}
+				pointer := l.local.Pointer(v.set, stage, entry, image)
+				o.wrote(pointer, image.Digest)
+				if stage == v.set.Stages.First() && v.set.VendorTags == mirror.VendorFollow && image.Tag != "" {
+					o.wrote(pointer.WithTag(image.Tag), image.Digest)
 				}
-				o.recorded[pointer][image.Digest] = true
 			}
 		}
 	}
 	return o
+}
+
+func (o owner) wrote(pointer mirror.Reference, d mirror.Digest) {
+	if o.recorded[pointer.String()] == nil {
+		o.recorded[pointer.String()] = map[mirror.Digest]bool{}
+	}
+	o.recorded[pointer.String()][d] = true
 }
 
 // Ours says whether the pointer is a tag of ours. Once it is, it stays ours when a stranger moves it: Git

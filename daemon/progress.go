@@ -1,26 +1,32 @@
 package daemon
 
 import (
+	"errors"
 	"maps"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sync/transfer"
 )
 
 // progress is what the process knows of one set between two steps and forgets at its end: candidates,
 // verdicts that do not admit, copies that arrived or failed. Each costs requests to find out again.
 type progress struct {
 	mu         sync.Mutex
-	inputs     string // the version of desired/ and stages/ that the rest belongs to
-	owed       Wake   // what a step that failed was to find out anew
+	inputs     string            // the version of desired/ and stages/ that the rest belongs to
+	err        error             // why the last step failed as a whole
+	said       map[string]string // by stage and entry: the last trouble that the log told
+	owed       Wake              // what a step that failed was to find out anew
 	candidates []mirror.Candidate
+	before     []mirror.Candidate   // those of the last inputs
 	askAgain   time.Time            // when some of them could not be resolved; else zero
 	stepAgain  time.Time            // when a step failed as a whole; else zero
 	whole      map[string]bool      // host/repository@digest that a copy completed
 	judged     map[string]judgement // by stage, image and source: verdicts that do not admit
 	failed     map[string]failure   // by target: copies that ended in an error
+	distrusted map[string]bool      // by target: judge anew, the remembered evidence is gone
 	attempts   map[string]int       // by the same keys, for the backoff
 	copied     int64                // blob bytes
 }
@@ -37,7 +43,7 @@ type failure struct {
 }
 
 func newProgress() *progress {
-	return &progress{whole: map[string]bool{}, judged: map[string]judgement{}, failed: map[string]failure{}, attempts: map[string]int{}}
+	return &progress{whole: map[string]bool{}, judged: map[string]judgement{}, failed: map[string]failure{}, distrusted: map[string]bool{}, said: map[string]string{}, attempts: map[string]int{}}
 }
 
 // Backoff of what failed or waits for a signature: doubled from the first to the last.
@@ -54,11 +60,16 @@ func (p *progress) retryAfter(key string, at time.Time) time.Time {
 }
 
 // begin drops what a wake asks to find out anew. Everything goes when the inputs changed.
-func (p *progress) begin(w Wake, changed bool, at time.Time) {
+func (p *progress) begin(w Wake, inputs string, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	changed := p.inputs != inputs
+	p.inputs = inputs
 	due := func(t time.Time) bool { return !t.IsZero() && !at.Before(t) }
 	if changed || w.Resolve || due(p.askAgain) {
+		if p.candidates != nil {
+			p.before = p.candidates
+		}
 		p.candidates, p.askAgain = nil, time.Time{}
 	}
 	if changed || w.Audit || w.Resolve {
@@ -106,8 +117,12 @@ func (p *progress) arrived(dones []mirror.Done, at time.Time) {
 		p.copied += d.Bytes
 		if d.Err != nil {
 			p.failed[key] = failure{d.Err, p.retryAfter(key, at)}
+			if transfer.ReasonOf(d.Err).Code == mirror.NotVerified && !p.distrusted[key] {
+				p.distrusted[key], p.failed[key] = true, failure{d.Err, at}
+			}
 			continue
 		}
+		delete(p.distrusted, key)
 		p.whole[key] = true
 		// What was missed here may have come along: a signature made after the content was copied.
 		maps.DeleteFunc(p.judged, func(judged string, _ judgement) bool { return strings.HasSuffix(judged, " "+key) })
@@ -149,14 +164,109 @@ func (p *progress) owing(w Wake, at time.Time) Wake {
 func (p *progress) retryStep(at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stepAgain = p.retryAfter("step", at)
+	p.stepAgain = p.retryAfter(stepKey, at)
 }
 
-// bytes gives the blob bytes that crossed for the set.
+// bytes gives the blob bytes that crossed for the set since it was asked last.
 func (p *progress) bytes() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.copied
+	n := p.copied
+	p.copied = 0
+	return n
+}
+
+// resolved gives the candidates that are known; nil when they are to be resolved.
+func (p *progress) resolved() []mirror.Candidate {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.candidates
+}
+
+// resolve keeps candidates. Those that could not be resolved are asked again, with backoff.
+func (p *progress) resolve(candidates []mirror.Candidate, at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.candidates, p.before = candidates, nil
+	for _, c := range candidates {
+		if c.Err != nil && !errors.Is(c.Err, mirror.ErrNotFound) {
+			p.askAgain = p.retryAfter(candidatesKey, at)
+			return
+		}
+	}
+	delete(p.attempts, candidatesKey)
+}
+
+// Keys of attempts that are about no single content.
+const (
+	candidatesKey = "candidates"
+	stepKey       = "step"
+)
+
+// recall gives the record as the source of digests for tags that are not to be asked now: with what the last
+// candidates were resolved to, which may be on its way and not recorded yet, and without those that
+// failed, so that they are asked.
+func (p *progress) recall(set mirror.Set, record mirror.Record, fresh bool) mirror.Record {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if fresh || len(p.before) == 0 {
+		return record
+	}
+	record = record.Clone()
+	standing := maps.Clone(record.At(set.Stages.First()))
+	for _, c := range p.before {
+		switch {
+		case c.Err != nil:
+			delete(standing, c.Entry.Name)
+		case !c.Entry.Pinned():
+			standing[c.Entry.Name] = mirror.Line{Image: c.Image}
+		}
+	}
+	record.Stages[set.Stages.First()] = standing
+	return record
+}
+
+// distrusts says whether the next judgement of an action must not come from memory.
+func (p *progress) distrusts(a mirror.Action) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.distrusted[a.To.AtDigest(a.New).String()]
+}
+
+// ended remembers how a step ended. One in which nothing failed starts the backoff anew.
+func (p *progress) ended(err error, failed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err = err; err == nil && !failed {
+		delete(p.attempts, stepKey)
+	}
+}
+
+// trouble gives why the last step failed as a whole; nil when it did not.
+func (p *progress) trouble() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// news gives the actions whose trouble the log has not told yet, and forgets what is over.
+func (p *progress) news(actions []mirror.Action) []mirror.Action {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	said := map[string]string{}
+	var news []mirror.Action
+	for _, a := range actions {
+		if a.Key.Entry == "" || a.Kind != mirror.Refuse && a.Kind != mirror.Missing && a.Kind != mirror.Failed {
+			continue
+		}
+		key := actionKey(a)
+		said[key] = string(a.Kind) + " " + string(a.Reason.Code)
+		if p.said[key] != said[key] {
+			news = append(news, a)
+		}
+	}
+	p.said = said
+	return news
 }
 
 // holds says whether the copy that an action asks for has arrived.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -111,6 +112,7 @@ func (l *Line) loop(ctx context.Context) error {
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
 	l.wakes.add(Wake{Why: "start", Resolve: true, Audit: true})
+	var said complaint
 	for {
 		select {
 		case <-ctx.Done():
@@ -127,18 +129,49 @@ func (l *Line) loop(ctx context.Context) error {
 				continue
 			}
 			reports, err := l.cycle(ctx, w)
-			if err != nil && ctx.Err() == nil {
-				l.log.Error("cycle failed", keyWhy, w.Why, keyError, err)
+			if ctx.Err() == nil {
+				said = l.complain(err, said, w)
 			}
 			if err != nil && reports == nil {
 				l.wakes.keep(w)
 			}
-			if f := l.fleet.Load(); f != nil && !l.busy() {
+			if l.idle() {
 				l.sweep(ctx)
 			}
 			retry.Reset(l.untilRetry())
 		}
 	}
+}
+
+// complaint is the last trouble of a cycle that the log told, and when.
+type complaint struct {
+	text string
+	at   time.Time
+}
+
+// remind is how often the same trouble is told again.
+const remind = time.Hour
+
+// complain tells the trouble of a cycle when it is new, and again after a while.
+func (l *Line) complain(err error, said complaint, w Wake) complaint {
+	if err == nil {
+		return complaint{}
+	}
+	if now := l.now(); err.Error() != said.text || now.Sub(said.at) >= remind {
+		said = complaint{err.Error(), now}
+		l.log.Error("cycle failed", keyWhy, w.Why, keyError, err)
+	}
+	return said
+}
+
+// idle says whether nothing is on its way and nothing waits to be tried again: what an upload session of an
+// earlier process could still be good for has been taken up.
+func (l *Line) idle() bool {
+	f := l.fleet.Load()
+	if f == nil || l.busy() {
+		return false
+	}
+	return !slices.ContainsFunc(f.desired.Sets, func(s mirror.Set) bool { return !l.progress(s.Name).nextRetry().IsZero() })
 }
 
 // untilRetry is how long until something that failed is due again.
@@ -162,10 +195,14 @@ func (l *Line) Sync(ctx context.Context, w Wake) ([]Report, error) {
 	last := map[string]Report{}
 	take := func(reports []Report) {
 		for _, r := range reports {
-			r.Moved = append(last[r.Set].Moved, r.Moved...)
+			r.Moved, r.Bytes = append(last[r.Set].Moved, r.Moved...), r.Bytes+last[r.Set].Bytes
+			if r.Commit == "" {
+				r.Commit = last[r.Set].Commit
+			}
 			last[r.Set] = r
 		}
 	}
+	w.Strict = true
 	reports, err := l.cycle(ctx, w)
 	take(reports)
 	// A set whose step failed does not stop the copies of the others from being tagged and committed.
@@ -180,7 +217,7 @@ func (l *Line) Sync(ctx context.Context, w Wake) ([]Report, error) {
 		take(reports)
 		err = errors.Join(err, failed)
 	}
-	if err == nil {
+	if err == nil && l.idle() {
 		l.sweep(ctx)
 	}
 	var all []Report
@@ -223,7 +260,9 @@ func (l *Line) cycle(ctx context.Context, w Wake) ([]Report, error) {
 			if cause := context.Cause(ctx); err != nil && errors.Is(cause, errCycleDeadline) {
 				err = fmt.Errorf("%w: %w", cause, err)
 			}
-			l.setReady(err)
+			if !w.Local || err != nil {
+				l.setReady(err)
+			}
 			return reports, err
 		}
 		w.Local = false
@@ -234,10 +273,15 @@ var errCycleDeadline = errors.New("the cycle took longer than limits.cycle")
 
 func (l *Line) cycleOnce(ctx context.Context, w Wake) ([]Report, error) {
 	f := l.fleet.Load()
+	var mistake error // in the newest commit, while the last good one stays in force
 	if !w.Local || f == nil {
-		var err error
-		if f, err = l.refresh(ctx); err != nil {
-			return nil, err
+		if f, mistake = l.refresh(ctx); f == nil || mistake != nil && w.Strict {
+			return nil, mistake
+		}
+	}
+	for _, name := range w.Only {
+		if _, ok := f.desired.Set(name); !ok {
+			return nil, fmt.Errorf("%w: there is no set %q", ErrConfiguration, name)
 		}
 	}
 	at := l.now()
@@ -246,7 +290,7 @@ func (l *Line) cycleOnce(ctx context.Context, w Wake) ([]Report, error) {
 	var group errgroup.Group
 	group.SetLimit(setsAtOnce)
 	for i, set := range f.desired.Sets {
-		if !w.allows(set.Name) || !w.steps(set.Name) && !l.progress(set.Name).due(f.inputs, at) {
+		if !w.allows(set.Name) || !w.steps(set.Name) && !l.progress(set.Name).due(f.version, at) {
 			continue
 		}
 		// One set that fails never stops another, so errors are gathered and nothing is cancelled.
@@ -265,5 +309,5 @@ func (l *Line) cycleOnce(ctx context.Context, w Wake) ([]Report, error) {
 	if len(done) > 0 {
 		l.log.Debug("cycle", keyWhy, w.Why, keySets, len(done))
 	}
-	return done, errors.Join(errs...)
+	return done, errors.Join(append(errs, mistake)...)
 }

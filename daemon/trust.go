@@ -11,11 +11,14 @@ import (
 	"github.com/poundlock/poundlock/policy"
 )
 
-// record reads what the fleet repository says stands for a set.
+// record reads what the fleet repository says stands for a set. What cannot be read there, such as a link or a
+// file of someone else's, says nothing and is overwritten.
 func (l *Line) record(head string, set mirror.Set) (mirror.Record, error) {
 	dir := l.renderedDir()
 	files, err := l.git.Files(head, dir+"/record/"+set.Name)
-	if err != nil {
+	if junk := (mirror.Problems)(nil); errors.As(err, &junk) {
+		l.log.Warn("the record cannot be read and is written anew", keySet, set.Name, keyError, junk)
+	} else if err != nil {
 		return mirror.Record{}, fmt.Errorf("record of set %s: %w", set.Name, err)
 	}
 	return mirror.ParseRecord(dir, set, files), nil
@@ -23,9 +26,10 @@ func (l *Line) record(head string, set mirror.Set) (mirror.Record, error) {
 
 // confirm gives the record as far as more than the file speaks for it. A line that we committed counts as we
 // committed it: an edit is overwritten, and one that was taken out comes back. Any other line counts only where
-// the local registry names its digest under its tag: our last commit was not noted before a crash, or the
-// state was deleted. What such a line says stood before counts only as far as we know better (see held).
-func (l *Line) confirm(ctx context.Context, set mirror.Set, r mirror.Record, inv mirror.Inventory) (mirror.Record, error) {
+// the local registry names its digest under its tag (our last commit was not noted before a crash, or the
+// state was deleted), and only as where things are: it is not proven, so it is judged again before anything is
+// rendered from it. What such a line says stood before counts only as far as we know better (see held).
+func (l *Line) confirm(ctx context.Context, f *fleet, set mirror.Set, r mirror.Record, inv mirror.Inventory) (mirror.Record, error) {
 	ours, err := l.state.Lines(set.Name)
 	if err != nil {
 		return r, err
@@ -40,10 +44,18 @@ func (l *Line) confirm(ctx context.Context, set mirror.Set, r mirror.Record, inv
 			wrote, written := l.state.Owned(pointer.String())
 			switch {
 			case ok && known.Image == line.Image:
+				if known, err = l.held(ctx, set, stage, entry, known, known); err != nil {
+					return r, err
+				}
 				standing[entry] = known
 			case named == line.Image.Digest && (!written || wrote == named):
 				if line, err = l.held(ctx, set, stage, entry, line, known); err != nil {
 					return r, err
+				}
+				if by, err := l.vouched(f)(ctx, line.Vouch, mirror.Key{Set: set.Name, Entry: entry}, line.Image); err != nil {
+					return r, err
+				} else if !by {
+					line.Vouch = ""
 				}
 				standing[entry] = line
 			case ok:
@@ -66,7 +78,10 @@ func (l *Line) confirm(ctx context.Context, set mirror.Set, r mirror.Record, inv
 // above it leaves no trace of what it named.
 func (l *Line) held(ctx context.Context, set mirror.Set, stage mirror.Stage, entry string, line, known mirror.Line) (mirror.Line, error) {
 	var was, claimed []mirror.Reference
-	for _, image := range line.Was {
+	for _, image := range slices.Concat(line.Was, line.Claimed) {
+		if slices.Contains(was, image) || slices.Contains(claimed, image) {
+			continue
+		}
 		if image == known.Image || slices.Contains(known.Was, image) {
 			was = append(was, image)
 			continue
@@ -91,23 +106,13 @@ func (l *Line) held(ctx context.Context, set mirror.Set, stage mirror.Stage, ent
 }
 
 // vouched says whether an earlier commit of our history names a digest in its desired/: what makes a
-// pinned line count after desired/ moved on. Each commit is read once.
+// pinned line count after desired/ moved on.
 func (l *Line) vouched(f *fleet) policy.Vouched {
 	return func(ctx context.Context, commit string, key mirror.Key, image mirror.Reference) (bool, error) {
 		if commit == f.desired.Commit {
-			return names(f.desired, key, image), nil
+			return f.named[pin{key, image}], nil
 		}
-		old, err := l.past(ctx, f.head, commit)
-		if err != nil || old == nil {
-			return false, err
-		}
-		return names(*old, key, image), nil
+		pins, err := l.past(ctx, f.head, commit)
+		return pins[pin{key, image}], err
 	}
-}
-
-func names(d mirror.Desired, key mirror.Key, image mirror.Reference) bool {
-	set, ok := d.Set(key.Set)
-	return ok && slices.ContainsFunc(set.Entries, func(e mirror.Entry) bool {
-		return e.Name == key.Entry && e.Pinned() && e.Image == image
-	})
 }

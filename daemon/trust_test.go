@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	fixtureHost  = "registry.example"
-	cosignBefore = "../policy/testdata/cosign" // made by the cosign commands, versions 2 and 3
+	fixtureHost   = "registry.example"
+	cosignFixture = "../policy/testdata/cosign" // made by the cosign commands, versions 2 and 3
 )
 
 // withExample makes the site read registry.example, whose repositories lie at the root of its upstream.
@@ -69,10 +69,10 @@ func (s *site) wipe() {
 // along in the form in which it was made, and the local registry alone is enough to verify it again.
 func TestSignatures_OfBothCosignGenerationsTravel(t *testing.T) {
 	files := map[string]string{"desired/policy.yaml": "version: 1\nsigners: {release: {key: keys/release.pub}}\nrules: [{match: \"registry.example/**\", require: {signers: [release], count: 1}}]\n"}
-	files["desired/keys/release.pub"] = string(must(os.ReadFile(cosignBefore + "/keys/release.pub"))(t))
+	files["desired/keys/release.pub"] = string(must(os.ReadFile(cosignFixture + "/keys/release.pub"))(t))
 	s := newSite(t, files)
 	s.withExample()
-	loaded := must(testenv.LoadFixture(t.Context(), s.upstream.Back(), cosignBefore))(t)
+	loaded := must(testenv.LoadFixture(t.Context(), s.upstream.Back(), cosignFixture))(t)
 	web := "version: 1\nsource: {kind: list, file: web.txt}\n"
 	var images strings.Builder
 	for _, path := range slices.Sorted(maps.Keys(loaded.Repositories)) {
@@ -185,7 +185,7 @@ func TestSignatures_EachBadKindIsRefusedWithItsReason(t *testing.T) {
 	if got := s.tag("mirror/docker.io/library/good", "1"); got != good.Digest {
 		t.Errorf("good names %s, want %s", got, good.Digest)
 	}
-	for path := range s.blobsOf() {
+	for path := range s.heldRepositories() {
 		if !strings.HasPrefix(path, "mirror/docker.io/library/good/") {
 			t.Errorf("a blob link of %s is in the local registry", path)
 		}
@@ -193,8 +193,8 @@ func TestSignatures_EachBadKindIsRefusedWithItsReason(t *testing.T) {
 	s.whole()
 }
 
-// blobsOf lists the repositories below which the local registry's disk has anything at all.
-func (s *site) blobsOf() map[string]bool {
+// heldRepositories lists the repositories below which the local registry's disk has anything at all.
+func (s *site) heldRepositories() map[string]bool {
 	all := map[string]bool{}
 	root := filepath.Join(s.dir, "local")
 	filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
@@ -208,7 +208,7 @@ func (s *site) blobsOf() map[string]bool {
 	return all
 }
 
-// line writes a record file of one entry, as an attacker would.
+// recordFile writes a record of one entry, as an attacker would.
 func recordFile(entry, image, more string) string {
 	return "version: 1\nentries:\n  " + entry + ": {image: " + image + ", since: \"2026-01-01T00:00:00Z\", basis: \"signed by vendor\"" + more + "}\n"
 }

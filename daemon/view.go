@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/policy"
 	"github.com/poundlock/poundlock/sources"
 	"github.com/poundlock/poundlock/sync/plan"
 	"github.com/poundlock/poundlock/sync/transfer"
@@ -33,35 +33,31 @@ func actionKey(a mirror.Action) string { return string(a.Stage) + " " + a.Key.En
 
 // view computes what a step for the set would do. It changes nothing outside this process.
 func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at time.Time) (*view, error) {
+	p := l.progress(set.Name)
+	p.begin(w, f.version, at)
 	record, err := l.record(f.head, set)
 	if err != nil {
 		return nil, err
 	}
-	p := l.progress(set.Name)
-	p.begin(w, p.inputs != f.inputs, at)
-	p.inputs = f.inputs
-	if p.candidates == nil {
-		p.candidates = sources.Resolve(ctx, set, record, l.registry, w.Resolve)
-		if slices.ContainsFunc(p.candidates, func(c mirror.Candidate) bool {
-			return c.Err != nil && !errors.Is(c.Err, mirror.ErrNotFound)
-		}) {
-			p.askAgain = p.retryAfter("candidates", at)
-		}
+	candidates := p.resolved()
+	if candidates == nil {
+		candidates = sources.Resolve(ctx, set, p.recall(set, record, w.Resolve), l.registry, w.Resolve)
+		p.resolve(candidates, at)
 	}
-	inventory, err := l.inventory(ctx, plan.Pointers(l.local, set, p.candidates, record), p, w.Audit)
+	inventory, err := l.inventory(ctx, plan.Pointers(l.local, set, candidates, record), p, w.Audit)
 	if err != nil {
 		return nil, err
 	}
-	trusted, err := l.confirm(ctx, set, record, inventory)
+	trusted, err := l.confirm(ctx, f, set, record, inventory)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.stood(ctx, set, p.candidates, trusted, inventory); err != nil {
+	if err := l.stood(ctx, set, candidates, trusted, inventory); err != nil {
 		return nil, err
 	}
 	v := &view{set: set, record: trusted}
-	v.plan = plan.Compute(f.desired, l.local, set, p.candidates, inventory, trusted)
-	v.plan = f.policy.Gate(v.plan, set, trusted, inventory)
+	v.plan = plan.Compute(f.desired, l.local, set, candidates, inventory, trusted)
+	v.plan = f.policy.Gate(v.plan, set, trusted)
 	if err := l.verify(ctx, f, v, p, at); err != nil {
 		return nil, err
 	}
@@ -69,57 +65,85 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	return v, nil
 }
 
-// verify judges every action that would move content. What is not admitted becomes a refusal in the plan.
+// judged is an action with what policy says of it. The action may have changed: what is to be copied from
+// elsewhere to bring its signature.
+type judged struct {
+	action   mirror.Action
+	verified mirror.Verified
+	verdict  mirror.Verdict
+	err      error
+}
+
+// verify judges every action of an entry: what would move content, and what stands, which a changed policy may
+// admit no longer. What is not admitted becomes a refusal in the plan.
 func (l *Line) verify(ctx context.Context, f *fleet, v *view, p *progress, at time.Time) error {
-	verifier := f.policy.Verifier(l.state, l.vouched(f), at)
 	v.verified, v.verdicts = map[string]mirror.Verified{}, map[string]mirror.Verdict{}
-	type result struct {
-		action   mirror.Action
-		verified mirror.Verified
-		verdict  mirror.Verdict
-		err      error
-	}
-	results := make([]result, len(v.plan.Actions))
+	results := make([]judged, len(v.plan.Actions))
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(verifyAtOnce)
 	for i, a := range v.plan.Actions {
-		if a.Kind != mirror.Copy && a.Kind != mirror.Tag {
-			continue
+		if a.Kind == mirror.Copy || a.Kind == mirror.Tag || a.Kind == mirror.Unchanged && a.Key.Entry != "" {
+			group.Go(func() error {
+				results[i] = l.judgeAction(gctx, f, a, p, at)
+				return gctx.Err()
+			})
 		}
-		group.Go(func() error {
-			r := result{action: a}
-			r.verified, r.verdict, r.err = l.judge(gctx, verifier, a, p, at)
-			if r.err != nil && a.From.Host == l.local.Host && r.verdict.Reason.Code == mirror.NoSignature {
-				// Content that was adopted, or copied before its signature was made: the signature may be upstream
-				// only. Copying from there moves no bytes that are here and brings the signature.
-				r.action.Kind, r.action.From = mirror.Copy, a.Image
-				r.verified, r.verdict, r.err = l.judge(gctx, verifier, r.action, p, at)
-			}
-			results[i] = r
-			return gctx.Err()
-		})
 	}
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("verify set %s: %w", v.set.Name, err)
 	}
 	for i, r := range results {
-		if r.action.Kind == "" {
-			continue
+		if r.action.Kind != "" {
+			v.plan.Actions[i] = l.decided(v, p, v.plan.Actions[i], r)
 		}
-		key := actionKey(r.action)
-		v.plan.Actions[i], v.verified[key], v.verdicts[key] = r.action, r.verified, r.verdict
-		if r.err != nil {
-			v.plan.Actions[i] = refused(r.action, r.verdict, r.err)
-			l.metrics.verified.WithLabelValues(string(r.verdict.Outcome), string(r.verdict.Reason.Code)).Inc()
-			continue
-		}
-		if failed, ok := p.failure(r.action); ok {
-			v.plan.Actions[i] = failedAction(r.action, failed)
-			continue
-		}
-		v.plan.Actions[i].Reason.Detail += "; " + r.verdict.Basis()
 	}
 	return l.state.Flush()
+}
+
+// judgeAction asks policy for one action. Content that stands is judged by what lies beside it here.
+func (l *Line) judgeAction(ctx context.Context, f *fleet, a mirror.Action, p *progress, at time.Time) judged {
+	var known policy.Known = l.state
+	if p.distrusts(a) {
+		known = nil // a remembered verdict named evidence that is gone
+	}
+	verifier := f.policy.Verifier(known, l.vouched(f), at)
+	r := judged{action: a}
+	if a.Kind == mirror.Unchanged {
+		r.action.From = a.To.AtDigest(a.New)
+	}
+	r.verified, r.verdict, r.err = l.judge(ctx, verifier, r.action, p, at)
+	if r.err != nil && r.action.From.Host == l.local.Host && r.verdict.Reason.Code == mirror.NoSignature {
+		// Content that was adopted, or copied before its signature was made: the signature may be upstream
+		// only. Copying from there moves no bytes that are here and brings the signature.
+		r.action.Kind, r.action.From = mirror.Copy, a.Image.AtDigest(a.New)
+		r.verified, r.verdict, r.err = l.judge(ctx, verifier, r.action, p, at)
+	}
+	return r
+}
+
+// decided gives the action of the plan after its judgement.
+func (l *Line) decided(v *view, p *progress, planned mirror.Action, r judged) mirror.Action {
+	key := actionKey(planned)
+	v.verified[key], v.verdicts[key] = r.verified, r.verdict
+	standing := planned.Kind == mirror.Unchanged
+	switch {
+	case r.err != nil && standing && r.verdict.Outcome != mirror.OutcomeRejected:
+		return planned // could not be asked: what stands stays
+	case r.err != nil:
+		l.metrics.verified.WithLabelValues(string(r.verdict.Outcome), string(r.verdict.Reason.Code)).Inc()
+		a := refused(r.action, r.verdict, r.err)
+		if standing {
+			a.Reason.Detail = "stands here and is admitted no longer: " + a.Reason.Detail
+		}
+		return a
+	case standing && r.action.Kind == mirror.Unchanged:
+		return planned
+	}
+	if failed, ok := p.failure(r.action); ok {
+		return failedAction(r.action, failed)
+	}
+	r.action.Reason.Detail += "; " + r.verdict.Basis()
+	return r.action
 }
 
 // judge asks the verifier, unless the same content was judged since the inputs last changed.

@@ -15,12 +15,13 @@ type Wake struct {
 	Resolve bool     // step every set, and ask moving upstream tags again
 	Audit   bool     // step every set, and compare what stands with the local registry
 	Local   bool     // nothing outside changed: Git is not asked
+	Strict  bool     // a commit with mistakes ends the cycle, instead of the last good one staying in force
 	Only    []string // of a command line: no other set is looked at; empty means all
 }
 
 // merge gives the wake that asks for both.
 func (w Wake) merge(o Wake) Wake {
-	m := Wake{Resolve: w.Resolve || o.Resolve, Audit: w.Audit || o.Audit, Local: w.Local && o.Local}
+	m := Wake{Resolve: w.Resolve || o.Resolve, Audit: w.Audit || o.Audit, Local: w.Local && o.Local, Strict: w.Strict || o.Strict}
 	m.Why = w.Why
 	if !strings.Contains(w.Why, o.Why) {
 		m.Why = strings.TrimPrefix(w.Why+", "+o.Why, ", ")

@@ -8,17 +8,15 @@ import (
 // list, at every stage, and above the first stage those that stood neither in the stage below nor before
 // in this very stage, which would be a rollback. It is pure; record must hold only lines that are trusted,
 // since it is believed.
-func (p Policy) Gate(pl mirror.Plan, set mirror.Set, record mirror.Record, _ mirror.Inventory) mirror.Plan {
+func (p Policy) Gate(pl mirror.Plan, set mirror.Set, record mirror.Record) mirror.Plan {
 	actions := make([]mirror.Action, len(pl.Actions))
-	after := pl.After.Clone()
 	for i, a := range pl.Actions {
 		if reason, ok := p.closed(a, set, record); ok {
 			a.Kind, a.Reason = mirror.Refuse, reason
-			keepStanding(after, record, a)
 		}
 		actions[i] = a
 	}
-	pl.Actions, pl.After = actions, after
+	pl.Actions = actions
 	return pl
 }
 
@@ -41,17 +39,4 @@ func (p Policy) closed(a mirror.Action, set mirror.Set, record mirror.Record) (m
 		return mirror.Reason{}, false
 	}
 	return mirror.Because(mirror.NotBelow, "it never stood in %s; promote it there first", below), true
-}
-
-// keepStanding undoes in the record as it would be what a refused action was to change.
-func keepStanding(after, before mirror.Record, a mirror.Action) {
-	standing := after.Stages[a.Stage]
-	if standing == nil {
-		return
-	}
-	if line, ok := before.At(a.Stage)[a.Key.Entry]; ok {
-		standing[a.Key.Entry] = line
-	} else {
-		delete(standing, a.Key.Entry)
-	}
 }

@@ -140,7 +140,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{name: "version", args: []string{"version"}, code: exitOK},
 		{name: "no such command", args: []string{"snyc"}, code: exitFailure, says: "unknown command"},
-		{name: "no configuration", args: []string{"-c", "", "plan"}, code: exitFailure, says: "--config"},
+		{name: "no configuration", args: []string{"-c", "", "plan"}, code: exitConfig, says: "--config"},
 		{name: "configuration wrong", args: []string{"-c", with("site: demo", "siteN: demo"), "sync"}, code: exitConfig, says: "did you mean \"site\"?"},
 		{name: "Git password wrong", args: []string{"-c", with(filepath.Join(w.Dir(), "git-password"), wrong), "sync"}, code: exitAuth},
 		{name: "Git server down", args: []string{"-c", with(w.Git.Host(), "127.0.0.1:1"), "sync"}, code: exitRetry},

@@ -158,8 +158,12 @@ func (c *computation) action(stage mirror.Stage, entry string, image mirror.Refe
 }
 
 // vouch gives the commit whose desired/ names the image: this one where it still does, else for a promotion
-// the one that the record remembers, first that of the stage below.
+// the one that the record remembers, first that of the stage below. What stands is proved by the commit that
+// vouched for it, so that proving it again changes nothing.
 func (c *computation) vouch(stage mirror.Stage, entry string, image mirror.Reference) string {
+	if line := c.rec.At(stage)[entry]; !line.Proven && line.Image == image && line.Vouch != "" {
+		return line.Vouch
+	}
 	if e := c.candidates[entry].Entry; e.Pinned() && e.Image == image {
 		return c.all.Commit
 	}

@@ -113,7 +113,13 @@ func unfinished(set mirror.Set, name mirror.Stage, standing mirror.Standing, p m
 			return "there is no stage file; what stands stays"
 		}
 		return ""
-	case !set.Atomic:
+	}
+	for _, entry := range slices.Sorted(maps.Keys(standing)) {
+		if !standing[entry].Proven {
+			return fmt.Sprintf("%s is not judged yet", entry)
+		}
+	}
+	if !set.Atomic {
 		return ""
 	}
 	for _, a := range p.Actions {

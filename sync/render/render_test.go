@@ -49,7 +49,7 @@ func readScene(t *testing.T, archive *txtar.Archive) (s scene, input []txtar.Fil
 				if err != nil {
 					t.Fatal(err)
 				}
-				standing.Put(entry, mirror.Line{Image: image})
+				standing.Put(entry, mirror.Line{Image: image, Proven: true})
 				if name == "snapshot" {
 					entries = append(entries, mirror.Entry{Name: entry, Image: image, Where: mirror.Position{File: "desired/e.yml", Line: 1}})
 				}
@@ -158,7 +158,7 @@ func release(t *testing.T, version string) (mirror.Set, mirror.Record) {
 	set.Atomic = true
 	for _, name := range []string{"x", "y"} {
 		set.Entries = append(set.Entries, mirror.Entry{Name: name + "/" + name, Image: ref(t, name, version)})
-		rec.Stages["snapshot"].Put(name+"/"+name, mirror.Line{Image: ref(t, name, version)})
+		rec.Stages["snapshot"].Put(name+"/"+name, mirror.Line{Image: ref(t, name, version), Proven: true})
 	}
 	return set, rec
 }
@@ -198,7 +198,7 @@ func TestFiles_AHalfReleaseIsNotRendered(t *testing.T) {
 			set, rec := release(t, "v1")
 			set.Listed["staging"], set.Wanted["staging"] = tt.wanted != nil, tt.wanted
 			for _, line := range tt.stands {
-				rec.Stages["staging"].Put(line.Entry, mirror.Line{Image: line.Image})
+				rec.Stages["staging"].Put(line.Entry, mirror.Line{Image: line.Image, Proven: true})
 			}
 			files, kept := Files(local, set, rec, tt.plan)
 			if got := len(files.Under(staging)); got != tt.files {
