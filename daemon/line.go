@@ -86,6 +86,9 @@ func Open(ctx context.Context, c Config, o Options) (_ *Line, err error) {
 			return nil, err
 		}
 		l.onClose(func(context.Context) error { return os.RemoveAll(dir) })
+		if err := copyState(c.StateDir, dir); err != nil {
+			l.log.Warn("looking without the state of the daemon: tags that others moved may show as foreign", keyError, err)
+		}
 	}
 	if l.state, err = OpenState(dir); err != nil {
 		return nil, err

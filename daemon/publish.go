@@ -3,12 +3,14 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -85,7 +87,7 @@ func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Do
 	if now := l.fleet.Load(); now.inputs == f.inputs {
 		head = now.head
 	}
-	commit, changed, err := publish.Publish(ctx, repository{l.git}, publish.Request{
+	commit, changed, err := publish.Publish(ctx, repository{l.git, l.metrics.conflicts}, publish.Request{
 		Head: head, Inputs: f.inputs, Kept: r.kept, Rejected: git.ErrRejected,
 		Change: publish.Change{Owned: l.ownedDirs(v.set), Files: r.files, Message: message, At: at},
 	})
@@ -103,8 +105,15 @@ func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Do
 }
 
 // repository gives publish the Git clone in its own words.
-type repository struct{ *git.Repo }
+type repository struct {
+	*git.Repo
+	conflicts prometheus.Counter
+}
 
 func (r repository) Commit(ctx context.Context, parent string, c publish.Change) (string, error) {
-	return r.Repo.Commit(ctx, parent, git.Change(c))
+	commit, err := r.Repo.Commit(ctx, parent, git.Change(c))
+	if errors.Is(err, git.ErrRejected) {
+		r.conflicts.Inc()
+	}
+	return commit, err
 }

@@ -33,11 +33,13 @@ var (
 	bucketVerdicts = []byte("verdicts") // key -> admitting verdict
 	bucketSessions = []byte("sessions") // upload session URL -> what was being uploaded
 	bucketLines    = []byte("lines")    // set/stage/entry -> the record line that we committed
-	bucketMeta     = []byte("meta")     // times and the last accepted inputs
 )
 
 // ErrLocked means that another process holds the state directory.
 var ErrLocked = errors.New("another poundlock runs on this state directory")
+
+// maxState is the size in bytes from which the state forgets its verdicts at the next start.
+const maxState = 256 << 20
 
 // lockWait is how long opening waits for another process to let go.
 const lockWait = time.Second
@@ -61,6 +63,24 @@ func OpenState(dir string) (*State, error) {
 	return s, nil
 }
 
+// copyState puts a snapshot of the state in one folder into another, for a process that only looks. Where there
+// is none, there is nothing to copy; ErrLocked while another process holds it.
+func copyState(from, to string) error {
+	file := filepath.Join(from, "state.db")
+	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	db, err := bbolt.Open(file, 0o600, &bbolt.Options{ReadOnly: true, Timeout: lockWait})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return ErrLocked
+	}
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(filepath.Join(to, "state.db"), 0o600) })
+}
+
 func openState(file string) (*State, error) {
 	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: lockWait})
 	if errors.Is(err, bolterrors.ErrTimeout) {
@@ -70,7 +90,13 @@ func openState(file string) (*State, error) {
 		return nil, err
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, b := range [][]byte{bucketTags, bucketOwned, bucketVerdicts, bucketSessions, bucketLines, bucketMeta} {
+		if tx.Size() > maxState {
+			// Verdicts of what is long gone are never asked for again; those that are cost a few requests.
+			if err := tx.DeleteBucket(bucketVerdicts); err != nil && !errors.Is(err, bolterrors.ErrBucketNotFound) {
+				return err
+			}
+		}
+		for _, b := range [][]byte{bucketTags, bucketOwned, bucketVerdicts, bucketSessions, bucketLines} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
@@ -257,16 +283,4 @@ func each(c *bbolt.Cursor, prefix string, visit func(key string, value []byte) e
 		}
 	}
 	return nil
-}
-
-// Time gives a remembered time; the zero time when there is none.
-func (s *State) Time(key string) time.Time {
-	v, _ := s.get(bucketMeta, key)
-	t, _ := time.Parse(time.RFC3339Nano, v)
-	return t
-}
-
-// SetTime remembers a time.
-func (s *State) SetTime(key string, t time.Time) error {
-	return s.put(bucketMeta, map[string]string{key: t.UTC().Format(time.RFC3339Nano)})
 }

@@ -53,6 +53,9 @@ func (r *Repo) fetch(ctx context.Context) (plumbing.Hash, error) {
 	if whole {
 		return head, nil
 	}
+	if err := os.MkdirAll(r.opts.Dir, 0o700); err != nil { // somebody may have deleted it with the clone
+		return plumbing.ZeroHash, err
+	}
 	pack, err := r.download(ctx, s, adv, head, haves)
 	if err != nil {
 		return plumbing.ZeroHash, err

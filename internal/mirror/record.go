@@ -124,9 +124,6 @@ func RecordFiles(dir string, set Set, r Record) Files {
 	return files
 }
 
-// Hash identifies the line as it is written, so that one who wrote it knows it again.
-func (l Line) Hash() string { return DigestOf([]byte(l.text())).Hex }
-
 func (l Line) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "{image: %s, since: %s, basis: %s", l.Image, strconv.Quote(l.Since.UTC().Format(time.RFC3339)), strconv.Quote(l.Basis))

@@ -122,7 +122,7 @@ func TestRecord_ReadsBackWhatItWrote(t *testing.T) {
 				t.Fatalf("%s: got %d lines, want %d", stage, len(read.At(stage)), len(standing))
 			}
 			for entry, line := range standing {
-				if got := read.At(stage)[entry]; got.Hash() != line.Hash() {
+				if got := read.At(stage)[entry]; got.text() != line.text() {
 					t.Fatalf("%s: got %+v, want %+v", entry, got, line)
 				}
 			}

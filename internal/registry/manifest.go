@@ -47,11 +47,6 @@ func (c *Client) Resolve(ctx context.Context, r mirror.Reference) (mirror.Descri
 	return mirror.Descriptor{MediaType: mirror.NewMediaType(contentType(resp.Header)), Digest: d, Size: resp.ContentLength}, nil
 }
 
-// Head is Resolve, named for the request it makes.
-func (c *Client) Head(ctx context.Context, r mirror.Reference) (mirror.Descriptor, error) {
-	return c.Resolve(ctx, r)
-}
-
 // Manifest reads the manifest d of r's repository, at most mirror.MaxManifest bytes.
 func (c *Client) Manifest(ctx context.Context, r mirror.Reference, d mirror.Digest) (mirror.Manifest, error) {
 	return c.get(ctx, r.AtDigest(d))

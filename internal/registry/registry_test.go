@@ -164,7 +164,7 @@ func TestClient_ManifestComesBackAsItWent(t *testing.T) {
 	if asked := s.requests()[before:]; len(asked) != 1 || !strings.HasPrefix(asked[0], "HEAD ") {
 		t.Errorf("resolve asked %v, want one HEAD", asked)
 	}
-	if _, err := c.Head(t.Context(), ref("team/app").AtDigest(d.Digest)); err != nil {
+	if _, err := c.Resolve(t.Context(), ref("team/app").AtDigest(d.Digest)); err != nil {
 		t.Errorf("head by digest: %v", err)
 	}
 	got, err := c.Manifest(t.Context(), ref("team/app"), d.Digest)

@@ -1,0 +1,164 @@
+package daemon
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/testenv"
+)
+
+// A policy that admits less is held against what stands too. What stands keeps its tag and its bytes.
+func TestPolicy_WhatStandsIsJudgedByTheRulesOfToday(t *testing.T) {
+	s := webSite(t)
+	s.sync()
+	tags := testenv.TagsOf(s.local.Back())
+	digest := s.file("rendered/demo/web/snapshot.yaml")
+	digest = digest[strings.Index(digest, "@sha256:")+1:][:71]
+	for name, policy := range map[string]string{
+		"denied":         pinnedPolicy + "deny: {digests: [\"" + digest + "\"]}\n",
+		"must be signed": vendorPolicy,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.commit(name, map[string]string{"desired/policy.yaml": policy})
+			r := s.sync()["web"]
+			if got := kinds(r.Plan, mirror.Refuse); len(got) != 1 {
+				t.Errorf("refused: %v, want the one entry", got)
+			}
+			for tag, d := range tags {
+				if testenv.TagsOf(s.local.Back())[tag] != d {
+					t.Errorf("%s moved", tag)
+				}
+			}
+		})
+	}
+	s.commit("as before", map[string]string{"desired/policy.yaml": pinnedPolicy})
+	if r := s.sync()["web"]; r.Plan.Count(mirror.Unchanged) != 1 {
+		t.Errorf("after the policy is as before: %+v", r.Plan.Actions)
+	}
+}
+
+// A wake for a copy that arrived is not lost among polls, and a set whose inputs changed is stepped whatever
+// the wake was for.
+func TestWake_NoneIsLost(t *testing.T) {
+	merged := Wake{Why: "copied", Local: true, Sets: []string{"web"}}.merge(Wake{Why: "poll"})
+	if !merged.steps("web") || merged.steps("other") || merged.Local {
+		t.Errorf("merged: %+v", merged)
+	}
+	s := webSite(t)
+	s.commit("other", map[string]string{"desired/other.yaml": "version: 1\nsource: {kind: list, file: other.txt}\n", "desired/other.txt": list(s.push("docker.io/library/other:1", "other"))})
+	line := s.open()
+	if _, err := line.cycle(t.Context(), Wake{Why: "copied", Sets: []string{"web"}}); err != nil {
+		t.Fatal(err)
+	}
+	for line.busy() {
+		w, err := line.arrival(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := line.cycle(t.Context(), w.merge(Wake{Why: "poll"})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, set := range []string{"web", "other"} {
+		if s.file("rendered/demo/"+set+"/snapshot.yaml") == "" {
+			t.Errorf("set %s did not come to rest", set)
+		}
+	}
+}
+
+// While the newest commit has mistakes, the last good one stays in force for audits and copies; the mistake is
+// told, and its revert is enough.
+func TestRun_LastGoodCommitStaysInForce(t *testing.T) {
+	s := webSite(t)
+	s.sync()
+	s.commit("broken", map[string]string{"desired/web.yaml": "version: 1\nsuorce: {}\n"})
+	var problems mirror.Problems
+	reports, err := s.line.cycle(t.Context(), Wake{Why: "audit", Audit: true})
+	if !errors.As(err, &problems) || len(reports) != 1 || reports[0].Plan.Count(mirror.Unchanged) != 1 {
+		t.Errorf("audit while broken: %d reports, %v", len(reports), err)
+	}
+	if s.line.ready() == nil {
+		t.Error("ready, although the newest commit cannot be obeyed")
+	}
+	s.commit("Revert", map[string]string{"desired/web.yaml": "version: 1\nsource: {kind: list, file: web.txt}\n"})
+	if _, err := s.line.cycle(t.Context(), Wake{Why: "poll"}); err != nil || s.line.ready() != nil {
+		t.Errorf("after the revert: %v, %v", err, s.line.ready())
+	}
+}
+
+// What a followed tag was resolved to holds until it is asked again, also while other sets change.
+func TestResolve_AChangeElsewhereDoesNotGoBack(t *testing.T) {
+	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy,
+		"desired/web.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\"]}\n"})
+	s.pushSigned("docker.io/library/web:1", "old")
+	s.sync()
+	renewed := s.pushSigned("docker.io/library/web:1", "new")
+	at := s.now
+	plans, err := s.line.Plan(t.Context(), Wake{Why: "schedule", Resolve: true})
+	if err != nil || plans[0].Count(mirror.Copy) != 1 {
+		t.Fatalf("the tag moved: %v, %v", plans, err)
+	}
+	s.commit("elsewhere", map[string]string{"stages/web/staging.yaml": "version: 1\nentries: {}\n"})
+	s.now = at.Add(time.Second)
+	plans, err = s.line.Plan(t.Context(), Wake{Why: "poll"})
+	if err != nil || len(plans) != 1 || plans[0].Count(mirror.Copy) != 1 || plans[0].Actions[0].New != renewed.Digest {
+		t.Errorf("after a change elsewhere: %+v, %v", plans, err)
+	}
+}
+
+// A signature that was added to in the local registry does not block the promotion that reads it there.
+func TestPromote_ACounterSignatureDoesNotBlock(t *testing.T) {
+	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy,
+		"desired/web.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\"]}\nlayout: path\n"})
+	image := s.pushSigned("docker.io/library/web:1", "web")
+	s.sync()
+	own := must(testenv.NewSigner("p256"))(t)
+	if err := own.SignLegacy(t.Context(), s.local.Back()+"/mirror/snapshot/"+image.Name(), image.Digest, testenv.Claiming(image.Name())); err != nil {
+		t.Fatal(err)
+	}
+	s.promote("web", "snapshot", "staging")
+	for range 3 {
+		s.sync()
+		s.now = s.now.Add(time.Minute)
+	}
+	if got := s.tag("mirror/staging/"+image.Name(), "1"); got != image.Digest {
+		t.Errorf("staging names %s, want %s", got, image.Digest)
+	}
+	s.whole()
+}
+
+// Two sets that would move one local tag to and fro are refused, both, instead of taking turns.
+func TestCollision_TwoSetsDoNotFightOverATag(t *testing.T) {
+	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy,
+		"desired/a.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\"]}\nlayout: path\n",
+		"desired/b.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\"]}\nlayout: path\n"})
+	s.pushSigned("docker.io/library/web:1", "web")
+	for set, r := range s.sync() {
+		if got := kinds(r.Plan, mirror.Refuse)["snapshot/docker.io/library/web:1"]; got != mirror.Collision {
+			t.Errorf("set %s: %q, want collision", set, got)
+		}
+	}
+	if tags := testenv.TagsOf(s.local.Back()); len(tags) != 0 {
+		t.Errorf("tags: %v", tags)
+	}
+}
+
+// A clone that was deleted under a running daemon is made anew at the next look, without a change in Git.
+func TestRun_HealsItsClone(t *testing.T) {
+	s := webSite(t)
+	s.sync()
+	if err := os.RemoveAll(filepath.Join(s.dir, "state", "git")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the first may still find the damage, and says so
+		s.line.cycle(t.Context(), Wake{Why: "audit", Audit: true})
+	}
+	if _, err := s.line.cycle(t.Context(), Wake{Why: "audit", Audit: true}); err != nil {
+		t.Errorf("two cycles later: %v", err)
+	}
+}
