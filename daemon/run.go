@@ -21,7 +21,7 @@ const (
 )
 
 // Run is the daemon: it looks at everything once, then whenever Git moved, the schedule or an audit is due,
-// a copy arrived or a retry is due, until ctx ends. It then stops within limits.stop.
+// a copy arrived or a retry is due, until ctx ends. Copies go on until Close.
 func (l *Line) Run(ctx context.Context) error {
 	listening, err := l.serve(l.config.Listen)
 	if err != nil {
@@ -46,7 +46,6 @@ func (l *Line) Run(ctx context.Context) error {
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
-	l.mover.Close(stop)
 	return errors.Join(err, listening.close(stop))
 }
 

@@ -151,10 +151,14 @@ func (a *app) overrides() (map[string]any, error) {
 // arrived is a line of progress for each copy that ended.
 func (a *app) arrived(d mirror.Done) {
 	if d.Err != nil {
-		fmt.Fprintf(a.talk, "  failed  %s: %v\n", d.Action.Image, d.Err)
+		fmt.Fprintf(a.talk, "  %-10s %s  failed: %v\n", d.Action.Stage, d.Action.Image, d.Err)
 		return
 	}
-	fmt.Fprintf(a.talk, "  copied  %s  %d bytes, %s\n", d.Action.Image, d.Bytes, d.Verdict.Basis())
+	size := "all here already"
+	if d.Bytes > 0 {
+		size = fmt.Sprintf("%d bytes", d.Bytes)
+	}
+	fmt.Fprintf(a.talk, "  %-10s %s  %s, %s\n", d.Action.Stage, d.Action.Image, size, d.Verdict.Basis())
 }
 
 // printReports shows where each set came to rest.
