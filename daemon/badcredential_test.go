@@ -149,6 +149,43 @@ func (s *stranger) seen() (arrived, withAuth []string) {
 	return s.arrived, s.withAuth
 }
 
+// closedUntilNamed syncs while the foreign host is not named: nothing is sent there, the refusal says which line of
+// the configuration would allow it, and other upstreams go on. It then opens the daemon with that line.
+func (s *site) closedUntilNamed(foreign *stranger, free mirror.Reference, word string) {
+	s.t.Helper()
+	s.t.Setenv("POUNDLOCK_TEST_REGISTRY_PASSWORD", "right-canary")
+	unnamed := s.config
+	s.auth("docker-io", basicAuth)
+	logged := s.listen()
+	reports, err := s.trySync()
+	if err != nil {
+		s.t.Errorf("one set stops another: %v", err)
+	}
+	if arrived, _ := foreign.seen(); len(arrived) > 0 {
+		s.t.Errorf("the foreign host was asked: %v", arrived)
+	}
+	kind, code, detail := badReason(reports["web"].Plan)
+	if kind != mirror.Failed || code != mirror.UpstreamFailed {
+		s.t.Errorf("got %s %s, want failed %s: %s", kind, code, mirror.UpstreamFailed, detail)
+	}
+	for _, want := range []string{foreign.Host(), "auth." + word + ": [" + foreign.Host() + "]"} {
+		if !strings.Contains(detail, want) {
+			s.t.Errorf("the reason does not name %s: %s", want, detail)
+		}
+	}
+	discreet(s.t, "what people see", details(reports["web"].Plan), logged.String())
+	if got := s.tag("mirror/snapshot/docker.io/library/bad", "1"); got != (mirror.Digest{}) {
+		s.t.Errorf("bad names %s", got)
+	}
+	if got := s.tag("mirror/snapshot/other.example/apps/free", "1"); got != free.Digest {
+		s.t.Errorf("the set of another upstream: free names %s", got)
+	}
+	s.close()
+	s.config = unnamed
+	s.auth("docker-io", strings.TrimSuffix(basicAuth, "}")+", "+word+": [\""+foreign.Host()+"\"]}")
+	s.open()
+}
+
 // The upstream names a token server on another host. Nothing at all is sent there, and the error says which
 // line of the configuration would allow it; with that line, the credential opens the door.
 func TestForeignRealm_GetsNothingUntilItIsNamed(t *testing.T) {
@@ -158,38 +195,7 @@ func TestForeignRealm_GetsNothingUntilItIsNamed(t *testing.T) {
 	tokens := testenv.NewTokens("poundlock", "right-canary")
 	foreign := newStranger(t, tokens)
 	s.upstream.RequireToken(tokens, foreign.URL()+"/token")
-	t.Setenv("POUNDLOCK_TEST_REGISTRY_PASSWORD", "right-canary")
-	unnamed := s.config
-	s.auth("docker-io", basicAuth)
-	logged := s.listen()
-	reports, err := s.trySync()
-	if err != nil {
-		t.Errorf("one set stops another: %v", err)
-	}
-	if arrived, _ := foreign.seen(); len(arrived) > 0 {
-		t.Errorf("the foreign realm was asked: %v", arrived)
-	}
-	kind, code, detail := badReason(reports["web"].Plan)
-	if kind != mirror.Failed || code != mirror.UpstreamFailed {
-		t.Errorf("got %s %s, want failed %s: %s", kind, code, mirror.UpstreamFailed, detail)
-	}
-	for _, want := range []string{foreign.Host(), "auth.realms: [" + foreign.Host() + "]"} {
-		if !strings.Contains(detail, want) {
-			t.Errorf("the reason does not name %s: %s", want, detail)
-		}
-	}
-	discreet(t, "what people see", details(reports["web"].Plan), logged.String())
-	if got := s.tag("mirror/snapshot/docker.io/library/bad", "1"); got != (mirror.Digest{}) {
-		t.Errorf("bad names %s", got)
-	}
-	if got := s.tag("mirror/snapshot/other.example/apps/free", "1"); got != free.Digest {
-		t.Errorf("the set of another upstream: free names %s", got)
-	}
-
-	s.close()
-	s.config = unnamed
-	s.auth("docker-io", strings.TrimSuffix(basicAuth, "}")+", realms: [\""+foreign.Host()+"\"]}")
-	s.open()
+	s.closedUntilNamed(foreign, free, "realms")
 	r := s.sync()["web"]
 	if got := s.tag("mirror/snapshot/docker.io/library/bad", "1"); got != bad.Digest {
 		t.Errorf("with the realm named: bad names %s\n%s", got, details(r.Plan))
@@ -220,38 +226,7 @@ func TestForeignRedirect_NeverGetsTheCredential(t *testing.T) {
 		httputil.NewSingleHostReverseProxy(back).ServeHTTP(w, r)
 	}))
 	s.config = strings.ReplaceAll(s.config, s.upstream.URL(), front.URL())
-	t.Setenv("POUNDLOCK_TEST_REGISTRY_PASSWORD", "right-canary")
-	unnamed := s.config
-	s.auth("docker-io", basicAuth)
-	logged := s.listen()
-	reports, err := s.trySync()
-	if err != nil {
-		t.Errorf("one set stops another: %v", err)
-	}
-	if arrived, _ := foreign.seen(); len(arrived) > 0 {
-		t.Errorf("the redirect was followed: %v", arrived)
-	}
-	kind, code, detail := badReason(reports["web"].Plan)
-	if kind != mirror.Failed || code != mirror.UpstreamFailed {
-		t.Errorf("got %s %s, want failed %s: %s", kind, code, mirror.UpstreamFailed, detail)
-	}
-	for _, want := range []string{foreign.Host(), "auth.redirects: [" + foreign.Host() + "]"} {
-		if !strings.Contains(detail, want) {
-			t.Errorf("the reason does not name %s: %s", want, detail)
-		}
-	}
-	discreet(t, "what people see", details(reports["web"].Plan), logged.String())
-	if got := s.tag("mirror/snapshot/docker.io/library/bad", "1"); got != (mirror.Digest{}) {
-		t.Errorf("bad names %s", got)
-	}
-	if got := s.tag("mirror/snapshot/other.example/apps/free", "1"); got != free.Digest {
-		t.Errorf("the set of another upstream: free names %s", got)
-	}
-
-	s.close()
-	s.config = unnamed
-	s.auth("docker-io", strings.TrimSuffix(basicAuth, "}")+", redirects: [\""+foreign.Host()+"\"]}")
-	s.open()
+	s.closedUntilNamed(foreign, free, "redirects")
 	r := s.sync()["web"]
 	if got := s.tag("mirror/snapshot/docker.io/library/bad", "1"); got != bad.Digest {
 		t.Errorf("with the host named: bad names %s\n%s", got, details(r.Plan))

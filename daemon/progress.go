@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"errors"
 	"maps"
 	"strings"
 	"sync"
@@ -176,55 +175,11 @@ func (p *progress) bytes() int64 {
 	return n
 }
 
-// resolved gives the candidates that are known; nil when they are to be resolved.
-func (p *progress) resolved() []mirror.Candidate {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.candidates
-}
-
-// resolve keeps candidates. Those that could not be resolved are asked again, with backoff.
-func (p *progress) resolve(candidates []mirror.Candidate, at time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.candidates, p.before = candidates, nil
-	for _, c := range candidates {
-		if c.Err != nil && !errors.Is(c.Err, mirror.ErrNotFound) {
-			p.askAgain = p.retryAfter(candidatesKey, at)
-			return
-		}
-	}
-	delete(p.attempts, candidatesKey)
-}
-
 // Keys of attempts that are about no single content.
 const (
 	candidatesKey = "candidates"
 	stepKey       = "step"
 )
-
-// recall gives the record as the source of digests for tags that are not to be asked now: with what the last
-// candidates were resolved to, which may be on its way and not recorded yet, and without those that
-// failed, so that they are asked.
-func (p *progress) recall(set mirror.Set, record mirror.Record, fresh bool) mirror.Record {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if fresh || len(p.before) == 0 {
-		return record
-	}
-	record = record.Clone()
-	standing := maps.Clone(record.At(set.Stages.First()))
-	for _, c := range p.before {
-		switch {
-		case c.Err != nil:
-			delete(standing, c.Entry.Name)
-		case !c.Entry.Pinned():
-			standing[c.Entry.Name] = mirror.Line{Image: c.Image}
-		}
-	}
-	record.Stages[set.Stages.First()] = standing
-	return record
-}
 
 // distrusts says whether the next judgement of an action must not come from memory.
 func (p *progress) distrusts(a mirror.Action) bool {

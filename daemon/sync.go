@@ -1,0 +1,151 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sync/publish"
+)
+
+const (
+	setsAtOnce = 4 // sets whose steps run side by side
+	supersedes = 5 // times in a row that a cycle starts over because the inputs moved meanwhile
+)
+
+// Sync runs the line until every set is at rest: all that policy admits is copied, tagged and committed, or
+// has failed. The reports are the last one of each set.
+func (l *Line) Sync(ctx context.Context, w Wake) ([]Report, error) {
+	last := map[string]Report{}
+	take := func(reports []Report) {
+		for _, r := range reports {
+			r.Moved, r.Bytes = append(last[r.Set].Moved, r.Moved...), r.Bytes+last[r.Set].Bytes
+			if r.Commit == "" {
+				r.Commit = last[r.Set].Commit
+			}
+			last[r.Set] = r
+		}
+	}
+	w.Strict = true
+	reports, err := l.cycle(ctx, w)
+	take(reports)
+	// A set whose step failed does not stop the copies of the others from being tagged and committed.
+	for l.busy() {
+		next, ended := l.arrival(ctx)
+		if ended != nil {
+			err = errors.Join(err, ended)
+			break
+		}
+		next.Only = w.Only
+		reports, failed := l.cycle(ctx, next)
+		take(reports)
+		err = errors.Join(err, failed)
+	}
+	if err == nil && l.idle() {
+		l.sweep(ctx)
+	}
+	var all []Report
+	for _, name := range sortedKeys(last) {
+		all = append(all, last[name])
+	}
+	return all, err
+}
+
+// sweep cancels uploads of an earlier process that nobody takes up. One that cannot be cancelled is left to
+// the registry's own purge.
+func (l *Line) sweep(ctx context.Context) {
+	if err := l.mover.Sweep(ctx); err != nil {
+		l.log.Warn("uploads left open", keyError, err)
+	}
+}
+
+func (l *Line) busy() bool {
+	f := l.fleet.Load()
+	if f == nil {
+		return false
+	}
+	for _, set := range f.desired.Sets {
+		if !l.mover.Idle(set.Name) {
+			return true
+		}
+	}
+	return false
+}
+
+// cycle looks at Git once and steps every set that has a reason to. Nothing else happens when neither the
+// inputs changed nor anything is due. The reports are nil when the fleet repository could not be read, so that
+// no set was looked at.
+func (l *Line) cycle(ctx context.Context, w Wake) ([]Report, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, l.config.Limits.Cycle, errCycleDeadline)
+	defer cancel()
+	for try := 1; ; try++ {
+		reports, err := l.cycleOnce(ctx, w)
+		if try >= supersedes || !errors.Is(err, publish.ErrSuperseded) {
+			if cause := context.Cause(ctx); err != nil && errors.Is(cause, errCycleDeadline) {
+				err = fmt.Errorf("%w: %w", cause, err)
+			}
+			if !w.Local || err != nil {
+				l.setReady(err)
+			}
+			return reports, err
+		}
+		w.Local = false
+	}
+}
+
+var errCycleDeadline = errors.New("the cycle took longer than limits.cycle")
+
+func (l *Line) cycleOnce(ctx context.Context, w Wake) ([]Report, error) {
+	f := l.fleet.Load()
+	var mistake error // in the newest commit, while the last good one stays in force
+	if !w.Local || f == nil {
+		if f, mistake = l.refresh(ctx); f == nil || mistake != nil && w.Strict {
+			return nil, mistake
+		}
+	}
+	for _, name := range w.Only {
+		if _, ok := f.desired.Set(name); !ok {
+			return nil, fmt.Errorf("%w: there is no set %q", ErrConfiguration, name)
+		}
+	}
+	at := l.now()
+	reports := make([]Report, len(f.desired.Sets))
+	errs := make([]error, len(f.desired.Sets))
+	var group errgroup.Group
+	group.SetLimit(setsAtOnce)
+	for i, set := range f.desired.Sets {
+		if !w.allows(set.Name) || !w.steps(set.Name) && !l.progress(set.Name).due(f.version, at) {
+			continue
+		}
+		// One set that fails never stops another, so errors are gathered and nothing is cancelled.
+		group.Go(func() error {
+			reports[i], errs[i] = l.Step(ctx, f, set, w, at)
+			return nil
+		})
+	}
+	group.Wait()
+	done := []Report{}
+	for _, r := range reports {
+		if r.Set != "" {
+			done = append(done, r)
+		}
+	}
+	if len(done) > 0 {
+		l.log.Debug("cycle", keyWhy, w.Why, keySets, len(done))
+	}
+	return done, errors.Join(append(errs, mistake)...)
+}
+
+// idle says whether nothing is on its way and nothing waits to be tried again: what an upload session of an
+// earlier process could still be good for has been taken up.
+func (l *Line) idle() bool {
+	f := l.fleet.Load()
+	if f == nil || l.busy() {
+		return false
+	}
+	return !slices.ContainsFunc(f.desired.Sets, func(s mirror.Set) bool { return !l.progress(s.Name).nextRetry().IsZero() })
+}
