@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -48,7 +49,7 @@ func (l *Line) Step(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 		report.Commit, err = l.publish(ctx, f, v, moved, at)
 	}
 	report.Plan = v.plan
-	l.tell(v)
+	l.tell(v, moved)
 	l.metrics.duration.WithLabelValues(set.Name).Observe(l.now().Sub(began).Seconds())
 	if err != nil {
 		return report, l.again(set.Name, w, at, err)
@@ -70,10 +71,16 @@ func (l *Line) again(set string, w Wake, at time.Time, err error) error {
 	return fmt.Errorf("set %s: %w", set, err)
 }
 
-// tell shows what came of a step: gauges, and a line of the log for each entry that got into trouble.
-func (l *Line) tell(v *view) {
+// tell shows what came of a step: gauges, and a line of the log for each entry that got into trouble. What
+// waits for a stage below that is about to be filled is in none.
+func (l *Line) tell(v *view, moved []mirror.Done) {
 	l.metrics.plan(v.plan)
-	for _, a := range l.progress(v.set.Name).news(v.plan.Actions) {
+	rising := func(a mirror.Action) bool {
+		return waitsBelow(a) && (len(moved) > 0 || slices.ContainsFunc(v.plan.Actions, func(o mirror.Action) bool {
+			return o.Key == a.Key && o.New == a.New && (o.Kind == mirror.Copy || o.Kind == mirror.Tag)
+		}))
+	}
+	for _, a := range l.progress(v.set.Name).news(slices.DeleteFunc(slices.Clone(v.plan.Actions), rising)) {
 		l.log.Warn(string(a.Kind), keySet, a.Key.Set, keyEntry, a.Key.Entry, keyStage, string(a.Stage), keyRef, a.Image.String(),
 			keyReason, a.Reason.String(), keyWhere, a.Where.String())
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/policy"
@@ -140,7 +141,26 @@ func (l *Line) read(head, inputs string) (*fleet, error) {
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
+	l.warnOrphans(head, desired)
 	return &fleet{head: head, inputs: inputs, version: inputs, desired: desired, policy: rules, named: pinsOf(desired)}, nil
+}
+
+// warnOrphans tells of sets that stand in rendered/ and that nobody asks for any more. Removing them is up to
+// people: a consumer may still read them.
+func (l *Line) warnOrphans(head string, desired mirror.Desired) {
+	dir := l.renderedDir() + "/record"
+	files, err := l.git.Files(head, dir)
+	if err != nil {
+		return // the record of each set is read again, and then its trouble is told
+	}
+	told := map[string]bool{}
+	for name := range files {
+		set, _, _ := strings.Cut(strings.TrimPrefix(name, dir+"/"), "/")
+		if _, ok := desired.Set(set); !ok && !told[set] {
+			told[set] = true
+			l.log.Warn("no set of desired/ has this name any more; delete its folders when no consumer reads them", keySet, set, keyWhere, l.renderedDir()+"/"+set)
+		}
+	}
 }
 
 func (l *Line) parse(commit string) (mirror.Desired, mirror.Problems, error) {

@@ -87,7 +87,7 @@ func Open(ctx context.Context, c Config, o Options) (_ *Line, err error) {
 		}
 		l.onClose(func(context.Context) error { return os.RemoveAll(dir) })
 		if err := copyState(c.StateDir, dir); err != nil {
-			l.log.Warn("looking without the state of the daemon: tags that others moved may show as foreign", keyError, err)
+			l.log.Warn("a daemon holds the state: what it recorded already may show as to record, and tags that others moved as foreign", keyError, err)
 		}
 	}
 	if l.state, err = OpenState(dir); err != nil {

@@ -111,7 +111,7 @@ func (c *Config) checkSecrets() mirror.Problems {
 	var ps mirror.Problems
 	for _, key := range sortedKeys(c.secrets()) {
 		if _, err := c.secrets()[key].Read(); err != nil {
-			ps.Add("CFG017", mirror.Position{File: c.file}, "make it readable for this process", "%s: %v", key, err)
+			ps.Add("CFG017", mirror.Position{File: c.file}, "set it, or make it readable for this process", "%s: %v", key, err)
 		}
 	}
 	return ps

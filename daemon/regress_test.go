@@ -162,3 +162,44 @@ func TestRun_HealsItsClone(t *testing.T) {
 		t.Errorf("two cycles later: %v", err)
 	}
 }
+
+// A promotion that is merged together with what it promotes needs one sync, not two.
+func TestSync_PromotesWhatArrivesInTheSameRun(t *testing.T) {
+	s := webSite(t)
+	line := strings.TrimSpace(s.file("desired/web.txt"))
+	entry, _, _ := strings.Cut(line, "@")
+	s.commit("all at once", map[string]string{"stages/web/staging.yaml": "version: 1\nentries:\n  " + entry + ": " + line + "\n",
+		"stages/web/production.yaml": "version: 1\nentries:\n  " + entry + ": " + line + "\n"})
+	if r := s.sync()["web"]; r.Plan.Count(mirror.Unchanged) != 3 {
+		t.Errorf("not at rest: %+v", r.Plan.Actions)
+	}
+}
+
+// Losing the state while something is refused takes nothing out of the record: the tag still stands.
+func TestState_LossWhileRefusedKeepsRecordAndOverride(t *testing.T) {
+	s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy,
+		"desired/ess.yaml": "version: 1\nsource: {kind: ess, file: ess/images_digests.yml}\nlayout: path\nrender: {element: {name: ess-images, namespace: ess}}\n"})
+	web, synapse := s.push("docker.io/vectorim/element-web:v1", "web"), s.push("docker.io/matrixdotorg/synapse:v1", "synapse")
+	s.commit("release", map[string]string{"desired/ess/images_digests.yml": imagesDigests(web, synapse)})
+	s.sync()
+	s.promote("ess", "snapshot", "staging")
+	s.sync()
+	watched := []string{"rendered/demo/record/ess/staging.yaml", "rendered/demo/ess/snapshot.yaml", "rendered/demo/ess/staging/images-digests.yaml"}
+	before := map[string]string{}
+	for _, name := range watched {
+		before[name] = s.file(name)
+	}
+	s.commit("a line is lost", map[string]string{"stages/ess/staging.yaml": "version: 1\nentries:\n  synapse/synapse: " + synapse.String() + "\n"})
+	s.close()
+	if err := os.RemoveAll(filepath.Join(s.dir, "state")); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.sync()["ess"]; kinds(r.Plan, mirror.Refuse)["staging/element_web/element_web"] != mirror.Incomplete {
+		t.Errorf("refused: %v", kinds(r.Plan, mirror.Refuse))
+	}
+	for _, name := range watched {
+		if got := s.file(name); got != before[name] {
+			t.Errorf("%s changed:\n%s\nwas\n%s", name, got, before[name])
+		}
+	}
+}

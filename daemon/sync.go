@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,18 +22,9 @@ const (
 // has failed. The reports are the last one of each set.
 func (l *Line) Sync(ctx context.Context, w Wake) ([]Report, error) {
 	last := map[string]Report{}
-	take := func(reports []Report) {
-		for _, r := range reports {
-			r.Moved, r.Bytes = append(last[r.Set].Moved, r.Moved...), r.Bytes+last[r.Set].Bytes
-			if r.Commit == "" {
-				r.Commit = last[r.Set].Commit
-			}
-			last[r.Set] = r
-		}
-	}
 	w.Strict = true
 	reports, err := l.cycle(ctx, w)
-	take(reports)
+	take(last, reports)
 	// A set whose step failed does not stop the copies of the others from being tagged and committed.
 	for l.busy() {
 		next, ended := l.arrival(ctx)
@@ -42,17 +34,30 @@ func (l *Line) Sync(ctx context.Context, w Wake) ([]Report, error) {
 		}
 		next.Only = w.Only
 		reports, failed := l.cycle(ctx, next)
-		take(reports)
+		take(last, reports)
 		err = errors.Join(err, failed)
 	}
 	if err == nil && l.idle() {
 		l.sweep(ctx)
 	}
-	var all []Report
+	return inOrder(last), err
+}
+
+// take puts later reports over earlier ones: what is left is the newest, what was done adds up.
+func take(last map[string]Report, reports []Report) {
+	for _, r := range reports {
+		r.Moved, r.Bytes = append(last[r.Set].Moved, r.Moved...), r.Bytes+last[r.Set].Bytes
+		r.Commit = cmp.Or(r.Commit, last[r.Set].Commit)
+		last[r.Set] = r
+	}
+}
+
+func inOrder(last map[string]Report) []Report {
+	all := []Report{}
 	for _, name := range sortedKeys(last) {
 		all = append(all, last[name])
 	}
-	return all, err
+	return all
 }
 
 // sweep cancels uploads of an earlier process that nobody takes up. One that cannot be cancelled is left to
@@ -84,6 +89,9 @@ func (l *Line) cycle(ctx context.Context, w Wake) ([]Report, error) {
 	defer cancel()
 	for try := 1; ; try++ {
 		reports, err := l.cycleOnce(ctx, w)
+		if err == nil {
+			reports, err = l.lift(ctx, w, reports)
+		}
 		if try >= supersedes || !errors.Is(err, publish.ErrSuperseded) {
 			if cause := context.Cause(ctx); err != nil && errors.Is(cause, errCycleDeadline) {
 				err = fmt.Errorf("%w: %w", cause, err)
@@ -95,6 +103,34 @@ func (l *Line) cycle(ctx context.Context, w Wake) ([]Report, error) {
 		}
 		w.Local = false
 	}
+}
+
+// lift steps sets again of which something rose to a stage while something else waited for just that: a
+// promotion that was merged together with what it promotes. Each round needs a tag that moved, so it ends.
+func (l *Line) lift(ctx context.Context, w Wake, reports []Report) ([]Report, error) {
+	last := map[string]Report{}
+	take(last, reports)
+	for {
+		var sets []string
+		for _, r := range reports {
+			if len(r.Moved) > 0 && slices.ContainsFunc(r.Plan.Actions, waitsBelow) {
+				sets = append(sets, r.Set)
+			}
+		}
+		if len(sets) == 0 {
+			return inOrder(last), nil
+		}
+		var err error
+		reports, err = l.cycleOnce(ctx, Wake{Why: "lifted", Local: true, Sets: sets, Only: w.Only})
+		take(last, reports)
+		if err != nil {
+			return inOrder(last), err
+		}
+	}
+}
+
+func waitsBelow(a mirror.Action) bool {
+	return a.Kind == mirror.Refuse && a.Reason.Code == mirror.NotBelow
 }
 
 var errCycleDeadline = errors.New("the cycle took longer than limits.cycle")

@@ -166,8 +166,14 @@ func (a *app) printReports(reports []daemon.Report) error {
 	plans := make([]mirror.Plan, len(reports))
 	for i, r := range reports {
 		plans[i] = r.Plan
-		if n := len(r.Moved); n > 0 {
-			fmt.Fprintf(a.talk, "set %s: %d tags moved, %d bytes copied\n", r.Set, n, r.Bytes)
+		moved := 0
+		for _, d := range r.Moved {
+			if d.Action.Old != d.Action.New {
+				moved++
+			}
+		}
+		if len(r.Moved) > 0 {
+			fmt.Fprintf(a.talk, "set %s: %d tags moved, %d recorded as they were, %d bytes copied\n", r.Set, moved, len(r.Moved)-moved, r.Bytes)
 		}
 		if r.Commit != "" {
 			fmt.Fprintf(a.talk, "set %s: commit %s\n", r.Set, r.Commit)

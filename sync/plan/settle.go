@@ -15,12 +15,6 @@ import (
 // that is listed stands.
 func Settle(set mirror.Set, rec mirror.Record, p mirror.Plan, dones []mirror.Done, commit string, at time.Time) mirror.Record {
 	next := rec.Clone()
-	for _, a := range p.Actions {
-		line, recorded := next.At(a.Stage)[a.Key.Entry]
-		if a.Kind == mirror.Refuse && a.Reason.Code != mirror.Held && recorded && !line.Proven && line.Image == a.Image {
-			delete(next.Stages[a.Stage], a.Key.Entry) // it was only claimed to stand, and does not on what policy says
-		}
-	}
 	for _, d := range dones {
 		if a := d.Action; d.Err == nil && a.Kind == mirror.Tag && d.Verdict.Outcome.Admits() {
 			put(next, a.Stage, a.Key.Entry, mirror.Line{Image: a.Image, Since: at, Proven: true, Basis: d.Verdict.Basis(),
@@ -95,6 +89,9 @@ func settled(set mirror.Set, r mirror.Record, p mirror.Plan) bool {
 		}
 	}
 	for _, a := range p.Actions {
+		if a.Stage == first && a.Kind == mirror.Copy {
+			return false // it comes with the content, in one commit
+		}
 		line, stands := r.At(first)[a.Key.Entry]
 		tag, moves := tags[a.Key.Entry]
 		if a.Stage == first && moves && stands && line.Image.WithDigest(mirror.Digest{}) == tag && line.Image != a.Image {
