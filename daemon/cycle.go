@@ -63,8 +63,8 @@ func (l *Line) Step(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 
 // again makes a step that failed due once more, with backoff, and for the same reason.
 func (l *Line) again(set string, w Wake, at time.Time, err error) error {
+	l.progress(set).owe(w)
 	if !errors.Is(err, publish.ErrSuperseded) {
-		l.progress(set).owe(w)
 		l.progress(set).retryStep(at)
 		l.progress(set).ended(err, true)
 	}

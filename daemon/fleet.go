@@ -188,10 +188,17 @@ func (l *Line) past(ctx context.Context, head, commit string) (map[pin]bool, err
 	if !commitID.MatchString(commit) {
 		return nil, nil // an edited record can say anything
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.reading.Lock()
+	defer l.reading.Unlock()
 	if l.pastOf != head || len(l.history) >= keptHistory {
-		l.pastOf, l.history = head, map[string]map[pin]bool{}
+		// What belonged to the history of a head belongs to that of its descendants, such as our own commits.
+		grown := false
+		if l.pastOf != "" && len(l.history) < keptHistory {
+			grown, _ = l.git.Ancestor(ctx, l.pastOf, head) // not known: read anew
+		}
+		if l.pastOf = head; !grown {
+			l.history = map[string]map[pin]bool{}
+		}
 	}
 	old, known := l.history[commit]
 	if known {
@@ -210,14 +217,16 @@ func (l *Line) past(ctx context.Context, head, commit string) (map[pin]bool, err
 			old = pinsOf(desired)
 		}
 	}
-	l.history[commit] = old
+	if old != nil {
+		l.history[commit] = old
+	}
 	return old, nil
 }
 
 var commitID = regexp.MustCompile("^[0-9a-f]{40}$")
 
 // keptHistory bounds how many earlier commits are kept parsed.
-const keptHistory = 16
+const keptHistory = 256
 
 // fence gives the check that stands before each batch of tag writes: the inputs are still those that were
 // planned for. No registry has compare-and-swap on tags, so the commit in Git is the fence.

@@ -41,10 +41,12 @@ type Line struct {
 
 	publishing sync.Mutex // one commit at a time
 
+	reading sync.Mutex              // guards the two that follow
+	pastOf  string                  // the head that history belongs to
+	history map[string]map[pin]bool // what earlier commits pin, by id
+
 	mu       sync.Mutex
 	sets     map[string]*progress
-	pastOf   string                  // the head that history belongs to
-	history  map[string]map[pin]bool // what earlier commits pin, by id
 	notReady error
 }
 

@@ -203,3 +203,40 @@ func TestState_LossWhileRefusedKeepsRecordAndOverride(t *testing.T) {
 		}
 	}
 }
+
+// An edit of the record chooses nothing: neither what a tag was resolved to, nor which tags are ours.
+func TestForgedRecord_ChoosesNothing(t *testing.T) {
+	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy,
+		"desired/web.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\", \"docker.io/library/taken:1\"]}\nlayout: path\n"})
+	old := s.pushSigned("docker.io/library/web:1", "old")
+	s.pushSigned("docker.io/library/taken:1", "wanted")
+	foreign := must(testenv.Push(t.Context(), s.local.Back(), "mirror/snapshot/docker.io/library/taken", "1", testenv.Image("foreign")))(t)
+	s.sync()
+	renewed := s.pushSigned("docker.io/library/web:1", "new")
+	s.sync()
+	record := s.file("rendered/demo/record/web/snapshot.yaml")
+	record = strings.Replace(record, "{image: "+renewed.String(), "{image: "+old.String(), 1)
+	record += "  docker.io/library/taken:1: {image: docker.io/library/taken:1@" + foreign.String() + ", since: \"2020-01-01T00:00:00Z\", basis: \"pinned\"}\n"
+	s.commit("forged", map[string]string{"rendered/demo/record/web/snapshot.yaml": record})
+	s.open() // a new process knows no candidates
+	for _, w := range []Wake{{Why: "audit", Audit: true}, {Why: "schedule", Resolve: true}} {
+		if _, err := s.line.cycle(t.Context(), w); err != nil {
+			t.Fatal(err)
+		}
+		for s.line.busy() {
+			arrived := must(s.line.arrival(t.Context()))(t)
+			if _, err := s.line.cycle(t.Context(), arrived); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := s.tag("mirror/snapshot/docker.io/library/web", "1"); got != renewed.Digest {
+			t.Errorf("%s: web names %s, want %s", w.Why, got, renewed.Digest)
+		}
+		if got := s.tag("mirror/snapshot/docker.io/library/taken", "1"); got != foreign {
+			t.Errorf("%s: the foreign tag was moved to %s", w.Why, got)
+		}
+	}
+	if got := s.file("rendered/demo/record/web/snapshot.yaml"); strings.Contains(got, foreign.String()) || !strings.Contains(got, "{image: "+renewed.String()) {
+		t.Errorf("the record keeps what was forged:\n%s", got)
+	}
+}

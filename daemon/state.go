@@ -241,9 +241,16 @@ func (s *State) Lines(set string) (map[mirror.Stage]mirror.Standing, error) {
 	return lines, err
 }
 
+// Knows says whether a record of the set was committed by this state: a line that it does not have is then not
+// ours. A state that was deleted knows no set.
+func (s *State) Knows(set string) bool {
+	_, ok := s.get(bucketLines, set+"/")
+	return ok
+}
+
 // SetLines remembers the proven lines of a set's record as ours, and forgets those that it no longer has.
 func (s *State) SetLines(set string, r mirror.Record) error {
-	lines := map[string][]byte{}
+	lines := map[string][]byte{"": []byte("known")}
 	for stage, standing := range r.Stages {
 		for entry, line := range standing {
 			if !line.Proven {
@@ -269,7 +276,9 @@ func (s *State) SetLines(set string, r mirror.Record) error {
 			err = errors.Join(err, bucket.Delete([]byte(set+"/"+key)))
 		}
 		for key, line := range lines {
-			err = errors.Join(err, bucket.Put([]byte(set+"/"+key), line))
+			if name := []byte(set + "/" + key); !bytes.Equal(bucket.Get(name), line) {
+				err = errors.Join(err, bucket.Put(name, line))
+			}
 		}
 		return err
 	})

@@ -26,56 +26,90 @@ func (l *Line) record(head string, set mirror.Set) (mirror.Record, error) {
 
 // confirm gives the record as far as more than the file speaks for it. A line that we committed counts as we
 // committed it: an edit is overwritten, and one that was taken out comes back. Any other line counts only where
-// the local registry names its digest under its tag (our last commit was not noted before a crash, or the
-// state was deleted), and only as where things are: it is not proven, so it is judged again before anything is
-// rendered from it. What such a line says stood before counts only as far as we know better (see held).
+// we journaled its tag and the registry names its digest there (a crash before the commit was noted), or
+// where the state was deleted and the registry names it; and only as where things are: it is not proven, so
+// it is judged again before anything is rendered from it. What such a line says stood before counts only as far
+// as we know better (see held).
 func (l *Line) confirm(ctx context.Context, f *fleet, set mirror.Set, r mirror.Record, inv mirror.Inventory) (mirror.Record, error) {
 	ours, err := l.state.Lines(set.Name)
 	if err != nil {
 		return r, err
 	}
+	lost := !l.state.Knows(set.Name)
 	trusted := r.Clone()
 	for _, stage := range set.Stages {
 		standing := mirror.Standing{}
+		for entry, known := range ours[stage] {
+			if standing[entry], err = l.held(ctx, set, stage, entry, known, known); err != nil {
+				return r, err
+			}
+		}
 		for entry, line := range r.At(stage) {
-			known, ok := ours[stage][entry]
+			if _, ok := ours[stage][entry]; ok {
+				continue
+			}
 			pointer := l.local.Pointer(set, stage, entry, line.Image)
 			named, _ := inv.Named(pointer)
 			wrote, written := l.state.Owned(pointer.String())
-			switch {
-			case ok && known.Image == line.Image:
-				if known, err = l.held(ctx, set, stage, entry, known, known); err != nil {
-					return r, err
-				}
-				standing[entry] = known
-			case named == line.Image.Digest && (!written || wrote == named):
-				if line, err = l.held(ctx, set, stage, entry, line, known); err != nil {
-					return r, err
-				}
-				if by, err := l.vouched(f)(ctx, line.Vouch, mirror.Key{Set: set.Name, Entry: entry}, line.Image); err != nil {
-					return r, err
-				} else if !by {
-					line.Vouch = ""
-				}
-				standing[entry] = line
-			case ok:
-				standing[entry] = known
+			if named != line.Image.Digest || !lost && (!written || wrote != named) {
+				continue
 			}
-		}
-		for entry, known := range ours[stage] {
-			if _, ok := r.At(stage)[entry]; !ok {
-				standing[entry] = known
+			if line, err = l.held(ctx, set, stage, entry, line, mirror.Line{}); err != nil {
+				return r, err
 			}
+			by, err := l.vouched(f)(ctx, line.Vouch, mirror.Key{Set: set.Name, Entry: entry}, line.Image)
+			if err != nil {
+				return r, err
+			}
+			if !by {
+				line.Vouch = ""
+			}
+			standing[entry] = line
 		}
 		trusted.Stages[stage] = standing
 	}
 	return trusted, nil
 }
 
+// believed gives of the record what may say what a tag was resolved to: the lines that we committed and, where
+// the state was deleted, those that the registry confirms.
+func (l *Line) believed(ctx context.Context, set mirror.Set, r mirror.Record, p *progress) (mirror.Record, error) {
+	ours, err := l.state.Lines(set.Name)
+	if err != nil {
+		return r, err
+	}
+	first, lost := set.Stages.First(), !l.state.Knows(set.Name)
+	tags := map[string]mirror.Line{}
+	var ask []mirror.Reference
+	for _, e := range set.Entries {
+		if line, ok := r.At(first)[e.Name]; ok && !e.Pinned() {
+			switch {
+			case ours[first][e.Name].Image == line.Image:
+				tags[e.Name] = line
+			case lost:
+				tags[e.Name] = line
+				ask = append(ask, l.local.Pointer(set, first, e.Name, line.Image))
+			}
+		}
+	}
+	inv, err := l.inventory(ctx, ask, p, false)
+	if err != nil {
+		return r, err
+	}
+	for entry, line := range tags {
+		if named, asked := inv.Named(l.local.Pointer(set, first, entry, line.Image)); asked && named != line.Image.Digest {
+			delete(tags, entry)
+		}
+	}
+	r = r.Clone()
+	r.Stages[first] = tags
+	return r, nil
+}
+
 // held sorts what a line says stood before: those that we know did and, of those that somebody wants now, the
-// ones that the local registry shows did stay, the others are a claim. Content comes to a stage's own
-// repository only when it is admitted there; under LayoutTag that holds of the first stage alone, since a tag
-// above it leaves no trace of what it named.
+// ones that the local registry holds in the stage's own repository stay, the others are a claim. What we bring
+// there was admitted there; under LayoutTag that holds of the first stage alone, since a tag above it leaves no
+// trace of what it named. It only opens the gate: what returns is judged by the rules of today.
 func (l *Line) held(ctx context.Context, set mirror.Set, stage mirror.Stage, entry string, line, known mirror.Line) (mirror.Line, error) {
 	var was, claimed []mirror.Reference
 	for _, image := range slices.Concat(line.Was, line.Claimed) {

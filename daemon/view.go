@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -41,7 +42,11 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	}
 	candidates := p.resolved()
 	if candidates == nil {
-		candidates = sources.Resolve(ctx, set, p.recall(set, record, w.Resolve), l.registry, w.Resolve)
+		believed, err := l.believed(ctx, set, record, p)
+		if err != nil {
+			return nil, err
+		}
+		candidates = sources.Resolve(ctx, set, p.recall(set, believed, w.Resolve), l.registry, w.Resolve)
 		p.resolve(candidates, at)
 	}
 	inventory, err := l.inventory(ctx, plan.Pointers(l.local, set, candidates, record), p, w.Audit)
@@ -61,6 +66,7 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	if err := l.verify(ctx, f, v, p, at); err != nil {
 		return nil, err
 	}
+	l.prove(ctx, f, v, p, at)
 	v.plan = plan.Hold(set, v.plan)
 	return v, nil
 }
@@ -72,6 +78,7 @@ type judged struct {
 	verified mirror.Verified
 	verdict  mirror.Verdict
 	err      error
+	missing  bool // no signature lies here, whatever the place said that was asked next
 }
 
 // verify judges every action of an entry: what would move content, and what stands, which a changed policy may
@@ -115,10 +122,32 @@ func (l *Line) judgeAction(ctx context.Context, f *fleet, a mirror.Action, p *pr
 	if r.err != nil && r.action.From.Host == l.local.Host && r.verdict.Reason.Code == mirror.NoSignature {
 		// Content that was adopted, or copied before its signature was made: the signature may be upstream
 		// only. Copying from there moves no bytes that are here and brings the signature.
-		r.action.Kind, r.action.From = mirror.Copy, a.Image.AtDigest(a.New)
-		r.verified, r.verdict, r.err = l.judge(ctx, verifier, r.action, p, at)
+		// The verdict is not remembered: it holds there, and here only once the copy has arrived.
+		r.missing, r.action.Kind, r.action.From = true, mirror.Copy, a.Image.AtDigest(a.New)
+		r.verified, r.verdict, r.err = l.judge(ctx, f.policy.Verifier(nil, l.vouched(f), at), r.action, p, at)
 	}
 	return r
+}
+
+// prove judges the lines of the record that nobody proved and no action is about, so that they do not hold up
+// what is rendered.
+func (l *Line) prove(ctx context.Context, f *fleet, v *view, p *progress, at time.Time) {
+	for stage, standing := range v.record.Stages {
+		for entry, line := range standing {
+			planned := slices.ContainsFunc(v.plan.Actions, func(a mirror.Action) bool {
+				return a.Stage == stage && a.Key.Entry == entry && a.Image == line.Image
+			})
+			if line.Proven || planned {
+				continue
+			}
+			a := mirror.Action{Kind: mirror.Unchanged, Key: mirror.Key{Set: v.set.Name, Entry: entry}, Stage: stage, Image: line.Image,
+				New: line.Image.Digest, To: l.local.Pointer(v.set, stage, entry, line.Image), Vouch: line.Vouch}
+			if r := l.judgeAction(ctx, f, a, p, at); r.err == nil && !r.missing {
+				line.Proven, line.Basis = true, r.verdict.Basis()
+				standing[entry] = line
+			}
+		}
+	}
 }
 
 // decided gives the action of the plan after its judgement.
@@ -127,7 +156,7 @@ func (l *Line) decided(v *view, p *progress, planned mirror.Action, r judged) mi
 	v.verified[key], v.verdicts[key] = r.verified, r.verdict
 	standing := planned.Kind == mirror.Unchanged
 	switch {
-	case r.err != nil && standing && r.verdict.Outcome != mirror.OutcomeRejected:
+	case r.err != nil && standing && r.verdict.Outcome != mirror.OutcomeRejected && !r.missing:
 		return planned // could not be asked: what stands stays
 	case r.err != nil:
 		l.metrics.verified.WithLabelValues(string(r.verdict.Outcome), string(r.verdict.Reason.Code)).Inc()

@@ -59,9 +59,18 @@ func codeOf(err error) int {
 func codeOfReports(reports []daemon.Report) int {
 	var refused, failed, well int
 	for _, r := range reports {
-		refused += r.Plan.Count(mirror.Refuse) + r.Plan.Count(mirror.Missing)
-		failed += r.Plan.Count(mirror.Failed) + r.Plan.Count(mirror.Copy) // a copy at rest is one that did not come about
-		well += r.Plan.Count(mirror.Unchanged) + len(r.Moved)
+		well += len(r.Moved)
+		for _, a := range r.Plan.Actions {
+			switch {
+			case a.Key.Entry == "": // a file, which follows from the entries
+			case a.Kind == mirror.Refuse || a.Kind == mirror.Missing:
+				refused++
+			case a.Kind == mirror.Failed || a.Kind == mirror.Copy: // a copy at rest is one that did not come about
+				failed++
+			default:
+				well++
+			}
+		}
 	}
 	switch {
 	case failed > 0:

@@ -77,7 +77,7 @@ func (s Standing) Stood(entry string, image Reference) bool {
 }
 
 // Put makes line stand for an entry and keeps what stood there before. A line with the same image leaves
-// Since, Commit and history as they were.
+// Since, Commit and history as they were. What was not proven to stand is remembered as a claim.
 func (s Standing) Put(entry string, line Line) {
 	old, ok := s[entry]
 	switch {
@@ -85,8 +85,14 @@ func (s Standing) Put(entry string, line Line) {
 		line.Since, line.Was, line.Vouched, line.Commit = old.Since, old.Was, old.Vouched, cmp.Or(old.Commit, line.Commit)
 		line.Claimed = old.Claimed
 	case ok:
-		was := slices.DeleteFunc(append([]Reference{old.Image}, old.Was...), func(r Reference) bool { return r == line.Image })
-		line.Was, line.Vouched, line.Claimed = was[:min(len(was), KeptReferences)], map[Digest]string{}, old.Claimed
+		was, claimed := slices.Clone(old.Was), slices.Clone(old.Claimed)
+		if old.Proven {
+			was = append([]Reference{old.Image}, was...)
+		} else {
+			claimed = append([]Reference{old.Image}, claimed...)
+		}
+		was = slices.DeleteFunc(was, func(r Reference) bool { return r == line.Image })
+		line.Was, line.Vouched, line.Claimed = was[:min(len(was), KeptReferences)], map[Digest]string{}, claimed[:min(len(claimed), KeptReferences)]
 		for _, image := range line.Was {
 			if commit := old.Vouches(image); commit != "" && line.Vouched[image.Digest] == "" {
 				line.Vouched[image.Digest] = commit

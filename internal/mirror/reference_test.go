@@ -165,7 +165,7 @@ func TestPut_KeepsWhatARollbackNeeds(t *testing.T) {
 	at := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 	s := Standing{}
 	for n := range 15 {
-		s.Put("e", Line{Image: image(n), Since: at.Add(time.Duration(n) * time.Hour), Vouch: "c" + string(rune('a'+n))})
+		s.Put("e", Line{Proven: true, Image: image(n), Since: at.Add(time.Duration(n) * time.Hour), Vouch: "c" + string(rune('a'+n))})
 	}
 	if got := len(s["e"].Was); got != KeptReferences {
 		t.Errorf("remembers %d, want %d", got, KeptReferences)
@@ -177,11 +177,11 @@ func TestPut_KeepsWhatARollbackNeeds(t *testing.T) {
 		t.Errorf("vouches for an earlier image: got %q, want ck", got)
 	}
 	since := s["e"].Since
-	s.Put("e", Line{Image: image(14), Since: at.Add(100 * time.Hour), Vouch: "z"})
+	s.Put("e", Line{Proven: true, Image: image(14), Since: at.Add(100 * time.Hour), Vouch: "z"})
 	if s["e"].Since != since || len(s["e"].Was) != KeptReferences || s["e"].Vouch != "z" {
 		t.Errorf("the same image again: got %+v", s["e"])
 	}
-	s.Put("e", Line{Image: image(10), Since: at, Vouch: "ck"})
+	s.Put("e", Line{Proven: true, Image: image(10), Since: at, Vouch: "ck"})
 	if s["e"].Was[0] != image(14) || s.Stood("e", image(10)) != true || s["e"].Vouches(image(14)) != "z" {
 		t.Errorf("after the rollback: got %+v", s["e"])
 	}
