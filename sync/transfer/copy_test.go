@@ -291,7 +291,7 @@ func TestMover_RefusesADescriptorThatLies(t *testing.T) {
 	child := testenv.Image("child")
 	liar := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: child, Descriptor: mirror.Descriptor{Size: 7}})
 	if m, err := liar.IndexManifest(); err != nil || m.Manifests[0].Size != 7 {
-		t.Skip("the index writer corrects sizes")
+		t.Fatal("the index writer corrects sizes: this test needs another way to lie")
 	}
 	ref := w.push(t, "app", "1", liar)
 	done := run(t, w.mover(t), w.job(t, ref))
