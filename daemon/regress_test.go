@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -238,5 +239,36 @@ func TestForgedRecord_ChoosesNothing(t *testing.T) {
 	}
 	if got := s.file("rendered/demo/record/web/snapshot.yaml"); strings.Contains(got, foreign.String()) || !strings.Contains(got, "{image: "+renewed.String()) {
 		t.Errorf("the record keeps what was forged:\n%s", got)
+	}
+}
+
+// A signature that lies upstream only is brought here, also when the first try fails: what upstream showed is not
+// taken for what lies here.
+func TestLateSignature_ArrivesAfterAFailedTry(t *testing.T) {
+	s := webSite(t)
+	s.sync()
+	text := strings.TrimSpace(s.file("desired/web.txt"))
+	image := must(mirror.ParseReference(text))(t)
+	if err := s.vendor.SignLegacy(t.Context(), s.upstream.Back()+"/"+image.Name(), image.Digest, testenv.Claiming(image.Name())); err != nil {
+		t.Fatal(err)
+	}
+	signature := "sha256-" + image.Digest.Hex + ".sig"
+	s.local.Proxy().Break(testenv.Always(func(r *http.Request) bool {
+		return r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, signature)
+	}, testenv.Fault{Status: http.StatusInternalServerError}))
+	s.commit("ask for a signature", map[string]string{"desired/policy.yaml": vendorPolicy})
+	s.sync()
+	s.local.Proxy().Break(nil)
+	for range 2 {
+		s.now = s.now.Add(time.Hour)
+		s.sync()
+	}
+	if d := s.tag("mirror/"+image.Name(), signature); d == (mirror.Digest{}) {
+		t.Error("the signature did not travel")
+	}
+	s.upstream.Close()
+	s.open()
+	if r := s.sync()["web"]; r.Plan.Count(mirror.Unchanged) != 1 {
+		t.Errorf("judged by what lies here: %+v", r.Plan.Actions)
 	}
 }
