@@ -31,7 +31,7 @@ type Config struct {
 	Limits     Limits              `yaml:"limits"`
 
 	// Warnings are what Load noticed that is no mistake for certain.
-	Warnings []string
+	Warnings []string `yaml:"-"`
 	file     string
 }
 

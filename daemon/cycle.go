@@ -28,8 +28,8 @@ type Report struct {
 //
 //	view: Resolve, Inventory, Compute, Gate, Verify     what would be done, and what policy admits of it
 //	promote.Move                                        tags, only after the fence was asked
+//	mover.Want                                          content that is not here yet, copied meanwhile
 //	plan.Settle, render.Files, publish                  the record and the overrides, one commit
-//	mover.Want                                          content that is not here yet
 //
 // The order is the crash safety: content before tag, tag before commit. A step that dies anywhere is
 // repaired by the next one, which finds tags and content as they are.

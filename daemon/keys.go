@@ -6,12 +6,10 @@ import (
 )
 
 // knownKeys lists the top-level keys of the configuration as the file spells them.
-func knownKeys() []string { return keysOf(reflect.TypeFor[Config]()) }
-
-func keysOf(t reflect.Type) []string {
+func knownKeys() []string {
 	var keys []string
-	for f := range t.Fields() {
-		if name, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); name != "" {
+	for f := range reflect.TypeFor[Config]().Fields() {
+		if name, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); name != "" && name != "-" {
 			keys = append(keys, name)
 		}
 	}

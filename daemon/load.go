@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/providers/confmap"
@@ -236,9 +235,6 @@ func (c *Config) settle(dir string) {
 			}
 		}
 		c.Registries[name] = r
-	}
-	if c.Git.Poll == 0 {
-		c.Git.Poll = 30 * time.Second
 	}
 }
 

@@ -77,6 +77,7 @@ func TestLoad_EachMistakeIsNamedWithItsPlace(t *testing.T) {
 		{"unknown time zone", minimal + "timeZone: Mars/Base\n", "config.yaml:7:11: error[CFG004]: unknown time zone"},
 		{"template that does not compile", strings.Replace(minimal, "fleet.git\"", "fleet.git\", message: \"{{.Set\"", 1), "git.message: message template"},
 		{"negative", minimal + "audit: -1h\n", "error[CFG006]: audit must be above zero"},
+		{"poll without a pause", strings.Replace(minimal, "fleet.git\"", "fleet.git\", poll: 0s", 1), "error[CFG006]: git.poll must be above zero"},
 		{"newer version", strings.Replace(minimal, "version: 1", "version: 2", 1), "error[DOC008]: version 2 is newer"},
 		{"tab indentation", "version: 1\n\tsite: x\n", "error[DOC001]"},
 		{"alias bomb", "version: 1\na: &a [x,x]\nb: &b [*a,*a]\n", "error[DOC006]: anchors and aliases are not read"},
