@@ -8,7 +8,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -19,7 +18,6 @@ import (
 	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/registry"
-	"github.com/poundlock/poundlock/policy"
 	"github.com/poundlock/poundlock/sync/transfer"
 )
 
@@ -57,6 +55,8 @@ type Options struct {
 	Version string
 	// Arrived is told of every copy that ended; nil logs it.
 	Arrived func(mirror.Done)
+	// Offline asks nothing of any network: Git is read as it was fetched last, verdicts are those that are known.
+	Offline bool
 	// Temporary keeps the state in a folder of its own that Close removes: for commands that only look, also
 	// while a daemon holds the real one.
 	Temporary bool
@@ -120,61 +120,6 @@ func (l *Line) Close(ctx context.Context) error {
 	}
 	l.closers = nil
 	return errors.Join(errs...)
-}
-
-// Plan gives what a sync would do for every set that the wake wants, without doing it.
-func (l *Line) Plan(ctx context.Context, w Wake) ([]mirror.Plan, error) {
-	f, err := l.refresh(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var plans []mirror.Plan
-	for _, set := range f.desired.Sets {
-		if !w.allows(set.Name) {
-			continue
-		}
-		v, err := l.view(ctx, f, set, w, l.now())
-		if err != nil {
-			return plans, fmt.Errorf("set %s: %w", set.Name, err)
-		}
-		rendered, err := l.render(f, v, v.plan.After)
-		if err != nil {
-			return plans, fmt.Errorf("set %s: %w", set.Name, err)
-		}
-		v.plan.Actions = append(v.plan.Actions, rendered.actions...)
-		plans = append(plans, v.plan)
-	}
-	return plans, nil
-}
-
-// Verify says what policy says of an image at a stage; the first stage when none is given. The image is
-// resolved once and judged by digest.
-func (l *Line) Verify(ctx context.Context, image mirror.Reference, stage mirror.Stage) (mirror.Reference, mirror.Verdict, error) {
-	f, err := l.refresh(ctx)
-	if err != nil {
-		return image, mirror.Verdict{}, err
-	}
-	if stage, err = f.stage(stage); err != nil {
-		return image, mirror.Verdict{}, err
-	}
-	if !image.HasDigest() {
-		d, err := l.registry.Resolve(ctx, image)
-		if err != nil {
-			return image, mirror.Verdict{}, err
-		}
-		image = image.WithDigest(d.Digest)
-	}
-	a := mirror.Action{Kind: mirror.Copy, Stage: stage, Image: image, From: image, New: image.Digest}
-	for _, set := range f.desired.Sets {
-		for _, e := range set.Entries {
-			if e.Pinned() && e.Image.Name() == image.Name() && e.Image.Digest == image.Digest {
-				a.Key, a.Vouch = mirror.Key{Set: set.Name, Entry: e.Name}, f.desired.Commit
-				a.Image, a.From = e.Image, e.Image
-			}
-		}
-	}
-	_, verdict, err := mirror.Verify(ctx, f.policy.Verifier(l.state, policy.Vouched(l.vouched(f)), l.now()), a, l.registry)
-	return image, verdict, err
 }
 
 // progress gives what the process knows of a set.

@@ -82,3 +82,10 @@ func codeOfReports(reports []daemon.Report) int {
 	}
 	return exitOK
 }
+
+func exitCode(code int) error {
+	if code == exitOK {
+		return nil
+	}
+	return exitError{code}
+}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -26,6 +27,7 @@ type app struct {
 	logLevel  string
 	level     slog.LevelVar
 	set       []string
+	machine   bool // -o json: the last line of talk is JSON too
 }
 
 // Main runs one command line and gives the exit code.
@@ -66,7 +68,13 @@ func (a *app) root() *cobra.Command {
 	flags.StringVarP(&a.config, "config", "c", os.Getenv(daemon.EnvPrefix+"CONFIG"), "configuration file (POUNDLOCK_CONFIG)")
 	flags.StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default info for run, else warn)")
 	flags.StringArrayVar(&a.set, "set", nil, "override a configuration key, as in --set git.poll=1m")
-	root.AddCommand(a.runCommand(), a.syncCommand(), a.planCommand(), a.verifyCommand(), a.versionCommand(), a.demoCommand())
+	root.AddCommand(
+		a.demoCommand(), a.initialiseCommand(),
+		a.validateCommand(), a.explainCommand(), a.schemaCommand(), a.configCommand(), a.doctorCommand(),
+		a.planCommand(), a.syncCommand(), a.runCommand(), a.statusCommand(), a.triggerCommand(), a.suspendCommand(), a.resumeCommand(),
+		a.getCommand(), a.traceCommand(), a.eventsCommand(), a.verifyCommand(),
+		a.supportBundleCommand(), a.versionCommand(), a.manCommand(),
+	)
 	return root
 }
 
@@ -126,4 +134,25 @@ func version() string {
 		return info.Main.Version
 	}
 	return "(devel)"
+}
+
+// overrides reads --set key=value flags.
+func (a *app) overrides() (map[string]any, error) {
+	m := map[string]any{}
+	for _, s := range a.set {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok || key == "" {
+			return nil, fmt.Errorf("--set %q: want key=value", s)
+		}
+		m[key] = value
+	}
+	return m, nil
+}
+
+// closing lets the line go, also when its context has ended, and keeps the first error.
+func closing(line *daemon.Line, err error) error {
+	if closeErr := line.Close(context.Background()); err == nil {
+		err = closeErr
+	}
+	return err
 }
