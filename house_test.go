@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -114,12 +115,14 @@ type room struct {
 // import what inTests says besides.
 var rooms = []room{
 	{"the nouns stand alone", []string{"internal/mirror"}, nil, nil},
+	{"the pages know nobody", []string{"docs"}, nil, nil},
 	{"the way out and the forges know no noun of ours", []string{"internal/wire", "internal/forge"}, nil, testWorld},
+	{"schemas know no document of ours", []string{"internal/schema"}, nil, nil},
 	{"registry and git know the nouns alone", []string{"internal/registry", "internal/registry/embedded", "internal/git"}, nouns, testWorld},
 	{"a step of the line knows nouns and registries, never a sibling", []string{"sources", "policy", "sync/plan", "sync/transfer", "sync/promote", "sync/render", "sync/publish", "internal/epr"}, append(nouns, "internal/registry"), testWorld},
 	{"the outside world knows neither daemon nor commands", []string{"testenv"}, append(nouns, "internal/registry", "internal/registry/embedded"), []string{"policy", "sources"}},
 	{"the daemon puts all together, without tests' furniture", []string{"daemon"}, []string{"internal/mirror", "internal/wire", "internal/forge", "internal/registry/...", "internal/git", "internal/epr", "sources", "policy", "sync/..."}, testWorld},
-	{"the commands call the daemon", []string{"internal/cli"}, []string{"daemon", "testenv", "internal/...", "policy", "sources", "sync/..."}, testWorld},
+	{"the commands call the daemon", []string{"internal/cli"}, []string{"daemon", "docs", "testenv", "internal/...", "policy", "sources", "sync/..."}, testWorld},
 	{"main only calls the commands", []string{"."}, []string{"internal/cli"}, testWorld},
 }
 
@@ -410,5 +413,55 @@ func TestHouse_SyncHoldsNoPackage(t *testing.T) {
 	}
 	for _, f := range files {
 		t.Errorf("%s: sync/ itself holds no package, so that the standard library's sync keeps its name", f)
+	}
+}
+
+// TestDocs_EveryCodeIsExplained holds the codes of problems in the program and in docs/troubleshooting.md
+// together.
+func TestDocs_EveryCodeIsExplained(t *testing.T) {
+	page, err := os.ReadFile("docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := regexp.MustCompile(`^[A-Z]{3,4}[0-9]{3}$`)
+	explained := map[string]bool{}
+	for line := range strings.Lines(string(page)) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 4 || !code.MatchString(strings.TrimSpace(cells[1])) {
+			continue
+		}
+		name := strings.TrimSpace(cells[1])
+		if explained[name] {
+			t.Errorf("%s is explained twice", name)
+		}
+		explained[name] = true
+	}
+	used := map[string]string{}
+	_, byFolder := ours(t)
+	for folder, p := range byFolder {
+		for _, file := range p.GoFiles {
+			tree, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(tree, func(n ast.Node) bool {
+				if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+					if text, err := strconv.Unquote(lit.Value); err == nil && code.MatchString(text) {
+						used[text] = path.Join(folder, file)
+					}
+				}
+				return true
+			})
+		}
+	}
+	for name, where := range used {
+		if !explained[name] {
+			t.Errorf("docs/troubleshooting.md does not explain %s (%s)", name, where)
+		}
+	}
+	for name := range explained {
+		if used[name] == "" {
+			t.Errorf("docs/troubleshooting.md explains %s, which nothing says", name)
+		}
 	}
 }

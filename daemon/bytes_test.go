@@ -149,7 +149,7 @@ func TestMemory_IsBoundedWhateverTheLayer(t *testing.T) {
 	}
 }
 
-var anonymous = regexp.MustCompile(`RssAnon:\s+(\d+) kB`)
+var rssAnon = regexp.MustCompile(`RssAnon:\s+(\d+) kB`)
 
 // peakMemory runs a command to its end and gives the most anonymous memory it was seen with, in bytes.
 func peakMemory(t *testing.T, cmd *exec.Cmd) (peak int64, took time.Duration) {
@@ -174,7 +174,7 @@ func peakMemory(t *testing.T, cmd *exec.Cmd) (peak int64, took time.Duration) {
 			return peak, time.Since(began)
 		case <-tick.C:
 			status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid)) // gone once it has ended
-			if m := anonymous.FindSubmatch(status); m != nil {
+			if m := rssAnon.FindSubmatch(status); m != nil {
 				kib, _ := strconv.ParseInt(string(m[1]), 10, 64)
 				peak = max(peak, kib<<10)
 			}

@@ -16,12 +16,27 @@ import (
 
 // openClients makes the one transport and what speaks over it: the registries and Git.
 func (l *Line) openClients(ctx context.Context, dir string) error {
+	hosts, endpoints, err := l.config.hosts()
+	if err != nil {
+		return err
+	}
+	out, err := wire.New(wire.Settings{Hosts: hosts, CAFiles: l.config.TLS.CAFiles, UserAgent: "poundlock", Observe: l.metrics.observe, Public: true})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfiguration, err)
+	}
+	l.onClose(func(context.Context) error { out.Close(); return nil })
+	l.registry = registry.New(l.out(out), endpoints)
+	return l.openGit(ctx, filepath.Join(dir, "git"), out)
+}
+
+// hosts gives the rules for every host that the configuration names, and where each registry is really asked.
+func (c Config) hosts() (map[string]wire.Host, map[string]registry.Endpoint, error) {
 	hosts, endpoints := map[string]wire.Host{}, map[string]registry.Endpoint{}
-	for _, name := range sortedKeys(l.config.Registries) {
-		r := l.config.Registries[name]
+	for _, name := range sortedKeys(c.Registries) {
+		r := c.Registries[name]
 		u, err := url.Parse(r.endpoint())
 		if err != nil {
-			return fmt.Errorf("registries.%s: %w", name, err)
+			return nil, nil, fmt.Errorf("registries.%s: %w", name, err)
 		}
 		e := registry.Endpoint{URL: r.endpoint(), Prefix: r.Prefix}
 		if name == LocalRegistry {
@@ -30,24 +45,18 @@ func (l *Line) openClients(ctx context.Context, dir string) error {
 		endpoints[r.Host] = e
 		hosts[u.Host] = r.wire(hosts[u.Host])
 	}
-	gitHost, err := url.Parse(l.config.Git.URL)
+	gitHost, err := url.Parse(c.Git.URL)
 	if err == nil && gitHost.Host != "" {
 		// Git's credential is not the transport's: go-git sends it itself, to the remote and nobody else.
 		h := hosts[gitHost.Host]
-		h.Insecure = h.Insecure || l.config.Git.Insecure
-		h.CAFiles = append(slices.Clone(h.CAFiles), l.config.Git.TLS.CAFiles...)
-		if l.config.Git.TLS.CertFile != "" {
-			h.CertFile, h.KeyFile = l.config.Git.TLS.CertFile, l.config.Git.TLS.KeyFile
+		h.Insecure = h.Insecure || c.Git.Insecure
+		h.CAFiles = append(slices.Clone(h.CAFiles), c.Git.TLS.CAFiles...)
+		if c.Git.TLS.CertFile != "" {
+			h.CertFile, h.KeyFile = c.Git.TLS.CertFile, c.Git.TLS.KeyFile
 		}
 		hosts[gitHost.Host] = h
 	}
-	out, err := wire.New(wire.Settings{Hosts: hosts, CAFiles: l.config.TLS.CAFiles, UserAgent: "poundlock", Observe: l.metrics.observe, Public: true})
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrConfiguration, err)
-	}
-	l.onClose(func(context.Context) error { out.Close(); return nil })
-	l.registry = registry.New(out.Client(), endpoints)
-	return l.openGit(ctx, filepath.Join(dir, "git"), out)
+	return hosts, endpoints, nil
 }
 
 // wire gives the rules of a registry's host. Several registries may be behind one pull-through endpoint: what
@@ -95,7 +104,19 @@ func (r Registry) credential() func(context.Context) (wire.Credential, error) {
 }
 
 func (l *Line) openGit(ctx context.Context, dir string, out http.RoundTripper) (err error) {
-	g := l.config.Git
+	options := l.config.Git.options(dir, out)
+	if options.Sign, err = l.config.Git.Signing.signer(); err != nil {
+		return fmt.Errorf("git.signing: %w", err)
+	}
+	if l.git, err = git.Open(ctx, options); err != nil {
+		return fmt.Errorf("%w: git: %w", ErrConfiguration, err)
+	}
+	l.onClose(func(context.Context) error { return l.git.Close() })
+	return nil
+}
+
+// options gives how the fleet repository is reached, with its clone in dir; commits are not signed.
+func (g GitConfig) options(dir string, out http.RoundTripper) git.Options {
 	options := git.Options{URL: g.URL, Branch: g.Branch, Path: g.Path, Dir: dir, HTTP: out,
 		Author: git.Author{Name: g.Author.Name, Email: g.Author.Email},
 		Auth:   git.Auth{Username: g.Auth.Username, Password: text(g.Auth.Password), Token: text(g.Auth.Token), KnownHosts: g.Auth.KnownHosts}}
@@ -105,14 +126,7 @@ func (l *Line) openGit(ctx context.Context, dir string, out http.RoundTripper) (
 			return []byte(key.Reveal() + "\n"), err
 		}
 	}
-	if options.Sign, err = g.Signing.signer(); err != nil {
-		return fmt.Errorf("git.signing: %w", err)
-	}
-	if l.git, err = git.Open(ctx, options); err != nil {
-		return fmt.Errorf("%w: git: %w", ErrConfiguration, err)
-	}
-	l.onClose(func(context.Context) error { return l.git.Close() })
-	return nil
+	return options
 }
 
 // text gives a function that reads a secret at each use; nil when there is none.
@@ -142,5 +156,9 @@ func (s Signing) signer() (git.Signer, error) {
 
 // progressed takes the events of the mover.
 func (l *Line) progressed(e transfer.Event) {
+	l.copying.take(e)
+	if e.Kind == transfer.BlobMoving {
+		return
+	}
 	l.log.Debug(string(e.Kind), keyRef, e.Image.String(), keyDigest, e.Blob.String(), keyBytes, e.Bytes)
 }

@@ -13,106 +13,106 @@ import (
 // Config is config.yaml: how this daemon reaches Git and registries, where it keeps its state and when it
 // looks. What is wanted is not here but in the fleet repository.
 type Config struct {
-	Version    int                 `yaml:"version"`
-	Site       string              `yaml:"site"`     // names the folder below rendered/
-	StateDir   string              `yaml:"stateDir"` // a cache: may be deleted between two cycles
-	Git        GitConfig           `yaml:"git"`
-	Registries map[string]Registry `yaml:"registries"` // by a name of ours; "local" is the one that is filled
-	Schedule   string              `yaml:"schedule"`   // cron line: when moving upstream tags are asked again
-	TimeZone   string              `yaml:"timeZone"`   // IANA name for the schedule
-	Audit      time.Duration       `yaml:"audit"`      // how often what stands is compared with the local registry
-	Jitter     time.Duration       `yaml:"jitter"`     // longest random delay of a scheduled look, so that many sites do not ask at once
-	Listen     string              `yaml:"listen"`     // host:port of health and metrics
-	Socket     string              `yaml:"socket"`     // Unix socket for the commands; default: poundlock.sock in stateDir
-	TLS        TLS                 `yaml:"tls"`        // trust for every host
-	Limits     Limits              `yaml:"limits"`
+	Version    int                 `yaml:"version" jsonschema:"required,enum=1" jsonschema_description:"Version of this document; 1 is the only one there is."`
+	Site       string              `yaml:"site" jsonschema:"required,example=berlin" jsonschema_description:"Name of this site: the folder below rendered/ that this daemon writes."`
+	StateDir   string              `yaml:"stateDir" jsonschema:"example=/var/lib/poundlock" jsonschema_description:"Folder of what the daemon remembers; a cache, which may be deleted between two cycles, and one process holds it at a time."`
+	Git        GitConfig           `yaml:"git" jsonschema:"required" jsonschema_description:"Where the fleet repository is and who commits to it."`
+	Registries map[string]Registry `yaml:"registries" jsonschema:"required" jsonschema_description:"The registries that are known, by a name of yours; local is the one that is filled."`
+	Schedule   string              `yaml:"schedule" jsonschema:"example=*/15 * * * *" jsonschema_description:"When moving upstream tags are asked again: a cron line of five fields, or @every with a duration."`
+	TimeZone   string              `yaml:"timeZone" jsonschema:"example=Europe/Berlin" jsonschema_description:"IANA time zone of the schedule; the zone of the process when it is left out."`
+	Audit      time.Duration       `yaml:"audit" jsonschema:"example=1h" jsonschema_description:"How often what stands is compared with the local registry."`
+	Jitter     time.Duration       `yaml:"jitter" jsonschema:"example=2m" jsonschema_description:"Longest random delay of a scheduled look, so that many sites do not ask at once; none when it is left out."`
+	Listen     string              `yaml:"listen" jsonschema_description:"Address (host:port) of health and metrics."`
+	Socket     string              `yaml:"socket" jsonschema:"example=/run/poundlock/poundlock.sock" jsonschema_description:"Unix socket on which the daemon answers the commands; poundlock.sock in stateDir when it is left out."`
+	TLS        TLS                 `yaml:"tls" jsonschema_description:"Trust and identity for every host."`
+	Limits     Limits              `yaml:"limits" jsonschema_description:"How long one cycle and a stop may take."`
 
 	// Warnings are what Load noticed that is no mistake for certain.
 	Warnings []string `yaml:"-"`
 	file     string
+	settings *settings
 }
 
 // GitConfig says where the fleet repository is and who commits to it.
 type GitConfig struct {
-	URL     string          `yaml:"url"`
-	Branch  string          `yaml:"branch"`
-	Path    string          `yaml:"path"` // subfolder in which desired/, stages/ and rendered/ lie
-	Poll    time.Duration   `yaml:"poll"`
-	Auth    GitAuth         `yaml:"auth"`
-	Author  Author          `yaml:"author"`
-	Message publish.Message `yaml:"message"` // text/template over publish.Facts
-	Signing Signing         `yaml:"signing"`
-	TLS     TLS             `yaml:"tls"`
-	// Insecure allows plain http to the Git server.
-	Insecure bool `yaml:"insecure"`
+	URL      string          `yaml:"url" jsonschema:"required,example=https://git.example.org/platform/fleet.git,example=ssh://git@git.example.org/platform/fleet.git" jsonschema_description:"Address of the fleet repository: https, ssh, or a local path; without a password in it."`
+	Branch   string          `yaml:"branch" jsonschema_description:"Branch that is read and committed to."`
+	Path     string          `yaml:"path" jsonschema:"example=sites/berlin" jsonschema_description:"Subfolder of the repository that holds desired/, stages/ and rendered/; its top when it is left out."`
+	Poll     time.Duration   `yaml:"poll" jsonschema:"example=1m" jsonschema_description:"How often Git is asked for a new commit; one listing of its refs each time."`
+	Auth     GitAuth         `yaml:"auth" jsonschema_description:"How Git lets us in: username and password, or a token, or an SSH key."`
+	Author   Author          `yaml:"author" jsonschema_description:"Who our commits are by."`
+	Message  publish.Message `yaml:"message" jsonschema:"example={{.Subject}}" jsonschema_description:"Template of commit messages (Go text/template) over .Set, .Site, .Cycle, .Moves and .Subject; our own when it is left out."`
+	Signing  Signing         `yaml:"signing" jsonschema_description:"Signs our commits; they are not signed when it is left out."`
+	TLS      TLS             `yaml:"tls" jsonschema_description:"Trust and identity for the Git server, besides what holds for every host."`
+	Insecure bool            `yaml:"insecure" jsonschema_description:"Allows plain http to the Git server."`
 }
 
 // GitAuth is how Git lets us in: username and password, or a token, or an SSH key.
 type GitAuth struct {
-	Username   string `yaml:"username"`
-	Password   Secret `yaml:"password"`
-	Token      Secret `yaml:"token"`
-	SSHKey     Secret `yaml:"sshKey"`
-	KnownHosts string `yaml:"knownHosts"` // file in the form of OpenSSH; required for ssh
+	Username   string `yaml:"username" jsonschema:"example=poundlock" jsonschema_description:"Account at the Git server, for https."`
+	Password   Secret `yaml:"password" jsonschema_description:"Password of that account."`
+	Token      Secret `yaml:"token" jsonschema_description:"Access token, instead of username and password."`
+	SSHKey     Secret `yaml:"sshKey" jsonschema_description:"Private key in the form of OpenSSH, for ssh."`
+	KnownHosts string `yaml:"knownHosts" jsonschema:"example=/etc/poundlock/known_hosts" jsonschema_description:"File with the server's host keys in the form of OpenSSH; required for ssh."`
 }
 
 // Author is who our commits are by.
 type Author struct {
-	Name  string `yaml:"name"`
-	Email string `yaml:"email"`
+	Name  string `yaml:"name" jsonschema_description:"Name in our commits."`
+	Email string `yaml:"email" jsonschema:"example=poundlock@example.org" jsonschema_description:"Mail address in our commits."`
 }
 
 // Signing signs our commits when Format is ssh or openpgp.
 type Signing struct {
-	Format string `yaml:"format"`
-	Key    Secret `yaml:"key"`
+	Format string `yaml:"format" jsonschema:"enum=ssh,enum=openpgp" jsonschema_description:"Form of the signature."`
+	Key    Secret `yaml:"key" jsonschema_description:"Private key that signs, without a passphrase."`
 }
 
 // Registry is one registry, by the name that references carry in Host.
 type Registry struct {
-	Host     string       `yaml:"host"`     // host[:port] as references name it
-	Endpoint string       `yaml:"endpoint"` // URL that is really asked, when it is another: a pull-through cache
-	Prefix   string       `yaml:"prefix"`   // put before every repository
-	Insecure bool         `yaml:"insecure"` // plain HTTP
-	Auth     RegistryAuth `yaml:"auth"`
-	TLS      TLS          `yaml:"tls"`
-	Limits   HostLimits   `yaml:"limits"`
-	Embedded Embedded     `yaml:"embedded"` // of local only: serve it from this process
+	Host     string       `yaml:"host" jsonschema:"anyof_required=host,example=docker.io,example=registry.example.org:5000" jsonschema_description:"Host, with :port where it needs one, as image references name it."`
+	Endpoint string       `yaml:"endpoint" jsonschema:"format=uri,example=https://pull-through.example.org" jsonschema_description:"URL that is really asked when it is another than the host's own, such as a pull-through cache."`
+	Prefix   string       `yaml:"prefix" jsonschema:"example=mirror" jsonschema_description:"Path that is put before every repository."`
+	Insecure bool         `yaml:"insecure" jsonschema_description:"Allows plain http to this registry."`
+	Auth     RegistryAuth `yaml:"auth" jsonschema_description:"How this registry lets us in; anonymous when it is left out."`
+	TLS      TLS          `yaml:"tls" jsonschema_description:"Trust and identity for this registry, besides what holds for every host."`
+	Limits   HostLimits   `yaml:"limits" jsonschema_description:"How much this registry is asked at once."`
+	Embedded Embedded     `yaml:"embedded" jsonschema:"anyof_required=embedded" jsonschema_description:"Serves the registry from this process; of registries.local only."`
 }
 
 // RegistryAuth is how a registry lets us in, and which other hosts may take part in that.
 type RegistryAuth struct {
-	Username  string   `yaml:"username"`
-	Password  Secret   `yaml:"password"`
-	Token     Secret   `yaml:"token"`
-	Keychain  bool     `yaml:"keychain"`  // ask the Docker configuration and its credential helpers
-	Realms    []string `yaml:"realms"`    // other hosts that may receive the credential as token servers
-	Redirects []string `yaml:"redirects"` // other hosts that blobs may be fetched from, without a credential
+	Username  string   `yaml:"username" jsonschema:"example=poundlock" jsonschema_description:"Account at the registry."`
+	Password  Secret   `yaml:"password" jsonschema_description:"Password of that account."`
+	Token     Secret   `yaml:"token" jsonschema_description:"Bearer token that is sent as it is, instead of username and password."`
+	Keychain  bool     `yaml:"keychain" jsonschema_description:"Asks the Docker configuration and its credential helpers for the credential."`
+	Realms    []string `yaml:"realms" jsonschema:"example=auth.example.org" jsonschema_description:"Other hosts that may receive the credential, as token servers of this registry."`
+	Redirects []string `yaml:"redirects" jsonschema:"example=*.cdn.example.org" jsonschema_description:"Other hosts that blobs may be fetched from, without the credential."`
 }
 
 // TLS is trust and identity for connections.
 type TLS struct {
-	CAFiles  []string `yaml:"caFiles"`
-	CertFile string   `yaml:"certFile"`
-	KeyFile  string   `yaml:"keyFile"`
+	CAFiles  []string `yaml:"caFiles" jsonschema:"example=/etc/poundlock/corp-ca.pem" jsonschema_description:"PEM files with certificate authorities that are trusted besides those of the system."`
+	CertFile string   `yaml:"certFile" jsonschema:"example=/etc/poundlock/client.pem" jsonschema_description:"PEM file with the client certificate that we show."`
+	KeyFile  string   `yaml:"keyFile" jsonschema:"example=/etc/poundlock/client-key.pem" jsonschema_description:"PEM file with the key of that certificate."`
 }
 
 // HostLimits bound what one host is asked at once; zero means the default.
 type HostLimits struct {
-	Concurrent        int `yaml:"concurrent"`
-	RequestsPerSecond int `yaml:"requestsPerSecond"`
+	Concurrent        int `yaml:"concurrent" jsonschema:"minimum=0,default=32,example=8" jsonschema_description:"Requests that may wait for an answer of this host at the same time."`
+	RequestsPerSecond int `yaml:"requestsPerSecond" jsonschema:"minimum=0,example=20" jsonschema_description:"Requests per second to this host; not bounded when it is left out or 0."`
 }
 
 // Embedded serves a persistent registry from this process.
 type Embedded struct {
-	Dir    string `yaml:"dir"`
-	Listen string `yaml:"listen"`
+	Dir    string `yaml:"dir" jsonschema:"required,example=/var/lib/poundlock/registry" jsonschema_description:"Folder that holds the content."`
+	Listen string `yaml:"listen" jsonschema:"required,example=127.0.0.1:5000" jsonschema_description:"Address (host:port) to serve on: plain http without authentication, so only where those connect who may write."`
 }
 
 // Limits bound one cycle.
 type Limits struct {
-	Cycle time.Duration `yaml:"cycle"` // longest a cycle may take
-	Stop  time.Duration `yaml:"stop"`  // longest a graceful stop may take
+	Cycle time.Duration `yaml:"cycle" jsonschema:"example=1h" jsonschema_description:"Longest that one cycle may take."`
+	Stop  time.Duration `yaml:"stop" jsonschema:"example=30s" jsonschema_description:"Longest that a graceful stop may take; copies that go on then are taken up by the next start."`
 }
 
 // LocalRegistry is the key of the registry that is filled.

@@ -21,6 +21,9 @@ type Report struct {
 	Moved  []mirror.Done // tags that were written
 	Bytes  int64         // blob bytes that crossed for the set since the last report
 	Commit string        // the commit that recorded it; empty when nothing changed
+
+	// Suspended says why the set was left as it is; nil for one that was stepped.
+	Suspended *mirror.Suspension
 }
 
 // Step does for one set what can be done at once: it judges, tags what is present and admitted, renders and
@@ -34,27 +37,56 @@ type Report struct {
 // The order is the crash safety: content before tag, tag before commit. A step that dies anywhere is
 // repaired by the next one, which finds tags and content as they are.
 func (l *Line) Step(ctx context.Context, f *fleet, set mirror.Set, w Wake, at time.Time) (Report, error) {
-	began := l.now()
+	run := Run{ID: l.newID(), Set: set.Name, Why: w.Why, Began: l.now().UTC()}
 	w = l.progress(set.Name).owing(w, at)
+	report, err := l.step(ctx, f, set, run.ID, w, at)
+	l.metrics.duration.WithLabelValues(set.Name).Observe(l.now().Sub(run.Began).Seconds())
+	if err != nil {
+		err = l.again(set.Name, w, at, err)
+	}
+	if begunAnew := errors.Is(err, publish.ErrSuperseded) && len(report.Moved) == 0; begunAnew || stopped(ctx) || report.Suspended != nil {
+		return report, err // nothing came of it that the next one will not tell
+	}
+	if _, suspended := l.Suspended(set.Name); suspended {
+		l.forget(set.Name) // it was while this went on: nothing of it is to be tried again
+	}
+	run = l.ran(f, run, report, err)
+	if p := l.progress(set.Name); p.keep(&run) && err != nil {
+		l.emit(Event{Type: EventRunFailed, Run: run.ID, Set: set.Name, Reason: run.Problem.What})
+	}
+	l.keep(run)
+	return report, err
+}
+
+// stopped says whether a step ended because the process does, which is no failure of its own.
+func stopped(ctx context.Context) bool {
+	return ctx.Err() != nil && !errors.Is(context.Cause(ctx), errCycleDeadline)
+}
+
+func (l *Line) step(ctx context.Context, f *fleet, set mirror.Set, run string, w Wake, at time.Time) (Report, error) {
+	p := l.progress(set.Name)
 	v, err := l.view(ctx, f, set, w, at)
 	if err != nil {
-		return Report{}, l.again(set.Name, w, at, err)
+		return Report{}, err
 	}
+	if s, ok := l.Suspended(set.Name); ok {
+		return Report{Set: set.Name, Suspended: &s}, nil // meanwhile
+	}
+	v.run = run
 	moved, err := l.move(ctx, f, v)
 	if err == nil {
 		l.want(v)
 	}
-	report := Report{Set: set.Name, Moved: moved, Bytes: l.progress(set.Name).bytes()}
+	report := Report{Set: set.Name, Moved: moved, Bytes: p.bytes()}
 	if err == nil {
 		report.Commit, err = l.publish(ctx, f, v, moved, at)
 	}
 	report.Plan = v.plan
 	l.tell(v, moved)
-	l.metrics.duration.WithLabelValues(set.Name).Observe(l.now().Sub(began).Seconds())
 	if err != nil {
-		return report, l.again(set.Name, w, at, err)
+		return report, err
 	}
-	l.progress(set.Name).ended(nil, v.plan.Count(mirror.Failed) > 0)
+	p.ended(nil, v.plan.Count(mirror.Failed) > 0)
 	if v.plan.Count(mirror.Failed)+v.plan.Count(mirror.Copy) == 0 {
 		l.metrics.lastSuccess.WithLabelValues(set.Name).Set(float64(at.Unix()))
 	}
@@ -64,14 +96,14 @@ func (l *Line) Step(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 // again makes a step that failed due once more, with backoff, and for the same reason.
 func (l *Line) again(set string, w Wake, at time.Time, err error) error {
 	l.progress(set).owe(w)
-	if !errors.Is(err, publish.ErrSuperseded) {
+	if _, suspended := l.Suspended(set); !suspended && !errors.Is(err, publish.ErrSuperseded) {
 		l.progress(set).retryStep(at)
 		l.progress(set).ended(err, true)
 	}
 	return fmt.Errorf("set %s: %w", set, err)
 }
 
-// tell shows what came of a step: gauges, and a line of the log for each entry that got into trouble. What
+// tell shows what came of a step: gauges, and an event for each entry that got into trouble. What
 // waits for a stage below that is about to be filled is in none.
 func (l *Line) tell(v *view, moved []mirror.Done) {
 	l.metrics.plan(v.plan)
@@ -81,10 +113,12 @@ func (l *Line) tell(v *view, moved []mirror.Done) {
 		}))
 	}
 	for _, a := range l.progress(v.set.Name).news(slices.DeleteFunc(slices.Clone(v.plan.Actions), rising)) {
-		l.log.Warn(string(a.Kind), keySet, a.Key.Set, keyEntry, a.Key.Entry, keyStage, string(a.Stage), keyRef, a.Image.String(),
-			keyReason, a.Reason.String(), keyWhere, a.Where.String())
+		l.emit(Event{Type: troubles[a.Kind], Run: v.run, Set: a.Key.Set, Entry: a.Key.Entry, Stage: a.Stage, Image: a.Image,
+			Reason: a.Reason.String(), Code: a.Reason.Code, Where: a.Where})
 	}
 }
+
+var troubles = map[mirror.Kind]EventType{mirror.Refuse: EventRefused, mirror.Missing: EventMissing, mirror.Failed: EventFailed}
 
 // move writes the stage tags that may move now and puts what came of it into the plan.
 func (l *Line) move(ctx context.Context, f *fleet, v *view) ([]mirror.Done, error) {
@@ -103,7 +137,7 @@ func (l *Line) move(ctx context.Context, f *fleet, v *view) ([]mirror.Done, erro
 	if len(work) == 0 {
 		return nil, nil
 	}
-	dones := promote.Move(ctx, l.registry, l.fence(f), l.owner(v), work)
+	dones := promote.Move(ctx, l.registry, l.fence(f, v.set.Name), l.owner(v), work)
 	tags := map[string]mirror.Digest{}
 	var moved []mirror.Done
 	byKey := map[string]mirror.Done{}
@@ -114,7 +148,9 @@ func (l *Line) move(ctx context.Context, f *fleet, v *view) ([]mirror.Done, erro
 		}
 		tags[d.Action.To.WithDigest(mirror.Digest{}).String()] = d.Action.New
 		moved = append(moved, d)
-		l.log.Info("tag moved", keySet, v.set.Name, keyEntry, d.Action.Key.Entry, keyStage, string(d.Action.Stage), keyRef, d.Action.To.String())
+		if d.Action.Old != d.Action.New {
+			l.emit(Event{Type: EventMoved, Run: v.run, Set: v.set.Name, Entry: d.Action.Key.Entry, Stage: d.Action.Stage, Image: d.Action.To.WithDigest(d.Action.New)})
+		}
 	}
 	if err := l.state.SetTags(tags); err != nil {
 		return moved, err
@@ -128,6 +164,9 @@ func (l *Line) move(ctx context.Context, f *fleet, v *view) ([]mirror.Done, erro
 			v.plan.Actions[i].Kind, v.plan.Actions[i].Reason = mirror.Unchanged, mirror.Because(mirror.AsDesired, "tag moved: %s", a.Reason)
 		case errors.Is(d.Err, publish.ErrSuperseded):
 			return moved, d.Err
+		case errors.Is(d.Err, errSuspended):
+			// The rest waits for the set to be resumed. What was moved before is recorded, as after any step.
+			v.plan.Actions[i].Kind, v.plan.Actions[i].Reason = mirror.Refuse, mirror.Because(mirror.Held, "%v", errSuspended)
 		case errors.Is(d.Err, promote.ErrForeignTag), errors.Is(d.Err, promote.ErrHeld):
 			v.plan.Actions[i].Kind, v.plan.Actions[i].Reason = mirror.Refuse, promote.ReasonOf(d.Err)
 		default:
@@ -151,5 +190,10 @@ func (l *Line) want(v *view) {
 			jobs = append(jobs, transfer.Job{Verified: v.verified[actionKey(a)], From: l.registry})
 		}
 	}
-	l.mover.Want(v.set.Name, jobs)
+	l.wanting.Lock() // a set that is suspended at this moment wants nothing afterwards
+	defer l.wanting.Unlock()
+	if _, suspended := l.Suspended(v.set.Name); !suspended {
+		p.wants(len(jobs))
+		l.mover.Want(v.set.Name, jobs)
+	}
 }

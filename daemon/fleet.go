@@ -12,7 +12,6 @@ import (
 	"github.com/poundlock/poundlock/policy"
 	"github.com/poundlock/poundlock/sources"
 	"github.com/poundlock/poundlock/sync/publish"
-	"github.com/poundlock/poundlock/sync/render"
 )
 
 // fleet is the fleet repository as it was read at one commit.
@@ -24,6 +23,9 @@ type fleet struct {
 	policy  policy.Policy
 	named   map[pin]bool // what desired names by digest
 	mistake error        // of head: mirror.Problems; the rest is the last good commit's
+
+	suspended map[string]Suspension // sets that somebody paused
+	held      mirror.Problems       // why nobody knows which sets are suspended: then all of them are
 }
 
 // pin is an entry with the content that a reviewed file names for it.
@@ -67,6 +69,36 @@ func (f fleet) at(head string) *fleet { f.head = head; return &f }
 // error may be mirror.Problems of a commit with mistakes: the last good one then stays in force and is given
 // back with it, nil when there is none.
 func (l *Line) refresh(ctx context.Context) (*fleet, error) {
+	l.publishing.Lock()
+	defer l.publishing.Unlock()
+	return l.atHead(ctx)
+}
+
+// atHead is refresh for a caller that holds publishing.
+func (l *Line) atHead(ctx context.Context) (*fleet, error) {
+	f, err := l.newest(ctx)
+	if f == nil {
+		l.sawGit(err)
+		return nil, err
+	}
+	l.sawGit(nil)
+	if f != l.fleet.Load() {
+		next, err := l.pausing(f)
+		if err != nil {
+			return nil, err
+		}
+		l.put(next, "")
+		l.leave(next)
+		f = next
+	}
+	return f, f.mistake
+}
+
+// newest gives the fleet that is in force by the newest commit: the same as before where nothing moved.
+func (l *Line) newest(ctx context.Context) (*fleet, error) {
+	if l.offline {
+		return l.asFetched()
+	}
 	remote, err := l.git.Remote(ctx)
 	if err != nil {
 		return nil, gitError(err)
@@ -74,7 +106,7 @@ func (l *Line) refresh(ctx context.Context) (*fleet, error) {
 	last := l.fleet.Load()
 	if last != nil && last.head == remote {
 		if _, err := l.git.Inputs(remote); err == nil {
-			return last, last.mistake
+			return last, nil
 		} // the clone was damaged or deleted: fetch it anew
 	}
 	head, err := l.git.Fetch(ctx)
@@ -86,22 +118,16 @@ func (l *Line) refresh(ctx context.Context) (*fleet, error) {
 		return nil, gitError(err)
 	}
 	if last != nil && last.inputs == inputs {
-		next := last.at(head)
-		l.fleet.Store(next)
-		return next, next.mistake
+		return last.at(head), nil
 	}
 	next, err := l.read(head, inputs)
 	var problems mirror.Problems
 	if errors.As(err, &problems) && last != nil {
 		kept := *last
 		kept.head, kept.inputs, kept.mistake = head, inputs, problems
-		next = &kept
-	} else if err != nil {
-		return nil, err
+		return &kept, nil
 	}
-	l.fleet.Store(next)
-	l.leave(next)
-	return next, next.mistake
+	return next, err
 }
 
 // leave ends the copies of sets that are no more.
@@ -126,18 +152,14 @@ func gitError(err error) error {
 
 // read parses everything that people wrote at a commit and reports all mistakes of it in one pass.
 func (l *Line) read(head, inputs string) (*fleet, error) {
-	desired, problems, err := l.parse(head)
+	files, problems, err := l.written(head)
 	if err != nil {
 		return nil, err
 	}
-	if desired.Files == nil { // not read at all: what is missing then is no mistake of its own
+	if files == nil { // not read at all: what is missing then is no mistake of its own
 		return nil, problems.Err()
 	}
-	rules, more := policy.Load(desired.Files, head)
-	problems = append(problems, more...)
-	for _, set := range desired.Sets {
-		problems = append(problems, render.Check(set)...)
-	}
+	desired, rules, problems := CheckFleet(head, files)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
@@ -163,14 +185,23 @@ func (l *Line) warnOrphans(head string, desired mirror.Desired) {
 	}
 }
 
-func (l *Line) parse(commit string) (mirror.Desired, mirror.Problems, error) {
+// written gives the files that people wrote at a commit; none where a name or kind of file among them is a problem.
+func (l *Line) written(commit string) (mirror.Files, mirror.Problems, error) {
 	files, err := l.git.Files(commit, "desired", "stages")
 	var problems mirror.Problems
 	if errors.As(err, &problems) {
-		return mirror.Desired{}, problems, nil
+		return nil, problems, nil
 	}
 	if err != nil {
-		return mirror.Desired{}, nil, fmt.Errorf("fleet repository at %s: %w", commit, err)
+		return nil, nil, fmt.Errorf("fleet repository at %s: %w", commit, err)
+	}
+	return files, nil, nil
+}
+
+func (l *Line) parse(commit string) (mirror.Desired, mirror.Problems, error) {
+	files, problems, err := l.written(commit)
+	if err != nil || files == nil {
+		return mirror.Desired{}, problems, err
 	}
 	desired, problems := mirror.ParseDesired(commit, files)
 	for i := range desired.Sets {
@@ -229,9 +260,12 @@ var commitID = regexp.MustCompile("^[0-9a-f]{40}$")
 const keptHistory = 256
 
 // fence gives the check that stands before each batch of tag writes: the inputs are still those that were
-// planned for. No registry has compare-and-swap on tags, so the commit in Git is the fence.
-func (l *Line) fence(f *fleet) func(context.Context) error {
+// planned for, and nobody suspended the set. No registry has compare-and-swap on tags, so the commit in Git is the fence.
+func (l *Line) fence(f *fleet, set string) func(context.Context) error {
 	return func(ctx context.Context) error {
+		if _, suspended := l.Suspended(set); suspended {
+			return fmt.Errorf("fence: %w", errSuspended)
+		}
 		remote, err := l.git.Remote(ctx)
 		if err != nil {
 			return fmt.Errorf("fence: %w", err)
@@ -248,6 +282,16 @@ func (l *Line) fence(f *fleet) func(context.Context) error {
 		}
 		if inputs != f.inputs {
 			return fmt.Errorf("fence: %w", publish.ErrSuperseded)
+		}
+		paused, _, err := l.suspensions(remote)
+		if errors.As(err, new(mirror.Problems)) {
+			return fmt.Errorf("fence: %w: %w", errSuspended, err)
+		}
+		if err != nil {
+			return fmt.Errorf("fence: %w", err)
+		}
+		if _, suspended := paused[set]; suspended {
+			return fmt.Errorf("fence: %w", errSuspended)
 		}
 		return nil
 	}

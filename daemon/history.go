@@ -1,7 +1,13 @@
 package daemon
 
 import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
 	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
@@ -26,21 +32,28 @@ const (
 	EventReloadFailed EventType = "reload-failed" // a changed configuration was refused, the old one stays
 )
 
+// EventTypes lists every type of event.
+func EventTypes() []EventType {
+	return []EventType{EventCopied, EventCopyFailed, EventMoved, EventCommitted, EventRefused, EventMissing, EventFailed, EventRunFailed,
+		EventTriggered, EventSuspended, EventResumed, EventReloaded, EventReloadFailed}
+}
+
 // Event is one thing that happened, for logs, for `events` and for whoever follows the daemon.
 type Event struct {
-	ID     string           `json:"id"` // ULID: sorts by time
-	At     time.Time        `json:"at"`
-	Type   EventType        `json:"type"`
-	Run    string           `json:"run,omitempty"` // the run it belongs to
-	Set    string           `json:"set,omitempty"`
-	Entry  string           `json:"entry,omitempty"`
-	Stage  mirror.Stage     `json:"stage,omitempty"`
-	Image  mirror.Reference `json:"image,omitzero"`
-	Bytes  int64            `json:"bytes,omitempty"` // blob bytes that crossed
-	Commit string           `json:"commit,omitempty"`
-	Reason string           `json:"reason,omitempty"`
-	By     string           `json:"by,omitempty"` // who asked for it
-	Where  mirror.Position  `json:"where,omitzero"`
+	ID     string            `json:"id"` // ULID: sorts by time
+	At     time.Time         `json:"at"`
+	Type   EventType         `json:"type"`
+	Run    string            `json:"run,omitempty"` // the run it belongs to
+	Set    string            `json:"set,omitempty"`
+	Entry  string            `json:"entry,omitempty"`
+	Stage  mirror.Stage      `json:"stage,omitempty"`
+	Image  mirror.Reference  `json:"image,omitzero"`
+	Bytes  int64             `json:"bytes,omitempty"` // blob bytes that crossed
+	Commit string            `json:"commit,omitempty"`
+	Reason string            `json:"reason,omitempty"`
+	Code   mirror.ReasonCode `json:"code,omitempty"` // of the reason
+	By     string            `json:"by,omitempty"`   // who asked for it
+	Where  mirror.Position   `json:"where,omitzero"`
 }
 
 // Run is one step of the line for one set: why it was made, and what came of it.
@@ -61,6 +74,27 @@ type Run struct {
 	Unchanged int             `json:"unchanged"` // entries
 	Bytes     int64           `json:"bytes"`     // blob bytes that crossed since the run before
 	Problem   *mirror.Problem `json:"problem,omitempty"`
+	Stages    []StageCount    `json:"stages"` // how much stood as desired at its end, lowest stage first
+
+	replaces string // the id of the run before, when neither of the two found anything new
+}
+
+// StageCount is how many of the entries that are wanted at a stage stand there as desired.
+type StageCount struct {
+	Stage  mirror.Stage `json:"stage"`
+	Stand  int          `json:"stand"`
+	Wanted int          `json:"wanted"`
+}
+
+// quiet says whether nothing came of the run.
+func (r Run) quiet() bool {
+	return r.Commit == "" && r.Moved == 0 && r.Bytes == 0 && r.Problem == nil
+}
+
+// same says whether the run found things as another one did.
+func (r Run) same(o Run) bool {
+	return r.Outcome == o.Outcome && r.Inputs == o.Inputs && r.ToCopy == o.ToCopy && r.Refused == o.Refused && r.Missing == o.Missing &&
+		r.Failed == o.Failed && r.Unchanged == o.Unchanged
 }
 
 // Outcome is how a run ended.
@@ -74,5 +108,244 @@ const (
 	OutcomeFailed  Outcome = "failed"  // the step or some entries failed; it is tried again
 )
 
-// emit tells everyone who listens of something that happened.
-func (l *Line) emit(Event) {}
+// Filter chooses events. Zero fields choose all.
+type Filter struct {
+	Set   string
+	Type  EventType
+	Since time.Time
+	N     int // at most so many, the newest
+}
+
+func (f Filter) wants(e Event) bool {
+	return (f.Set == "" || f.Set == e.Set) && (f.Type == "" || f.Type == e.Type) && !e.At.Before(f.Since)
+}
+
+// pick gives what the filter chooses of events in order of time, newest last.
+func (f Filter) pick(events []Event) []Event {
+	chosen := []Event{}
+	for _, e := range events {
+		if f.wants(e) {
+			chosen = append(chosen, e)
+		}
+	}
+	if f.N > 0 && len(chosen) > f.N {
+		chosen = chosen[len(chosen)-f.N:]
+	}
+	return chosen
+}
+
+// history is what happened since it was written down last, and who follows what happens.
+type history struct {
+	mu        sync.Mutex
+	pending   []Event
+	followers map[chan Event]bool
+}
+
+// maxBehind is how many events a follower may be behind before it is let go.
+const maxBehind = 1024
+
+// add keeps an event until keep writes it, and tells the followers. One that does not listen is let go: it
+// finds its channel closed. Nothing here waits.
+func (h *history) add(e Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.pending = append(h.pending, e); len(h.pending) > keptEvents {
+		h.pending = h.pending[1:]
+	}
+	for c := range h.followers {
+		select {
+		case c <- e:
+		default:
+			close(c)
+			delete(h.followers, c)
+		}
+	}
+}
+
+func (h *history) take() []Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	events := h.pending
+	h.pending = nil
+	return events
+}
+
+// follow gives a channel of everything that happens from now on, until stop. It is closed when its reader is
+// too far behind.
+func (h *history) follow() (events <-chan Event, stop func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := make(chan Event, maxBehind)
+	if h.followers == nil {
+		h.followers = map[chan Event]bool{}
+	}
+	h.followers[c] = true
+	return c, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.followers, c)
+	}
+}
+
+// newID gives an id that sorts by time.
+func (l *Line) newID() string {
+	return ulid.MustNew(ulid.Timestamp(l.now()), ulid.DefaultEntropy()).String() // fails only where the random source does
+}
+
+// emit tells everyone who listens of something that happened: the log, the metrics, the followers, and the
+// history, which is written with the run. It never waits and never fails.
+func (l *Line) emit(e Event) {
+	e.ID, e.At = l.newID(), l.now().UTC()
+	l.logEvent(e)
+	switch e.Type {
+	case EventCopied:
+		l.metrics.copied.WithLabelValues(e.Image.Host, "copied").Add(float64(e.Bytes))
+	case EventCopyFailed:
+		l.metrics.copied.WithLabelValues(e.Image.Host, "failed").Add(float64(e.Bytes))
+	}
+	l.shared.events.add(e)
+}
+
+// eventLogs says how an event reads in the log. What is told there in another way is debug.
+var eventLogs = map[EventType]struct {
+	level slog.Level
+	text  string
+}{
+	EventCopied:       {slog.LevelInfo, "image copied"},
+	EventCopyFailed:   {slog.LevelError, "copy failed"},
+	EventMoved:        {slog.LevelInfo, "tag moved"},
+	EventCommitted:    {slog.LevelInfo, "committed"},
+	EventRefused:      {slog.LevelWarn, "refuse"},
+	EventMissing:      {slog.LevelWarn, "missing"},
+	EventFailed:       {slog.LevelWarn, "failed"},
+	EventRunFailed:    {slog.LevelDebug, "run failed"}, // the cycle tells it, with those of all sets
+	EventTriggered:    {slog.LevelInfo, "triggered"},
+	EventSuspended:    {slog.LevelWarn, "suspended"},
+	EventResumed:      {slog.LevelInfo, "resumed"},
+	EventReloaded:     {slog.LevelInfo, "configuration reloaded"},
+	EventReloadFailed: {slog.LevelError, "configuration refused, the old one stays"},
+}
+
+func (l *Line) logEvent(e Event) {
+	as := eventLogs[e.Type]
+	if copied := e.Type == EventCopied || e.Type == EventCopyFailed; copied && l.arrive != nil {
+		as.level = slog.LevelDebug // whoever is told of arrivals shows them
+	}
+	facts := []slog.Attr{}
+	add := func(key, value string) {
+		if value != "" {
+			facts = append(facts, slog.String(key, value))
+		}
+	}
+	add(keySet, e.Set)
+	add(keyEntry, e.Entry)
+	add(keyStage, string(e.Stage))
+	if !e.Image.IsZero() {
+		add(keyRef, e.Image.String())
+	}
+	if e.Type == EventCopied || e.Bytes > 0 {
+		facts = append(facts, slog.Int64(keyBytes, e.Bytes))
+	}
+	add(keyCommit, e.Commit)
+	if e.Type == EventCommitted {
+		add(keyCycle, e.Run)
+	}
+	if e.Type == EventCopyFailed || e.Type == EventRunFailed || e.Type == EventReloadFailed {
+		add(keyError, e.Reason)
+	} else {
+		add(keyReason, e.Reason)
+	}
+	add(keyWhere, e.Where.String())
+	add(keyBy, e.By)
+	l.log.LogAttrs(context.Background(), as.level, as.text, facts...)
+}
+
+// keep writes down what happened since the last time, and the run that it belongs to, in one transaction. The
+// line does not fail because its history cannot be kept.
+func (l *Line) keep(runs ...Run) {
+	if l.shared == nil || l.state == nil {
+		return // it did not come to anything
+	}
+	events := l.shared.events.take()
+	if len(events)+len(runs) == 0 {
+		return
+	}
+	if err := l.state.keep(runs, events); err != nil {
+		l.log.Warn("history not kept", keyError, err)
+	}
+}
+
+// Runs gives the last n runs of a set, newest first; those of all sets without a name, all that are kept with
+// n 0.
+func (l *Line) Runs(set string, n int) ([]Run, error) {
+	all, err := l.state.Runs(0)
+	chosen := []Run{}
+	for _, r := range all {
+		if (set == "" || r.Set == set) && (n == 0 || len(chosen) < n) {
+			chosen = append(chosen, r)
+		}
+	}
+	return chosen, err
+}
+
+// Events gives what the filter chooses of what happened, in order of time.
+func (l *Line) Events(f Filter) ([]Event, error) {
+	l.keep()
+	all, err := l.state.Events(0)
+	slices.Reverse(all)
+	return f.pick(all), err
+}
+
+// ran makes a run of what a step did. The error is the step's.
+func (l *Line) ran(f *fleet, run Run, report Report, err error) Run {
+	run.Ended, run.Inputs, run.Commit, run.Bytes = l.now().UTC(), f.desired.Commit, report.Commit, report.Bytes
+	run.Moved = len(report.Moved)
+	n := map[mirror.Kind]int{}
+	if set, ok := f.desired.Set(run.Set); ok && report.Plan.Set != "" {
+		run.Stages = stageCounts(set, report.Plan)
+	}
+	for _, a := range report.Plan.Actions {
+		if a.Key.Entry != "" { // else a file, which follows from the entries
+			n[a.Kind]++
+		}
+	}
+	run.ToCopy, run.Refused, run.Missing, run.Failed, run.Unchanged = n[mirror.Copy], n[mirror.Refuse], n[mirror.Missing], n[mirror.Failed], n[mirror.Unchanged]
+	switch {
+	case err != nil:
+		run.Outcome, run.Problem = OutcomeFailed, l.problem(err)
+	case run.ToCopy > 0:
+		run.Outcome = OutcomeCopying
+	case run.Failed > 0:
+		run.Outcome = OutcomeFailed
+	case run.Refused+run.Missing > 0:
+		run.Outcome = OutcomePartial
+	default:
+		run.Outcome = OutcomeDone
+	}
+	return run
+}
+
+func stageCounts(set mirror.Set, p mirror.Plan) []StageCount {
+	counts := []StageCount{}
+	for _, stage := range set.Stages {
+		c := StageCount{Stage: stage}
+		for _, a := range p.Actions {
+			if a.Stage != stage || a.Key.Entry == "" {
+				continue
+			}
+			if c.Wanted++; a.Kind == mirror.Unchanged {
+				c.Stand++
+			}
+		}
+		counts = append(counts, c)
+	}
+	return counts
+}
+
+// problem gives the first of the problems that an error is, with advice.
+func (l *Line) problem(err error) *mirror.Problem {
+	if problems := l.config.Advise(err); len(problems) > 0 {
+		return &problems[0]
+	}
+	return nil
+}

@@ -51,6 +51,9 @@ func (l *Line) ask(ctx context.Context, pointers []mirror.Reference) (map[string
 	for _, pointer := range pointers {
 		group.Go(func() error {
 			d, err := l.registry.Resolve(ctx, pointer)
+			if errors.Is(err, mirror.ErrOffline) {
+				return nil // stays unknown
+			}
 			if err != nil && !errors.Is(err, mirror.ErrNotFound) {
 				return fmt.Errorf("ask local registry: %w", err)
 			}
@@ -98,7 +101,7 @@ func (l *Line) stood(ctx context.Context, set mirror.Set, candidates []mirror.Ca
 	for i, content := range ask {
 		group.Go(func() error {
 			_, err := l.registry.Resolve(ctx, content)
-			if err != nil && !errors.Is(err, mirror.ErrNotFound) {
+			if err != nil && !errors.Is(err, mirror.ErrNotFound) && !errors.Is(err, mirror.ErrOffline) {
 				return fmt.Errorf("ask local registry: %w", err)
 			}
 			present[i] = err == nil

@@ -33,11 +33,18 @@ type Line struct {
 	metrics  *metrics
 	now      func() time.Time
 	wakes    *wakes
+	copying  *copying
+	offline  bool
+	limit    limit // what a command line asks for
+	shared   *shared
 	arrive   func(mirror.Done)
 	fleet    atomic.Pointer[fleet] // the last one that was read without mistakes
 	closers  []func(context.Context) error
 
-	publishing sync.Mutex // one commit at a time
+	publishing sync.Mutex                // one commit at a time, and one look at what others committed
+	wanting    sync.Mutex                // held while the mover is told what a set wants
+	auditing   atomic.Pointer[time.Time] // since when audits are made; nil: the line does not run
+	temporary  bool
 
 	reading sync.Mutex              // guards the two that follow
 	pastOf  string                  // the head that history belongs to
@@ -46,6 +53,7 @@ type Line struct {
 	mu       sync.Mutex
 	sets     map[string]*progress
 	notReady error
+	gitSeen  gitSeen
 }
 
 // Options are what a Line takes from the process around it.
@@ -53,13 +61,17 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Version string
-	// Arrived is told of every copy that ended; nil logs it.
+	// Arrived is told of every copy that ended, for whoever shows that; nil leaves it to the log.
 	Arrived func(mirror.Done)
 	// Offline asks nothing of any network: Git is read as it was fetched last, verdicts are those that are known.
 	Offline bool
 	// Temporary keeps the state in a folder of its own that Close removes: for commands that only look, also
 	// while a daemon holds the real one.
 	Temporary bool
+	// Command is what holds the state directory, for those who find it locked: run, sync, ...
+	Command string
+
+	shared *shared // what outlives this line; nil makes it anew
 }
 
 var errStarting = errors.New("the first cycle has not ended yet")
@@ -67,11 +79,10 @@ var errStarting = errors.New("the first cycle has not ended yet")
 // Open wires the line together and takes the lock of the state directory; ErrLocked when another process
 // has it. Nothing is asked of any network yet.
 func Open(ctx context.Context, c Config, o Options) (_ *Line, err error) {
-	l := &Line{config: c, log: o.Log, now: o.Now, metrics: newMetrics(o.Version), wakes: newWakes(),
+	l := &Line{config: c, log: o.Log, now: o.Now, shared: o.share(), wakes: newWakes(), copying: newCopying(), offline: o.Offline, temporary: o.Temporary,
 		sets: map[string]*progress{}, notReady: errStarting}
-	if l.arrive = o.Arrived; l.arrive == nil {
-		l.arrive = l.logArrival
-	}
+	l.metrics = l.shared.metrics
+	l.arrive = o.Arrived
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Close(context.WithoutCancel(ctx)))
@@ -88,16 +99,18 @@ func Open(ctx context.Context, c Config, o Options) (_ *Line, err error) {
 			return nil, err
 		}
 		l.onClose(func(context.Context) error { return os.RemoveAll(dir) })
-		if err := copyState(c.StateDir, dir); err != nil {
-			l.log.Warn("a daemon holds the state: what it recorded already may show as to record, and tags that others moved as foreign", keyError, err)
+		if err := l.takeState(ctx, dir); err != nil {
+			return nil, err
 		}
+		l.takeClone(dir)
 	}
-	if l.state, err = OpenState(dir); err != nil {
+	if err := l.openState(dir, o); err != nil {
 		return nil, err
 	}
-	l.onClose(func(context.Context) error { return l.state.Close() })
-	if err := l.openEmbedded(local, o.Temporary); err != nil {
-		return nil, err
+	if !o.Offline {
+		if err := l.openEmbedded(local, o.Temporary); err != nil {
+			return nil, err
+		}
 	}
 	if err := l.openClients(ctx, dir); err != nil {
 		return nil, err
@@ -114,6 +127,7 @@ func (l *Line) onClose(end func(context.Context) error) { l.closers = append(l.c
 func (l *Line) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, l.config.Limits.Stop)
 	defer cancel()
+	l.keep()
 	var errs []error
 	for _, end := range slices.Backward(l.closers) {
 		errs = append(errs, end(ctx))

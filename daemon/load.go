@@ -3,9 +3,11 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -18,81 +20,235 @@ import (
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-// EnvPrefix starts the names of environment variables that override the file: POUNDLOCK_GIT__POLL=1m sets
+// EnvPrefix starts the names of environment variables that override the files: POUNDLOCK_GIT__POLL=1m sets
 // git.poll. Two underscores stand for the dot.
 const EnvPrefix = "POUNDLOCK_"
-
-// Load reads the configuration: defaults, then the file, then the environment, then overrides (flags, by
-// key path). The error is mirror.Problems when the content is wrong: all mistakes in one pass.
-func Load(file string, environ []string, overrides map[string]any) (Config, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return Config{}, fmt.Errorf("%w: %w", ErrConfiguration, err)
-	}
-	root, problems := mirror.ParseDocument(file, data)
-	if len(problems) > 0 {
-		return Config{}, problems.Err()
-	}
-	// The strict decoding finds unknown keys and wrong types with their places; koanf then merges the layers.
-	problems = append(problems, root.Decode(&Config{})...)
-	k := koanf.New(".")
-	fromEnv := map[string]string{}
-	var strays []string
-	layers := []func() error{
-		func() error { return k.Load(rawbytes.Provider(data), nodeParser{file}) },
-		func() error { return k.Load(env.Provider(".", envOptions(environ, fromEnv, &strays)), nil) },
-		func() error { return k.Load(confmap.Provider(overrides, "."), nil) },
-	}
-	for _, load := range layers {
-		if err := load(); err != nil {
-			return Config{}, fmt.Errorf("configuration: %w", err)
-		}
-	}
-	config := Default()
-	if len(problems) == 0 {
-		problems = append(problems, unmarshal(k, &config, fromEnv)...)
-	}
-	config.settle(filepath.Dir(file))
-	config.file, config.Warnings = file, config.warn(strays)
-	if len(problems) == 0 {
-		problems = append(problems, mirror.CheckVersion(config.Version, 1, root.Where())...)
-		problems = append(problems, config.validate(placeIn(root, file, fromEnv))...)
-	}
-	return config, problems.Err()
-}
 
 // ErrConfiguration is in the chain of errors that a change of the configuration mends, besides
 // mirror.Problems.
 var ErrConfiguration = errors.New("configuration")
 
+// Load reads the configuration in layers, each over those before: the defaults, the file, the files of its
+// drop-in folder, the environment, and overrides (flags, by key path). The error is mirror.Problems, with all
+// mistakes of all layers in one pass.
+//
+// The drop-in folder of config.yaml is config.d beside it; of what lies in it every *.yaml counts, in the order of
+// the names, except hidden files. Mappings are merged key by key. A list is replaced as a whole, and so is a
+// reference to a secret.
+//
+// The case of letters in a variable's name does not matter, and an underscore also fits a dash or a dot:
+// POUNDLOCK_REGISTRIES__DOCKER_HUB__HOST means the docker-hub of the files. A list is written with commas, both
+// in a variable and in a flag.
+//
+// A relative path counts from the folder of the file that sets it; that of a variable or a flag from the
+// working directory, that of a default from the folder of the configuration file.
+func Load(file string, environ []string, overrides map[string]any) (Config, error) {
+	r := &reader{k: koanf.New(keySeparator), settings: newSettings()}
+	if err := r.files(file); err != nil {
+		return Config{}, err
+	}
+	r.environment(environ)
+	r.flags(overrides)
+	return r.config(file)
+}
+
+// reader lays the layers over each other.
+type reader struct {
+	k        *koanf.Koanf
+	settings *settings
+	problems mirror.Problems
+	broken   bool // a file cannot be read, so that what is missing may stand in it
+	warnings []string
+	strays   []string // variables that set nothing
+}
+
+// files reads the configuration file and the files of its drop-in folder. The error means that there is no
+// configuration file.
+func (r *reader) files(name string) error {
+	data, err := readAtMost(name, mirror.MaxDocument)
+	if err != nil && !errors.As(err, new(*tooLargeError)) {
+		return mirror.Problems{noConfiguration(name, err)}
+	}
+	r.file(name, data, true)
+	folder := dropInFolder(name)
+	entries, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.unreadable(folder, err)
+	}
+	for _, e := range entries {
+		name := filepath.Join(folder, e.Name())
+		switch ext := filepath.Ext(name); {
+		case strings.HasPrefix(e.Name(), "."), strings.HasPrefix(e.Name(), "#"), strings.HasSuffix(e.Name(), "~"):
+		case ext != ".yaml":
+			if strings.EqualFold(ext, ".yml") || strings.EqualFold(ext, ".yaml") {
+				r.warnings = append(r.warnings, fmt.Sprintf("%s is not read: rename it to %s", mirror.Clean(name), mirror.Clean(strings.TrimSuffix(e.Name(), ext)+".yaml")))
+			}
+		default:
+			data, err := readAtMost(name, mirror.MaxDocument)
+			if err != nil && !errors.As(err, new(*tooLargeError)) {
+				r.unreadable(name, err)
+				continue
+			}
+			r.file(name, data, false)
+		}
+	}
+	return nil
+}
+
+func noConfiguration(name string, err error) mirror.Problem {
+	p := mirror.Unreadable(name, err)
+	if errors.Is(err, fs.ErrNotExist) {
+		p.Fix = "name another with --config or POUNDLOCK_CONFIG, or write one with `poundlock init`"
+	}
+	return p
+}
+
+func (r *reader) unreadable(name string, err error) {
+	r.problems, r.broken = append(r.problems, mirror.Unreadable(name, err)), true
+}
+
+func (r *reader) file(name string, data []byte, main bool) {
+	dir, err := filepath.Abs(filepath.Dir(name))
+	if err != nil {
+		dir = filepath.Dir(name) // the working directory is gone; then nothing relative can be found
+	}
+	f := &fileLayer{layer: newLayer(dir), name: name, main: main}
+	r.settings.files[name], r.settings.read = data, append(r.settings.read, name)
+	r.load(f.layer, rawbytes.Provider(data), f)
+	r.broken = r.broken || f.broken
+}
+
+// load lays a layer over the others.
+func (r *reader) load(l *layer, p koanf.Provider, parser koanf.Parser) {
+	if err := r.k.Load(p, parser); err != nil {
+		// Neither the parser nor the providers fail: what is wrong is in the layer's problems.
+		r.problems.Add("CFG020", mirror.Position{}, "", "the layers of the configuration cannot be merged")
+	}
+	r.settings.take(l)
+	r.problems = append(r.problems, l.problems...)
+}
+
+// names gives the names that the layers so far have below a map.
+func (r *reader) names(path []string) []string {
+	var at any = r.k.Raw()
+	for _, key := range path {
+		m, _ := at.(map[string]any)
+		at = m[key]
+	}
+	m, _ := at.(map[string]any)
+	return sortedKeys(m)
+}
+
+func (r *reader) outside(s spelling, place func(string) string, instead string) *textLayer {
+	here, err := os.Getwd()
+	if err != nil {
+		here = "." // gone; see file
+	}
+	return &textLayer{layer: newLayer(here), spelling: s, names: r.names, place: place, instead: instead,
+		secrets: map[string]Secret{}, setBy: map[string]string{}}
+}
+
+// reservedEnv are variables that carry our prefix and are no configuration keys.
+var reservedEnv = []string{EnvPrefix + "CONFIG"}
+
+func (r *reader) environment(environ []string) {
+	o := r.outside(envSpelling, func(name string) string { return "env " + name },
+		"if others could read this environment, change the secret")
+	top, _ := keysOf(configType)
+	sorted := slices.Sorted(slices.Values(environ))
+	r.load(o.layer, env.Provider(keySeparator, env.Opt{
+		Prefix:      EnvPrefix,
+		EnvironFunc: func() []string { return sorted },
+		TransformFunc: func(name, value string) (string, any) {
+			key := strings.TrimPrefix(name, EnvPrefix)
+			switch {
+			case slices.Contains(reservedEnv, name):
+				return "", nil
+			case !strings.Contains(key, "__") && !slices.ContainsFunc(top, func(k string) bool { return k != "version" && strings.EqualFold(k, key) }):
+				r.strays = append(r.strays, name)
+				return "", nil
+			}
+			return o.take(name, key, value)
+		},
+	}), nil)
+}
+
+func (r *reader) flags(overrides map[string]any) {
+	o := r.outside(flagSpelling, func(name string) string { return "flag --set " + name },
+		"everybody on this host can read flags, so change the secret")
+	values := map[string]any{}
+	for _, name := range sortedKeys(overrides) {
+		if key, value := o.take(name, name, overrides[name]); key != "" {
+			values[key] = value
+		}
+	}
+	r.load(o.layer, confmap.Provider(values, keySeparator), nil)
+}
+
+// config makes the configuration of the merged layers and checks it.
+func (r *reader) config(file string) (Config, error) {
+	c := Default()
+	if dir, err := filepath.Abs(filepath.Dir(file)); err == nil {
+		c.StateDir = filepath.Join(dir, c.StateDir)
+	}
+	err := r.k.UnmarshalWithConf("", &c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+		Result: &c, TagName: "yaml", MatchName: func(key, field string) bool { return key == field },
+		DecodeHook: mapstructure.TextUnmarshallerHookFunc(),
+	}})
+	if err != nil {
+		// Every value has its type already. The error itself would print values.
+		r.problems.Add("CFG020", mirror.Position{File: file}, "", "the merged configuration cannot be read")
+	}
+	c.settle()
+	c.file, c.settings = file, r.settings
+	c.Warnings = append(r.warnings, c.warn(r.strays, r.names)...)
+	if !r.broken {
+		r.problems = r.problems.Plus(c.validate(r.settings.place))
+	}
+	r.problems.Quote(r.settings.files, Config{})
+	return c, r.problems.Err()
+}
+
+// settle fills what follows from other keys.
+func (c *Config) settle() {
+	for name, r := range c.Registries {
+		if r.Embedded.Listen != "" {
+			r.Insecure = true // the embedded registry speaks plain HTTP, to this process over loopback
+			if r.Host == "" {
+				r.Host = r.Embedded.Listen
+			}
+		}
+		c.Registries[name] = r
+	}
+}
+
+// ofKubernetes are the variables that Kubernetes makes for services whose names begin as our prefix does.
+var ofKubernetes = regexp.MustCompile(`^` + EnvPrefix + `(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$`)
+
 // warn tells of variables that look like ours and set nothing, except those that a secret is read from and
-// those that Kubernetes makes for a service of our name.
-func (c *Config) warn(strays []string) []string {
+// those that Kubernetes makes.
+func (c *Config) warn(strays []string, names func([]string) []string) []string {
 	used := map[string]bool{}
 	for _, s := range c.secrets() {
 		used[s.Env] = true
 	}
+	bare := func(name string) string { return strings.ReplaceAll(strings.TrimPrefix(name, EnvPrefix), "_", "") }
+	variables := map[string]string{} // by what is left without underscores, which are what people get wrong
+	for _, path := range allKeys(configType, nil, names) {
+		variables[bare(envSpelling.of(path...))] = envSpelling.of(path...)
+	}
 	var warnings []string
 	for _, name := range strays {
-		if rest := strings.TrimPrefix(name, EnvPrefix); used[name] || strings.HasPrefix(rest, "PORT") || strings.HasPrefix(rest, "SERVICE_") {
+		if used[name] || ofKubernetes.MatchString(name) {
 			continue
 		}
-		fix := ""
-		if near := mirror.Nearest(strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, EnvPrefix), "_", "")), lower(knownKeys())); near != "" {
-			fix = "; did you mean " + EnvPrefix + strings.ToUpper(near) + "?"
+		fix := "; the keys are in `poundlock explain config`"
+		if near := mirror.Nearest(strings.ToUpper(bare(name)), sortedKeys(variables)); near != "" {
+			fix = "; did you mean " + variables[near] + "?"
 		}
-		warnings = append(warnings, "the variable "+name+" sets nothing"+fix)
+		warnings = append(warnings, mirror.Clean("the variable "+name+" sets nothing"+fix))
 	}
-	slices.Sort(warnings)
 	return warnings
-}
-
-func lower(words []string) []string {
-	all := make([]string, len(words))
-	for i, w := range words {
-		all[i] = strings.ToLower(w)
-	}
-	return all
 }
 
 // secrets gives every secret that the configuration refers to, by its key path.
@@ -105,137 +261,28 @@ func (c *Config) secrets() map[string]Secret {
 	return all
 }
 
-// checkSecrets reads every secret once, so that a missing one is told at the start and by its key.
+// checkSecrets reads every secret once, so that a missing one is told at the start, at the line that refers to it.
 func (c *Config) checkSecrets() mirror.Problems {
 	var ps mirror.Problems
 	for _, key := range sortedKeys(c.secrets()) {
-		if _, err := c.secrets()[key].Read(); err != nil {
-			ps.Add("CFG017", mirror.Position{File: c.file}, "set it, or make it readable for this process", "%s: %v", key, err)
+		s := c.secrets()[key]
+		_, err := s.Read()
+		if err == nil {
+			continue
 		}
+		fix, at := "", key
+		if e, ok := errors.AsType[*secretError](err); ok {
+			fix = e.fix
+		}
+		for _, way := range sortedKeys(s.keys()) {
+			at = key + "." + way
+		}
+		ps.AddAt(key, "CFG017", c.placeOf(at), fix, "%s: %v", key, err)
+	}
+	if c.settings != nil {
+		ps.Quote(c.settings.files, Config{})
 	}
 	return ps
-}
-
-// nodeParser hands a YAML document to koanf with every scalar as the text of the file.
-type nodeParser struct{ file string }
-
-func (p nodeParser) Unmarshal(data []byte) (map[string]any, error) {
-	root, problems := mirror.ParseDocument(p.file, data)
-	if err := problems.Err(); err != nil {
-		return nil, err
-	}
-	m, _ := root.Value().(map[string]any)
-	return m, nil
-}
-
-func (nodeParser) Marshal(map[string]any) ([]byte, error) {
-	return nil, errors.New("the configuration is never written")
-}
-
-// reservedEnv are variables that carry our prefix and are no configuration keys.
-var reservedEnv = []string{EnvPrefix + "CONFIG"}
-
-func envOptions(environ []string, seen map[string]string, strays *[]string) env.Opt {
-	return env.Opt{
-		Prefix:      EnvPrefix,
-		EnvironFunc: func() []string { return environ },
-		TransformFunc: func(name, value string) (string, any) {
-			if slices.Contains(reservedEnv, name) {
-				return "", nil
-			}
-			if !strings.Contains(name, "__") && !topLevel(name) {
-				*strays = append(*strays, name)
-				return "", nil
-			}
-			path := envPath(strings.Split(strings.TrimPrefix(name, EnvPrefix), "__"))
-			seen[path] = name
-			return path, value
-		},
-	}
-}
-
-func topLevel(name string) bool {
-	return slices.ContainsFunc(knownKeys(), func(k string) bool {
-		return strings.EqualFold(k, strings.TrimPrefix(name, EnvPrefix))
-	})
-}
-
-func unmarshal(k *koanf.Koanf, into *Config, fromEnv map[string]string) mirror.Problems {
-	var ps mirror.Problems
-	var meta mapstructure.Metadata
-	err := k.UnmarshalWithConf("", into, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
-		Result: into, TagName: "yaml", WeaklyTypedInput: true, Metadata: &meta,
-		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(","), mapstructure.TextUnmarshallerHookFunc()),
-	}})
-	if err != nil {
-		// The file was decoded before: what fails here came from the environment or a flag.
-		ps.Add("CFG020", mirror.Position{File: "environment or flags"}, "", "%v", err)
-	}
-	for _, key := range meta.Unused {
-		name, ok := fromEnv[key]
-		if !ok {
-			name = key
-		}
-		ps.Add("CFG021", mirror.Position{File: "environment"}, "see config.example.yaml for the keys", "%s names no configuration key", name)
-	}
-	return ps
-}
-
-// placeIn finds where a key path was set: a line of the file, or the variable that overrides it.
-func placeIn(root mirror.Node, file string, fromEnv map[string]string) func(path ...string) mirror.Position {
-	return func(path ...string) mirror.Position {
-		if name, ok := fromEnv[strings.Join(path, ".")]; ok {
-			return mirror.Position{File: "env " + name}
-		}
-		node := root
-		for _, key := range path {
-			next := node.Key(key)
-			if next.IsZero() {
-				break
-			}
-			node = next
-		}
-		if node.IsZero() {
-			return mirror.Position{File: file}
-		}
-		return node.Where()
-	}
-}
-
-// settle fills what follows from other keys and makes paths relative to the file's folder absolute.
-func (c *Config) settle(dir string) {
-	absolute := func(p *string) {
-		if *p != "" && !filepath.IsAbs(*p) {
-			*p = filepath.Join(dir, *p)
-		}
-	}
-	absolute(&c.StateDir)
-	absolute(&c.Git.Auth.KnownHosts)
-	for _, s := range []*Secret{&c.Git.Auth.Password, &c.Git.Auth.Token, &c.Git.Auth.SSHKey, &c.Git.Signing.Key} {
-		absolute(&s.File)
-	}
-	tls := func(t *TLS) {
-		for i := range t.CAFiles {
-			absolute(&t.CAFiles[i])
-		}
-		absolute(&t.CertFile)
-		absolute(&t.KeyFile)
-	}
-	tls(&c.TLS)
-	tls(&c.Git.TLS)
-	for name, r := range c.Registries {
-		absolute(&r.Auth.Password.File)
-		absolute(&r.Auth.Token.File)
-		absolute(&r.Embedded.Dir)
-		tls(&r.TLS)
-		if r.Embedded.Listen != "" {
-			r.Insecure = true // the embedded registry speaks plain HTTP, to this process over loopback
-			if r.Host == "" {
-				r.Host = r.Embedded.Listen
-			}
-		}
-		c.Registries[name] = r
-	}
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -21,7 +21,7 @@ registries:
   local: {host: "registry.example.org:5000", prefix: mirror}
 `
 
-func load(t *testing.T, text string, environ []string, overrides map[string]any) (Config, error) {
+func loaded(t *testing.T, text string, environ []string, overrides map[string]any) (Config, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "config.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -44,7 +44,7 @@ func TestLoad_ExampleIsReadStrictly(t *testing.T) {
 }
 
 func TestLoad_LaterLayersWin(t *testing.T) {
-	c, err := load(t, minimal+"schedule: \"@every 1h\"\n",
+	c, err := loaded(t, minimal+"schedule: \"@every 1h\"\n",
 		[]string{"POUNDLOCK_GIT__POLL=7s", "POUNDLOCK_STATEDIR=/var/lib/x", "POUNDLOCK_REGISTRIES__LOCAL__LIMITS__CONCURRENT=9", "POUNDLOCK_CONFIG=ignored", "OTHER=x"},
 		map[string]any{"git.poll": "9s"})
 	if err != nil {
@@ -85,7 +85,7 @@ func TestLoad_EachMistakeIsNamedWithItsPlace(t *testing.T) {
 		{"embedded elsewhere", minimal + "  hub: {host: docker.io, embedded: {dir: x, listen: \"127.0.0.1:1\"}}\n", "error[CFG016]"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := load(t, tt.text, nil, nil)
+			_, err := loaded(t, tt.text, nil, nil)
 			var problems mirror.Problems
 			if !errors.As(err, &problems) {
 				t.Fatalf("got %v, want mirror.Problems", err)
@@ -101,7 +101,7 @@ func TestLoad_EachMistakeIsNamedWithItsPlace(t *testing.T) {
 }
 
 func TestLoad_AllMistakesInOnePass(t *testing.T) {
-	_, err := load(t, strings.Replace(minimal, "site: berlin", "site: Berlin West", 1)+"schedule: never\ntimeZone: Mars/Base\naudit: 0s\n", nil, nil)
+	_, err := loaded(t, strings.Replace(minimal, "site: berlin", "site: Berlin West", 1)+"schedule: never\ntimeZone: Mars/Base\naudit: 0s\n", nil, nil)
 	var problems mirror.Problems
 	if !errors.As(err, &problems) || len(problems) < 3 {
 		t.Fatalf("got %v, want at least three problems", err)
@@ -109,7 +109,7 @@ func TestLoad_AllMistakesInOnePass(t *testing.T) {
 }
 
 func TestLoad_UnknownVariableIsNamed(t *testing.T) {
-	_, err := load(t, minimal, []string{"POUNDLOCK_GIT__POL=7s"}, nil)
+	_, err := loaded(t, minimal, []string{"POUNDLOCK_GIT__POL=7s"}, nil)
 	if err == nil || !strings.Contains(err.Error(), "POUNDLOCK_GIT__POL") {
 		t.Errorf("got %v, want the variable named", err)
 	}
@@ -139,7 +139,7 @@ func TestSecret_IsReadAtEachUseAndNeverPrinted(t *testing.T) {
 }
 
 func TestOpen_NamesTheSecretThatCannotBeRead(t *testing.T) {
-	c, err := load(t, strings.Replace(minimal, "prefix: mirror", "auth: {username: u, password: {env: POUNDLOCK_TEST_ABSENT}}", 1), nil, nil)
+	c, err := loaded(t, strings.Replace(minimal, "prefix: mirror", "auth: {username: u, password: {env: POUNDLOCK_TEST_ABSENT}}", 1), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestOpen_NamesTheSecretThatCannotBeRead(t *testing.T) {
 }
 
 func TestLoad_WarnsOfVariablesThatSetNothing(t *testing.T) {
-	c, err := load(t, strings.Replace(minimal, "prefix: mirror", "auth: {username: u, password: {env: POUNDLOCK_REGISTRY_PASSWORD}}", 1),
+	c, err := loaded(t, strings.Replace(minimal, "prefix: mirror", "auth: {username: u, password: {env: POUNDLOCK_REGISTRY_PASSWORD}}", 1),
 		[]string{"POUNDLOCK_STATE_DIR=/x", "POUNDLOCK_REGISTRY_PASSWORD=x", "POUNDLOCK_SERVICE_HOST=10.0.0.1", "POUNDLOCK_PORT=tcp://10.0.0.1", "POUNDLOCK_CONFIG=x"}, nil)
 	if err != nil {
 		t.Fatal(err)

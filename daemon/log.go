@@ -1,19 +1,53 @@
 package daemon
 
+import (
+	"slices"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+)
+
 // Keys of log attributes, so that one fact has one name everywhere.
 const (
 	keyAddress = "address"
+	keyBy      = "by"
 	keyBytes   = "bytes"
+	keyCode    = "code"
 	keyCommit  = "commit"
 	keyEntry   = "entry"
 	keyDigest  = "digest"
 	keyError   = "error"
+	keyFix     = "fix"
 	keyReason  = "reason"
 	keyRef     = "ref"
 	keySet     = "set"
 	keySets    = "sets"
 	keyStage   = "stage"
+	keyWhat    = "what"
 	keyWhere   = "where"
 	keyWhy     = "why"
 	keyCycle   = "cycle"
 )
+
+// logTrouble tells of an error as the problems that it is, a line each, with what a person can do about it. Its
+// whole text goes to the debug level.
+func (l *Line) logTrouble(message string, err error, facts ...any) {
+	for _, p := range l.config.Advise(err) {
+		l.log.Error(message, append(slices.Clip(facts), adviceOf(p)...)...)
+	}
+	l.log.Debug(message, append(slices.Clip(facts), keyError, err)...)
+}
+
+// adviceOf gives a problem as log attributes.
+func adviceOf(p mirror.Problem) []any {
+	facts := []any{keyCode, p.Code, keyWhat, p.What}
+	if at := p.Where.String(); at != "" {
+		facts = append(facts, keyWhere, at)
+	}
+	if p.Why != "" {
+		facts = append(facts, keyReason, p.Why)
+	}
+	if p.Fix != "" {
+		facts = append(facts, keyFix, p.Fix)
+	}
+	return facts
+}

@@ -21,6 +21,9 @@ type metrics struct {
 	verified    *prometheus.CounterVec
 	requests    *prometheus.CounterVec
 	conflicts   prometheus.Counter
+	reloadOK    prometheus.Gauge
+	reloadAt    prometheus.Gauge
+	suspended   *prometheus.GaugeVec
 }
 
 func newMetrics(version string) *metrics {
@@ -33,10 +36,13 @@ func newMetrics(version string) *metrics {
 		verified:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "poundlock_verify_total", Help: "Judgements that did not admit."}, []string{"result", "reason"}),
 		requests:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "poundlock_requests_total", Help: "HTTP requests sent, by host and status; code 0 means no answer."}, []string{"host", "code"}),
 		conflicts:   prometheus.NewCounter(prometheus.CounterOpts{Name: "poundlock_git_push_conflicts_total", Help: "Pushes that were rejected because the branch had moved."}),
+		reloadOK:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "poundlock_config_reload_ok", Help: "1 while the configuration in the files is the one in force, 0 while a changed one was refused."}),
+		reloadAt:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "poundlock_config_reload_timestamp_seconds", Help: "When the configuration in force was last read and accepted."}),
+		suspended:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_suspended", Help: "1 for a set that somebody suspended, else 0."}, []string{"set"}),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_build_info", Help: "Constant 1, by version."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
-	m.registry.MustRegister(m.lastSuccess, m.duration, m.entries, m.copied, m.verified, m.requests, m.conflicts, build)
+	m.registry.MustRegister(m.lastSuccess, m.duration, m.entries, m.copied, m.verified, m.requests, m.conflicts, m.reloadOK, m.reloadAt, m.suspended, build)
 	return m
 }
 

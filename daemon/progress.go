@@ -28,6 +28,9 @@ type progress struct {
 	distrusted map[string]bool      // by target: judge anew, the remembered evidence is gone
 	attempts   map[string]int       // by the same keys, for the backoff
 	copied     int64                // blob bytes
+	last       Run                  // the last one; zero before the first
+	ahead      int                  // copies that the mover was asked for and that have not ended
+	landed     Copies               // those that ended since the set was last at rest
 }
 
 type judgement struct {
@@ -114,6 +117,7 @@ func (p *progress) arrived(dones []mirror.Done, at time.Time) {
 	for _, d := range dones {
 		key := d.Action.To.AtDigest(d.Action.New).String()
 		p.copied += d.Bytes
+		p.ahead, p.landed.Done, p.landed.Bytes = max(0, p.ahead-1), p.landed.Done+1, p.landed.Bytes+d.Bytes
 		if d.Err != nil {
 			p.failed[key] = failure{d.Err, p.retryAfter(key, at)}
 			if transfer.ReasonOf(d.Err).Code == mirror.NotVerified && !p.distrusted[key] {
@@ -238,4 +242,45 @@ func (p *progress) due(inputs string, at time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.inputs != inputs || !next.IsZero() && !at.Before(next)
+}
+
+// keep takes in a run, which replaces the one before it where neither found anything new. It says whether the
+// run ended in another trouble than the one before.
+func (p *progress) keep(r *Run) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := p.last
+	if r.Stages == nil {
+		r.Stages = last.Stages
+	}
+	if last.ID != "" && last.quiet() && r.quiet() && r.same(last) {
+		r.replaces = last.ID
+	}
+	p.last = *r
+	return r.Problem != nil && (last.Problem == nil || last.Problem.What != r.Problem.What)
+}
+
+// lastRun gives the last run; false before the first.
+func (p *progress) lastRun() (Run, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last, p.last.ID != ""
+}
+
+// wants remembers how many copies the mover was asked for.
+func (p *progress) wants(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ahead = n; n == 0 {
+		p.landed = Copies{}
+	}
+}
+
+// copies says how far the copies of the set are.
+func (p *progress) copies() Copies {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.landed
+	c.Images = c.Done + p.ahead
+	return c
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/poundlock/poundlock/internal/git"
@@ -75,9 +74,11 @@ func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Do
 		return "", err
 	}
 	v.plan.Actions = append(v.plan.Actions, slices.DeleteFunc(r.actions, func(a mirror.Action) bool { return a.Kind == mirror.Render })...)
-	cycle := ulid.Make().String()
-	message, err := l.config.Git.Message.Text(publish.Facts{Set: v.set.Name, Site: l.config.Site, Cycle: cycle, Moves: publish.Moves(v.set, v.record, record)})
+	message, err := l.config.Git.Message.Text(publish.Facts{Set: v.set.Name, Site: l.config.Site, Cycle: v.run, Moves: publish.Moves(v.set, v.record, record)})
 	if err != nil {
+		return "", err
+	}
+	if err := l.found(f, v); err != nil {
 		return "", err
 	}
 	l.publishing.Lock()
@@ -95,12 +96,14 @@ func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Do
 		return "", err
 	}
 	if now := l.fleet.Load(); now.inputs == f.inputs {
-		l.fleet.Store(now.at(commit))
+		if err := l.advance(now, commit, ""); err != nil {
+			return "", err
+		}
 	}
 	if err := l.state.SetLines(v.set.Name, record); err != nil || !changed {
 		return "", err
 	}
-	l.log.Info("committed", keySet, v.set.Name, keyCommit, commit, keyCycle, cycle)
+	l.emit(Event{Type: EventCommitted, Run: v.run, Set: v.set.Name, Commit: commit})
 	return commit, nil
 }
 

@@ -3,10 +3,8 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
-	"github.com/robfig/cron/v3"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -15,33 +13,43 @@ import (
 // gather is how long arrivals of a set are gathered before they are tagged and committed.
 const gather = 2 * time.Second
 
-// Run is the daemon: it looks at everything once, then whenever Git moved, the schedule or an audit is due,
-// a copy arrived or a retry is due, until ctx ends. Copies go on until Close.
+// Run is the daemon for one configuration that stays as it is: it listens, and follows Git, the schedule and
+// audits until ctx ends. Copies go on until Close. Service is the same with a configuration that may change.
 func (l *Line) Run(ctx context.Context) error {
-	listening, err := l.serve(l.config.Listen)
+	shown := newFace(l.metrics, l.now)
+	listening, err := shown.listen(l.config.Listen)
 	if err != nil {
 		return err
 	}
-	l.setReady(errStarting)
-	l.log.Info("listening", keyAddress, listening.listener.Addr().String())
-	schedule, err := l.config.schedule()
-	if err != nil {
-		return fmt.Errorf("schedule: %w", err)
+	l.log.Info("listening", keyAddress, listening.address())
+	shown.shows(listening.address())
+	shown.line.Store(l)
+	commands, err := shown.listenSocket(l.config.socketPath())
+	if err == nil {
+		err = errors.Join(l.follow(ctx), commands.close())
 	}
-	clock := cron.New(cron.WithChain(cron.SkipIfStillRunning(cron.DiscardLogger)))
-	clock.Schedule(schedule, cron.FuncJob(func() { l.wakes.add(Wake{Why: "schedule", Resolve: true}) }))
-	clock.Start()
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.config.Limits.Stop)
+	defer cancel()
+	return errors.Join(err, listening.close(stop))
+}
+
+// follow looks at everything once, then whenever Git moved, the schedule or an audit is due, a copy arrived or
+// a retry is due, until ctx ends.
+func (l *Line) follow(ctx context.Context) error {
+	l.setReady(errStarting)
 	group, gctx := errgroup.WithContext(ctx)
+	stop, err := l.startSchedule(gctx)
+	if err != nil {
+		return err
+	}
 	group.Go(func() error { return l.watch(gctx) })
 	group.Go(func() error { return l.loop(gctx) })
 	err = group.Wait()
-	<-clock.Stop().Done()
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.config.Limits.Stop)
-	defer cancel()
+	stop()
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
-	return errors.Join(err, listening.close(stop))
+	return err
 }
 
 // watch turns arrivals of copies into wakes.
@@ -80,22 +88,15 @@ func (l *Line) arrival(ctx context.Context) (Wake, error) {
 func (l *Line) takeIn(set string, dones []mirror.Done) {
 	l.progress(set).arrived(dones, l.now())
 	for _, d := range dones {
-		result := "copied"
-		if d.Err != nil {
-			result = "failed"
+		if l.arrive != nil {
+			l.arrive(d)
 		}
-		l.arrive(d)
-		l.metrics.copied.WithLabelValues(d.Action.Image.Host, result).Add(float64(d.Bytes))
+		e := Event{Type: EventCopied, Set: d.Action.Key.Set, Entry: d.Action.Key.Entry, Stage: d.Action.Stage, Image: d.Action.Image, Bytes: d.Bytes}
+		if d.Err != nil {
+			e.Type, e.Reason = EventCopyFailed, d.Err.Error()
+		}
+		l.emit(e)
 	}
-}
-
-func (l *Line) logArrival(d mirror.Done) {
-	facts := []any{keySet, d.Action.Key.Set, keyEntry, d.Action.Key.Entry, keyRef, d.Action.Image.String()}
-	if d.Err != nil {
-		l.log.Error("copy failed", append(facts, keyError, d.Err)...)
-		return
-	}
-	l.log.Info("image copied", append(facts, keyBytes, d.Bytes)...)
 }
 
 // loop is one cycle after another, never two at once.
@@ -103,14 +104,19 @@ func (l *Line) loop(ctx context.Context) error {
 	poll, audit := time.NewTicker(l.config.Git.Poll), time.NewTicker(l.config.Audit)
 	defer poll.Stop()
 	defer audit.Stop()
+	began := l.now()
+	l.auditing.Store(&began)
+	defer l.auditing.Store(nil)
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
 	l.wakes.add(Wake{Why: "start", Resolve: true, Audit: true})
 	var said complaint
 	for {
+		l.shared.heart.rest()
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case l.shared.heart.beat <- struct{}{}:
 		case <-poll.C:
 			l.wakes.add(Wake{Why: "poll"})
 		case <-audit.C:
@@ -122,9 +128,11 @@ func (l *Line) loop(ctx context.Context) error {
 			if !ok {
 				continue
 			}
+			l.shared.heart.work(l.now().Add(l.config.Limits.Cycle + overtime))
 			reports, err := l.cycle(ctx, w)
 			if ctx.Err() == nil {
 				said = l.complain(err, said, w)
+				l.shared.looked(l)
 			}
 			if err != nil && reports == nil {
 				l.wakes.keep(w)

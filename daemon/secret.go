@@ -1,62 +1,199 @@
 package daemon
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/poundlock/poundlock/internal/wire"
 )
 
-// Secret refers to a secret that lies elsewhere: in a file or in an environment variable. The
-// configuration never carries one in clear.
+// Secret refers to a secret that lies elsewhere: in a file, in an environment variable or in a credential of
+// systemd; exactly one of them. The configuration never carries one in clear.
 type Secret struct {
-	File string `yaml:"file"`
-	Env  string `yaml:"env"`
+	File       string `yaml:"file" jsonschema:"oneof_required=file,example=/run/secrets/password" jsonschema_description:"File that holds the secret; a final line end is left out."`
+	Env        string `yaml:"env" jsonschema:"oneof_required=env,example=REGISTRY_PASSWORD" jsonschema_description:"Environment variable that holds the secret."`
+	Credential string `yaml:"credential" jsonschema:"oneof_required=credential,example=registry-password" jsonschema_description:"Credential of systemd that holds the secret: the name given to LoadCredential= or SetCredentialEncrypted= in the unit."`
 }
 
 // maxSecret is the largest secret in bytes; an SSH or OpenPGP key fits easily.
 const maxSecret = 64 << 10
 
+// credentialsDirectory is the variable in which systemd names the folder of a service's credentials.
+const credentialsDirectory = "CREDENTIALS_DIRECTORY"
+
 // IsZero says whether nothing is referred to.
 func (s Secret) IsZero() bool { return s == Secret{} }
 
+// SecretForm says how a reference is written.
+func (Secret) SecretForm() string { return "{file: /path}, {env: NAME} or {credential: name}" }
+
 // String names the reference, never the secret.
 func (s Secret) String() string {
-	switch {
-	case s.File != "":
-		return "file " + s.File
-	case s.Env != "":
-		return "env " + s.Env
+	for key, value := range s.keys() {
+		return key + " " + value
 	}
 	return "none"
 }
 
+// GoString names the reference, as String does.
+func (s Secret) GoString() string { return "daemon.Secret(" + s.String() + ")" }
+
+// LogValue names the reference, as String does.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalJSON gives the reference as the file has it.
+func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.keys()) }
+
+// MarshalYAML gives the reference as the file has it.
+func (s Secret) MarshalYAML() (any, error) { return s.keys(), nil }
+
+func (s Secret) keys() map[string]string {
+	keys := map[string]string{}
+	for key, value := range map[string]string{"file": s.File, "env": s.Env, "credential": s.Credential} {
+		if value != "" {
+			keys[key] = value
+		}
+	}
+	return keys
+}
+
+// secretError says why a secret is not to be had, and what to do about it. It never holds the secret.
+type secretError struct {
+	what, fix string
+	err       error
+}
+
+// Error says what is wrong.
+func (e *secretError) Error() string { return "secret: " + e.what }
+
+// Unwrap gives the error of the system, when there is one.
+func (e *secretError) Unwrap() error { return e.err }
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// check says what is wrong with the reference itself; nil when nothing is.
+func (s Secret) check() *secretError {
+	switch keys := s.keys(); {
+	case len(keys) > 1:
+		return &secretError{what: "more than one of file, env and credential is given", fix: "keep one of them"}
+	case s.Env != "" && !variableName.MatchString(s.Env):
+		return &secretError{what: "env is not the name of a variable", fix: "write a name of letters, digits and underscores; never the secret itself"}
+	case s.Credential != "" && (s.Credential != filepath.Base(s.Credential) || !filepath.IsLocal(s.Credential)):
+		return &secretError{what: "credential is not the name of a credential", fix: "write the name as in LoadCredential=name:/path, without a slash"}
+	}
+	return nil
+}
+
 // Read gives the secret as it is now, without a final line end; it is read at each use, so that a rotated
-// file counts at once. The zero reference gives the empty secret.
+// file counts at once. The zero reference gives the empty secret; an empty file or variable is an error, since
+// it may be one that is being written.
 func (s Secret) Read() (wire.Secret, error) {
-	switch {
-	case s.File != "" && s.Env != "":
-		return "", fmt.Errorf("secret: both file and env are given; keep one")
-	case s.Env != "":
+	if s.IsZero() {
+		return "", nil
+	}
+	if err := s.check(); err != nil {
+		return "", err
+	}
+	text, err := s.text()
+	if err != nil {
+		return "", err
+	}
+	v := wire.Secret(strings.TrimRight(text, "\r\n"))
+	if strings.TrimSpace(v.Reveal()) == "" {
+		return "", &secretError{what: s.thing() + " is empty", fix: "write the secret into it"}
+	}
+	wire.Conceal(v)
+	return v, nil
+}
+
+func (s Secret) text() (string, error) {
+	if s.Env != "" {
 		v, ok := os.LookupEnv(s.Env)
 		if !ok {
-			return "", fmt.Errorf("secret: environment variable %s is not set", s.Env)
+			return "", &secretError{what: s.thing() + " is not set", fix: "set it for this process, or refer to a file"}
 		}
-		return wire.Secret(v), nil
-	case s.File != "":
-		info, err := os.Stat(s.File)
-		if err != nil {
-			return "", fmt.Errorf("secret: %w", err)
-		}
-		if info.Size() > maxSecret {
-			return "", fmt.Errorf("secret: %s is larger than %d KiB", s.File, maxSecret>>10)
-		}
-		b, err := os.ReadFile(s.File)
-		if err != nil {
-			return "", fmt.Errorf("secret: %w", err)
-		}
-		return wire.Secret(strings.TrimRight(string(b), "\r\n")), nil
+		return v, nil
 	}
-	return "", nil
+	file, failed := s.path()
+	if failed != nil {
+		return "", failed
+	}
+	b, err := readAtMost(file, maxSecret)
+	if err != nil {
+		return "", s.unreadable(err)
+	}
+	return string(b), nil
+}
+
+// thing names what the reference refers to. A variable that is not spelled as variables are is not named: it
+// may be the secret itself.
+func (s Secret) thing() string {
+	switch {
+	case s.Env != "" && s.Env == strings.ToUpper(s.Env):
+		return "environment variable " + s.Env
+	case s.Env != "":
+		return "the environment variable"
+	case s.Credential != "":
+		return "credential " + s.Credential
+	}
+	return "file " + s.File
+}
+
+// path gives the file in which the secret lies; "" when it lies in a variable or nowhere.
+func (s Secret) path() (string, *secretError) {
+	if s.Credential == "" {
+		return s.File, nil
+	}
+	dir := os.Getenv(credentialsDirectory)
+	if dir == "" {
+		return "", &secretError{what: "there are no credentials: " + credentialsDirectory + " is not set",
+			fix: fmt.Sprintf("add LoadCredential=%s:/path to the systemd unit; without systemd refer to a file", s.Credential)}
+	}
+	return filepath.Join(dir, s.Credential), nil
+}
+
+// unreadable tells why a file of a secret could not be read.
+func (s Secret) unreadable(err error) *secretError {
+	e := &secretError{what: fmt.Sprintf("%s cannot be read", s.thing()), fix: "see the file and the disk it lies on", err: err}
+	var tooLarge *tooLargeError
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && s.Credential != "":
+		e.what, e.fix = fmt.Sprintf("there is no %s", s.thing()), fmt.Sprintf("add LoadCredential=%s:/path to the systemd unit", s.Credential)
+	case errors.Is(err, fs.ErrNotExist):
+		e.what, e.fix = fmt.Sprintf("there is no %s", s.thing()), "create it, or correct the path"
+	case errors.Is(err, fs.ErrPermission):
+		e.what, e.fix = fmt.Sprintf("this process may not read %s", s.thing()), fmt.Sprintf("make it readable for user id %d, which Poundlock runs as", os.Geteuid())
+	case errors.Is(err, syscall.EISDIR):
+		e.what, e.fix = fmt.Sprintf("%s is a directory", s.thing()), "name the file inside it"
+	case errors.As(err, &tooLarge):
+		e.what, e.fix = fmt.Sprintf("%s is larger than %d KiB", s.thing(), maxSecret>>10), "see whether this is the right file"
+	}
+	return e
+}
+
+type tooLargeError struct{ limit int64 }
+
+func (e *tooLargeError) Error() string { return fmt.Sprintf("larger than %d bytes", e.limit) }
+
+// readAtMost reads a file of at most so many bytes, and never more: it may be a device.
+func readAtMost(file string, limit int64) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = &tooLargeError{limit}
+	}
+	return b, err
 }

@@ -6,37 +6,78 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
+
+	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-// server answers health and metrics. It is read-only.
+// face is what the daemon shows over HTTP: health, metrics and a page. It is read-only, and it outlives the
+// lines that it shows.
+type face struct {
+	line     atomic.Pointer[Line] // nil while one configuration takes over from another
+	refused  atomic.Pointer[refusal]
+	accepted atomic.Pointer[time.Time] // when the configuration in force was read
+	at       atomic.Pointer[string]    // the address of the page; nil: there is none
+	metrics  *metrics
+	now      func() time.Time
+}
+
+// refusal is a changed configuration that did not come into force.
+type refusal struct {
+	at       time.Time
+	problems mirror.Problems
+}
+
+func newFace(m *metrics, now func() time.Time) *face { return &face{metrics: m, now: now} }
+
+var errTakingOver = errors.New("a changed configuration is taking over")
+
+// routes gives what is answered.
+func (f *face) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := f.ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ready")
+	})
+	mux.Handle("GET /metrics", f.metrics.handler())
+	mux.HandleFunc("GET /{$}", f.page)
+	return mux
+}
+
+func (f *face) ready() error {
+	l := f.line.Load()
+	if l == nil {
+		return errTakingOver
+	}
+	return l.ready()
+}
+
+// server is a face on one address.
 type server struct {
 	http     *http.Server
 	listener net.Listener
 	done     chan error
 }
 
-// serve listens at once, so that an address in use is an error at start and not a line in the log.
-func (l *Line) serve(addr string) (*server, error) {
+// listen listens at once, so that an address in use is an error at start and not a line in the log.
+func (f *face) listen(addr string) (*server, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := l.ready(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ready")
-	})
-	mux.Handle("GET /metrics", l.metrics.handler())
 	s := &server{listener: listener, done: make(chan error, 1),
-		http: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}}
+		http: &http.Server{Handler: f.routes(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}}
 	go func() { s.done <- s.http.Serve(listener) }()
 	return s, nil
 }
+
+// address gives where the server listens, with the port that it really has.
+func (s *server) address() string { return s.listener.Addr().String() }
 
 // close stops the server and waits for it, within the context.
 func (s *server) close(ctx context.Context) error {

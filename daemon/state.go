@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,6 +32,8 @@ var (
 	bucketVerdicts = []byte("verdicts") // key -> admitting verdict
 	bucketSessions = []byte("sessions") // upload session URL -> what was being uploaded
 	bucketLines    = []byte("lines")    // set/stage/entry -> the record line that we committed
+	bucketRuns     = []byte("runs")     // id -> run
+	bucketEvents   = []byte("events")   // id -> event
 )
 
 // ErrLocked means that another process holds the state directory.
@@ -48,17 +49,17 @@ const lockWait = time.Second
 // can be found out again.
 func OpenState(dir string) (*State, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("state directory: %w", err)
+		return nil, stateError(dir, err)
 	}
 	file := filepath.Join(dir, "state.db")
 	s, err := openState(file)
-	if err != nil && !errors.Is(err, ErrLocked) && !errors.Is(err, os.ErrPermission) {
+	if err != nil && damaged(err) {
 		if os.Rename(file, file+".damaged") == nil {
 			s, err = openState(file)
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("state %s: %w", file, err)
+		return nil, stateError(dir, err)
 	}
 	return s, nil
 }
@@ -96,7 +97,7 @@ func openState(file string) (*State, error) {
 				return err
 			}
 		}
-		for _, b := range [][]byte{bucketTags, bucketOwned, bucketVerdicts, bucketSessions, bucketLines} {
+		for _, b := range [][]byte{bucketTags, bucketOwned, bucketVerdicts, bucketSessions, bucketLines, bucketRuns, bucketEvents} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}

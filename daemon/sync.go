@@ -22,6 +22,7 @@ const (
 // has failed. The reports are the last one of each set.
 func (l *Line) Sync(ctx context.Context, w Wake) ([]Report, error) {
 	last := map[string]Report{}
+	defer l.answer()()
 	w.Strict = true
 	reports, err := l.cycle(ctx, w)
 	take(last, reports)
@@ -41,6 +42,22 @@ func (l *Line) Sync(ctx context.Context, w Wake) ([]Report, error) {
 		l.sweep(ctx)
 	}
 	return inOrder(last), err
+}
+
+// answer lets the commands ask how far this is, until what it gives is called. A sync does its work without, too.
+func (l *Line) answer() (end func()) {
+	shown := newFace(l.metrics, l.now)
+	shown.line.Store(l)
+	commands, err := shown.listenSocket(l.config.socketPath())
+	if err != nil {
+		l.log.Debug("commands cannot ask how far the sync is", keyError, err)
+		return func() {}
+	}
+	return func() {
+		if err := commands.close(); err != nil {
+			l.log.Warn("the socket was not closed in order", keyError, err)
+		}
+	}
 }
 
 // take puts later reports over earlier ones: what is left is the newest, what was done adds up.
@@ -143,10 +160,11 @@ func (l *Line) cycleOnce(ctx context.Context, w Wake) ([]Report, error) {
 			return nil, mistake
 		}
 	}
-	for _, name := range w.Only {
-		if _, ok := f.desired.Set(name); !ok {
-			return nil, fmt.Errorf("%w: there is no set %q", ErrConfiguration, name)
-		}
+	if err := l.limit.check(f.desired); err != nil {
+		return nil, err
+	}
+	if f.held != nil {
+		return nil, f.held.Err()
 	}
 	at := l.now()
 	reports := make([]Report, len(f.desired.Sets))
@@ -154,7 +172,7 @@ func (l *Line) cycleOnce(ctx context.Context, w Wake) ([]Report, error) {
 	var group errgroup.Group
 	group.SetLimit(setsAtOnce)
 	for i, set := range f.desired.Sets {
-		if !w.allows(set.Name) || !w.steps(set.Name) && !l.progress(set.Name).due(f.version, at) {
+		if _, suspended := l.Suspended(set.Name); suspended || !w.allows(set.Name) || !w.steps(set.Name) && !l.progress(set.Name).due(f.version, at) {
 			continue
 		}
 		// One set that fails never stops another, so errors are gathered and nothing is cancelled.
@@ -166,7 +184,7 @@ func (l *Line) cycleOnce(ctx context.Context, w Wake) ([]Report, error) {
 	group.Wait()
 	done := []Report{}
 	for _, r := range reports {
-		if r.Set != "" {
+		if r.Set != "" && r.Suspended == nil {
 			done = append(done, r)
 		}
 	}

@@ -131,7 +131,7 @@ func (l *Line) held(ctx context.Context, set mirror.Set, stage mirror.Stage, ent
 		switch {
 		case err == nil:
 			was, claimed = append(was, image), claimed[:len(claimed)-1]
-		case !errors.Is(err, mirror.ErrNotFound):
+		case !errors.Is(err, mirror.ErrNotFound) && !errors.Is(err, mirror.ErrOffline):
 			return line, fmt.Errorf("ask local registry: %w", err)
 		}
 	}

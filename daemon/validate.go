@@ -1,107 +1,241 @@
 package daemon
 
 import (
+	"fmt"
 	"net"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-// validate reports every mistake that types alone do not catch. where gives the place of a key path.
+// checker gathers the mistakes of a configuration, each by the path of its key.
+type checker struct {
+	where func(path ...string) mirror.Position
+	ps    mirror.Problems
+}
+
+type keyPath []string
+
+func (p keyPath) String() string { return strings.Join(p, ".") }
+
+func (p keyPath) to(keys ...string) keyPath { return append(slices.Clone(p), keys...) }
+
+// add tells of a mistake in the value of a key.
+func (k *checker) add(path keyPath, code, fix, format string, args ...any) {
+	k.ps.AddAt(path.String(), code, k.where(path...), fix, format, args...)
+}
+
+// need tells of a key that has no value.
+func (k *checker) need(value, fix string, path ...string) {
+	if value == "" {
+		k.missing(path, fix)
+	}
+}
+
+func (k *checker) missing(path keyPath, fix string) {
+	at := k.where(path...)
+	if len(path) == 1 {
+		at = mirror.Position{File: at.File} // it belongs to no line
+	}
+	k.ps.AddAt(path.String(), "CFG001", at, fix, "%s is missing", path)
+}
+
+// validate reports every mistake that types alone do not catch. where gives the place of a key path. Nothing that
+// it says repeats a value that may be a secret.
 func (c Config) validate(where func(path ...string) mirror.Position) mirror.Problems {
-	var ps mirror.Problems
-	need := func(value, fix string, path ...string) {
-		if value == "" {
-			ps.Add("CFG001", where(path...), fix, "%s is missing", strings.Join(path, "."))
+	k := &checker{where: where}
+	k.need(c.Site, "name this site, such as site: berlin", "site")
+	if _, err := mirror.ParseStage(c.Site); err != nil && c.Site != "" {
+		k.add(keyPath{"site"}, "CFG002", "use lower-case letters and digits, joined by single dashes", "site %q cannot be the name of a folder", c.Site)
+	}
+	k.need(c.Git.URL, "write git: {url: https://host/path/fleet.git}", "git", "url")
+	k.need(c.StateDir, "name a folder that the daemon may write", "stateDir")
+	k.git(c.Git)
+	k.registries(c.Registries)
+	k.times(c)
+	k.listen(c.Listen, keyPath{"listen"}, "write host:port, such as 127.0.0.1:8686")
+	k.tls(c.TLS, keyPath{"tls"})
+	return k.ps
+}
+
+func (k *checker) times(c Config) {
+	if _, err := time.LoadLocation(c.TimeZone); err != nil {
+		k.add(keyPath{"timeZone"}, "CFG004", "use a name of the IANA database, such as Europe/Berlin or UTC", "unknown time zone %q", c.TimeZone)
+		c.TimeZone = ""
+	}
+	if _, err := c.schedule(); err != nil {
+		k.add(keyPath{"schedule"}, "CFG005", `write five fields as in "*/15 * * * *", or "@every 15m"`, "schedule %q is no cron line: %v", c.Schedule, err)
+	}
+	for _, d := range []struct {
+		path keyPath
+		span time.Duration
+	}{
+		{keyPath{"git", "poll"}, c.Git.Poll}, {keyPath{"audit"}, c.Audit}, {keyPath{"limits", "cycle"}, c.Limits.Cycle}, {keyPath{"limits", "stop"}, c.Limits.Stop},
+	} {
+		if d.span <= 0 {
+			k.add(d.path, "CFG006", "write a duration such as 30s", "%s must be above zero, have %s", d.path, d.span)
 		}
 	}
-	need(c.Site, "name this site, such as site: berlin", "site")
-	if c.Site != "" {
-		if _, err := mirror.ParseStage(c.Site); err != nil {
-			ps.Add("CFG002", where("site"), "use lower-case letters, digits and single dashes", "site %q cannot be a folder name", c.Site)
-		}
+	if c.Jitter < 0 {
+		k.add(keyPath{"jitter"}, "CFG006", "write a duration such as 30s, or 0s for none", "jitter must not be below zero, have %s", c.Jitter)
 	}
-	need(c.Git.URL, "the address of the fleet repository", "git", "url")
-	need(c.StateDir, "a folder that the daemon may write", "stateDir")
-	ps = append(ps, c.Git.validate(where)...)
-	if _, ok := c.Registries[LocalRegistry]; !ok {
-		ps.Add("CFG001", where("registries"), "add registries.local with its host", "registries.local is missing")
+}
+
+func (k *checker) listen(address string, path keyPath, fix string) {
+	_, port, err := net.SplitHostPort(address)
+	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil && port != "" || n > 65535 {
+		k.add(path, "CFG007", fix, "%s: %q is no address to listen on", path, address)
+	}
+}
+
+func (k *checker) git(g GitConfig) {
+	at := keyPath{"git"}
+	u, err := url.Parse(g.URL)
+	switch {
+	case !strings.Contains(g.URL, "://"): // a path, or user@host:path
+	case err != nil:
+		k.add(at.to("url"), "CFG010", "write https://host/path, ssh://user@host/path or user@host:path", "git.url is no address")
+	case u.User != nil && isSet(u.User.Password()):
+		k.add(at.to("url"), "CFG008", "take it out, and use git.auth.username and git.auth.password with a reference", "git.url carries a password")
+	case !slices.Contains([]string{"https", "http", "ssh", "file"}, u.Scheme):
+		k.add(at.to("url"), "CFG010", mirror.Suggest(u.Scheme, []string{"https", "ssh", "file"}), "git.url: the scheme %q is not spoken", u.Scheme)
+	case u.Scheme == "http" && !g.Insecure:
+		k.add(at.to("url"), "CFG009", "use https, or set git.insecure: true", "git.url is plain http")
+	}
+	if !slices.Contains([]string{"", "ssh", "openpgp"}, g.Signing.Format) {
+		k.add(at.to("signing", "format"), "CFG011", "write ssh or openpgp", "git.signing.format is neither ssh nor openpgp")
+	} else if g.Signing.Format != "" && g.Signing.Key.IsZero() {
+		k.missing(at.to("signing", "key"), "add git.signing.key with {file: ...} or {env: ...}")
+	}
+	if filepath.IsAbs(g.Path) || slices.Contains(strings.Split(g.Path, "/"), "..") {
+		k.add(at.to("path"), "CFG012", "name a folder inside the repository, such as sites/berlin", "git.path %q leaves the repository", g.Path)
+	}
+	k.secret(g.Auth.Password, at.to("auth", "password"))
+	k.secret(g.Auth.Token, at.to("auth", "token"))
+	k.secret(g.Auth.SSHKey, at.to("auth", "sshKey"))
+	k.secret(g.Signing.Key, at.to("signing", "key"))
+	k.tls(g.TLS, at.to("tls"))
+}
+
+func isSet(_ string, set bool) bool { return set }
+
+func (k *checker) registries(all map[string]Registry) {
+	if _, ok := all[LocalRegistry]; !ok {
+		fix := "add registries.local with the host of the registry that is to be filled"
+		if near := mirror.Nearest(LocalRegistry, sortedKeys(all)); near != "" {
+			fix = "rename registries." + near
+		}
+		k.ps.AddAt("registries.local", "CFG001", k.where("registries"), fix, "registries.local is missing")
 	}
 	hosts := map[string]string{}
-	for _, name := range sortedKeys(c.Registries) {
-		r := c.Registries[name]
-		ps = append(ps, r.validate(name, where)...)
+	for _, name := range sortedKeys(all) {
+		r, at := all[name], keyPath{"registries", name}
+		k.registry(name, r, at)
 		if other, dup := hosts[r.Host]; dup && r.Host != "" {
-			ps.Add("CFG003", where("registries", name, "host"), "keep one of them", "registries.%s and registries.%s have the same host", other, name)
+			k.add(at.to("host"), "CFG003", "keep one of them", "registries.%s and registries.%s have the same host", other, name)
 		}
 		hosts[r.Host] = name
 	}
-	if _, err := time.LoadLocation(c.TimeZone); err != nil {
-		ps.Add("CFG004", where("timeZone"), "use an IANA name such as Europe/Berlin", "unknown time zone %q", c.TimeZone)
-	} else if _, err := c.schedule(); err != nil {
-		ps.Add("CFG005", where("schedule"), `five fields as in "*/15 * * * *", or "@every 15m"`, "schedule: %v", err)
-	}
-	for path, d := range map[string]time.Duration{"git.poll": c.Git.Poll, "audit": c.Audit, "limits.cycle": c.Limits.Cycle, "limits.stop": c.Limits.Stop} {
-		if d <= 0 {
-			ps.Add("CFG006", where(strings.Split(path, ".")...), "write a duration such as 30s", "%s must be above zero", path)
-		}
-	}
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		ps.Add("CFG007", where("listen"), "write host:port, such as 127.0.0.1:8686", "listen: %v", err)
-	}
-	return ps
 }
 
-func (g GitConfig) validate(where func(path ...string) mirror.Position) mirror.Problems {
-	var ps mirror.Problems
-	if u, err := url.Parse(g.URL); err == nil && u.User != nil {
-		if _, has := u.User.Password(); has {
-			ps.Add("CFG008", where("git", "url"), "use git.auth.username and git.auth.password with a reference", "git.url carries a password")
-		}
-	} else if err == nil && u.Scheme == "http" && !g.Insecure {
-		ps.Add("CFG009", where("git", "url"), "use https, or set git.insecure: true", "git.url is plain http")
-	}
-	if !slices.Contains([]string{"", "ssh", "openpgp"}, g.Signing.Format) {
-		ps.Add("CFG011", where("git", "signing", "format"), "ssh or openpgp", "git.signing.format %q is unknown", g.Signing.Format)
-	} else if g.Signing.Format != "" && g.Signing.Key.IsZero() {
-		ps.Add("CFG001", where("git", "signing"), "add git.signing.key with file: or env:", "git.signing.key is missing")
-	}
-	if filepath.IsAbs(g.Path) || slices.Contains(strings.Split(g.Path, "/"), "..") {
-		ps.Add("CFG012", where("git", "path"), "a folder inside the repository", "git.path %q leaves the repository", g.Path)
-	}
-	return ps
-}
-
-func (r Registry) validate(name string, where func(path ...string) mirror.Position) mirror.Problems {
-	var ps mirror.Problems
+func (k *checker) registry(name string, r Registry, at keyPath) {
 	if r.Host == "" {
-		ps.Add("CFG001", where("registries", name), "the name that references carry, such as docker.io", "registries.%s.host is missing", name)
+		k.missing(at.to("host"), "write the host as references name it, such as docker.io")
 	} else if ref, err := mirror.ParseReference(r.Host + "/x/y"); err != nil || ref.Host != r.Host {
-		ps.Add("CFG013", where("registries", name, "host"), "write host or host:port, without scheme and path", "registries.%s.host %q is not a registry host", name, r.Host)
+		k.add(at.to("host"), "CFG013", suggestHost(r.Host), "%s: %q is no host of a registry", at.to("host"), r.Host)
 	}
 	if r.Prefix != "" {
 		if _, err := mirror.ParseReference("x.example/" + r.Prefix); err != nil || strings.ContainsAny(r.Prefix, ":@") {
-			ps.Add("CFG014", where("registries", name, "prefix"), "use lower-case path components", "registries.%s.prefix %q is not a repository path", name, r.Prefix)
+			k.add(at.to("prefix"), "CFG014", "write lower-case words, joined by /", "%s: %q is no path of a repository", at.to("prefix"), r.Prefix)
 		}
 	}
-	if u, err := url.Parse(r.endpoint()); err != nil || u.Host == "" || u.User != nil || !slices.Contains([]string{"http", "https"}, u.Scheme) {
-		ps.Add("CFG015", where("registries", name, "endpoint"), "write https://host[:port]", "registries.%s.endpoint is not the address of a registry", name)
-	} else if u.Scheme == "http" && !r.Insecure {
-		ps.Add("CFG009", where("registries", name, "endpoint"), "use https, or set insecure: true", "registries.%s.endpoint is plain http", name)
+	if r.Host != "" || r.Endpoint != "" {
+		if u, err := url.Parse(r.endpoint()); r.Endpoint != "" && (err != nil || u.Host == "" || u.User != nil || !slices.Contains([]string{"http", "https"}, u.Scheme)) {
+			k.add(at.to("endpoint"), "CFG015", "write https://host[:port], without user and password", "%s is not the address of a registry", at.to("endpoint"))
+		} else if err == nil && u.Scheme == "http" && !r.Insecure {
+			k.add(at.to("endpoint"), "CFG009", "use https, or set insecure: true beside it", "%s is plain http", at.to("endpoint"))
+		}
 	}
-	if r.Auth.Username != "" && r.Auth.Password.IsZero() {
-		ps.Add("CFG001", where("registries", name, "auth"), "add password: {file: ...} or {env: ...}", "registries.%s.auth.password is missing", name)
+	if r.Auth.Username != "" && r.Auth.Password.IsZero() && r.Auth.Token.IsZero() {
+		k.missing(at.to("auth", "password"), "add password: {file: ...} or {env: ...}")
 	}
+	k.secret(r.Auth.Password, at.to("auth", "password"))
+	k.secret(r.Auth.Token, at.to("auth", "token"))
 	if r.Embedded != (Embedded{}) {
-		if name != LocalRegistry {
-			ps.Add("CFG016", where("registries", name, "embedded"), "only registries.local can be embedded", "registries.%s cannot be embedded", name)
-		} else if r.Embedded.Dir == "" || r.Embedded.Listen == "" {
-			ps.Add("CFG001", where("registries", name, "embedded"), "give dir and listen", "registries.local.embedded needs dir and listen")
+		switch {
+		case name != LocalRegistry:
+			k.add(at.to("embedded"), "CFG016", "move it to registries.local, or delete it", "%s: only registries.local can be embedded", at.to("embedded"))
+		case r.Embedded.Dir == "":
+			k.missing(at.to("embedded", "dir"), "name a folder for what the registry holds")
+		case r.Embedded.Listen == "":
+			k.missing(at.to("embedded", "listen"), "write host:port, such as 127.0.0.1:5000")
+		default:
+			k.listen(r.Embedded.Listen, at.to("embedded", "listen"), "write host:port, such as 127.0.0.1:5000")
 		}
 	}
-	return ps
+	for key, n := range map[string]int{"concurrent": r.Limits.Concurrent, "requestsPerSecond": r.Limits.RequestsPerSecond} {
+		if n < 0 {
+			k.add(at.to("limits", key), "CFG018", "write a number above zero, or delete the key for the default", "%s must not be below zero, have %d", at.to("limits", key), n)
+		}
+	}
+	k.tls(r.TLS, at.to("tls"))
+}
+
+// suggestHost takes off what does not belong to a host.
+func suggestHost(host string) string {
+	bare := host
+	if _, rest, ok := strings.Cut(bare, "://"); ok {
+		bare = rest
+	}
+	bare, _, _ = strings.Cut(strings.ToLower(bare), "/")
+	if ref, err := mirror.ParseReference(bare + "/x/y"); err == nil && ref.Host != "" && ref.Host != host && !strings.Contains(host, "@") {
+		return fmt.Sprintf("did you mean %q? write host or host:port, without scheme and path", ref.Host)
+	}
+	return "write host or host:port, without scheme and path"
+}
+
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// secret finds references that are none: the secret itself, written where the name of its place belongs.
+func (k *checker) secret(s Secret, at keyPath) {
+	if inClear(s.File) {
+		k.add(at.to("file"), "DOC012", "put it into a file of its own and write the file's name here", "%s holds a key itself, want the name of a file", at.to("file"))
+	}
+	if s.Env != "" && !envName.MatchString(s.Env) {
+		k.add(at.to("env"), "DOC012", "write the name of the variable, such as REGISTRY_PASSWORD; the secret itself belongs into the variable", "%s is no name of an environment variable", at.to("env"))
+	}
+	if len(s.keys()) > 1 {
+		k.add(at, "CFG019", "keep one of them", "%s names more than one of file, env and credential", at)
+	} else if err := s.check(); err != nil && s.Credential != "" {
+		k.add(at.to("credential"), "CFG026", err.fix, "%s is not the name of a credential", at.to("credential"))
+	}
+}
+
+func (k *checker) tls(t TLS, at keyPath) {
+	for i, file := range t.CAFiles {
+		if inClear(file) {
+			k.add(at.to("caFiles", strconv.Itoa(i)), "CFG022", "put it into a file and write the file's name here", "%s holds a certificate itself, want names of files", at.to("caFiles"))
+		}
+	}
+	if inClear(t.CertFile) {
+		k.add(at.to("certFile"), "CFG022", "put it into a file and write the file's name here", "%s holds a certificate itself, want the name of a file", at.to("certFile"))
+	}
+	if inClear(t.KeyFile) {
+		k.add(at.to("keyFile"), "DOC012", "put it into a file of its own and write the file's name here", "%s holds a key itself, want the name of a file", at.to("keyFile"))
+	}
+	if (t.CertFile == "") != (t.KeyFile == "") {
+		key := map[bool]string{true: "certFile", false: "keyFile"}[t.CertFile == ""]
+		k.missing(at.to(key), "a client certificate needs both certFile and keyFile")
+	}
+}
+
+// inClear says whether the contents of a file were written where its name belongs.
+func inClear(file string) bool {
+	return strings.Contains(file, "-----BEGIN") || strings.Contains(file, "\n")
 }

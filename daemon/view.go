@@ -22,6 +22,7 @@ const verifyAtOnce = 16
 // view is the line up to Verify for one set: what is wanted, what stands, what would be done and what of
 // that policy admits. plan prints it, sync and run act on it.
 type view struct {
+	run      string // the id of the run that the view is for; "" for none
 	set      mirror.Set
 	record   mirror.Record
 	plan     mirror.Plan
@@ -34,6 +35,9 @@ func actionKey(a mirror.Action) string { return string(a.Stage) + " " + a.Key.En
 
 // view computes what a step for the set would do. It changes nothing outside this process.
 func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at time.Time) (*view, error) {
+	if err := l.limit.standsOn(f); err != nil {
+		return nil, err
+	}
 	p := l.progress(set.Name)
 	p.begin(w, f.version, at)
 	record, err := l.record(f.head, set)
@@ -46,8 +50,12 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 		if err != nil {
 			return nil, err
 		}
-		candidates = sources.Resolve(ctx, set, p.recall(set, believed, w.Resolve), l.registry, w.Resolve)
+		upstream, noted := l.asks(set, at)
+		candidates = sources.Resolve(ctx, set, p.recall(set, believed, w.Resolve), upstream, w.Resolve)
 		p.resolve(candidates, at)
+		if err := noted(); err != nil {
+			return nil, err
+		}
 	}
 	inventory, err := l.inventory(ctx, plan.Pointers(l.local, set, candidates, record), p, w.Audit)
 	if err != nil {
@@ -62,12 +70,15 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	}
 	v := &view{set: set, record: trusted}
 	v.plan = plan.Compute(f.desired, l.local, set, candidates, inventory, trusted)
-	v.plan = f.policy.Gate(v.plan, set, trusted)
+	if l.offline {
+		v.plan = unknown(v.plan, inventory)
+	}
+	v.plan = l.limit.leaveOut(f.policy.Gate(v.plan, set, trusted))
 	if err := l.verify(ctx, f, v, p, at); err != nil {
 		return nil, err
 	}
 	l.prove(ctx, f, v, p, at)
-	v.plan = plan.Hold(set, v.plan)
+	v.plan = plan.Hold(set, l.limit.leaveOut(v.plan))
 	return v, nil
 }
 
@@ -161,18 +172,33 @@ func (l *Line) decided(v *view, p *progress, planned mirror.Action, r judged) mi
 	case r.err != nil:
 		l.metrics.verified.WithLabelValues(string(r.verdict.Outcome), string(r.verdict.Reason.Code)).Inc()
 		a := refused(r.action, r.verdict, r.err)
+		a.Outcome = r.verdict.Outcome
 		if standing {
 			a.Reason.Detail = "stands here and is admitted no longer: " + a.Reason.Detail
 		}
 		return a
 	case standing && r.action.Kind == mirror.Unchanged:
+		planned.Outcome, planned.Basis = r.verdict.Outcome, basis(r.verdict)
 		return planned
 	}
 	if failed, ok := p.failure(r.action); ok {
 		return failedAction(r.action, failed)
 	}
-	r.action.Reason.Detail += "; " + r.verdict.Basis()
+	r.action.Outcome, r.action.Basis = r.verdict.Outcome, basis(r.verdict)
 	return r.action
+}
+
+// basis says in words who admits something: the signers, and the commit where a digest is pinned.
+func basis(v mirror.Verdict) string {
+	text := v.Basis()
+	if v.VouchedBy == "" {
+		return text
+	}
+	pinned := "pinned in desired/ at " + v.VouchedBy[:min(7, len(v.VouchedBy))]
+	if v.Outcome == mirror.OutcomePinned {
+		return pinned
+	}
+	return text + ", " + pinned
 }
 
 // judge asks the verifier, unless the same content was judged since the inputs last changed.
@@ -184,9 +210,12 @@ func (l *Line) judge(ctx context.Context, verifier mirror.Verifier, a mirror.Act
 	if ok {
 		return mirror.Verified{}, known.verdict, known.err
 	}
-	verified, verdict, err := mirror.Verify(ctx, verifier, a, l.registry)
+	verified, verdict, err := mirror.Verify(ctx, verifier, a, l.content())
 	if err == nil || ctx.Err() != nil {
 		return verified, verdict, err
+	}
+	if l.offline && verdict.Outcome == mirror.OutcomeUnknown {
+		return verified, verdict, fmt.Errorf("%w: %w", mirror.ErrOffline, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -211,6 +240,8 @@ func failedAction(a mirror.Action, err error) mirror.Action {
 	a.Kind, a.Reason = mirror.Failed, transfer.ReasonOf(err)
 	var side *transfer.Error
 	switch {
+	case errors.Is(err, mirror.ErrOffline):
+		a.Reason = mirror.Because(mirror.Offline, "%v: no verdict is known", mirror.ErrOffline)
 	case a.Reason.Code == mirror.UpstreamMissing:
 		a.Kind = mirror.Missing
 	case a.Reason.Code == mirror.LocalFailed && !errors.As(err, &side) && a.From.Host != a.To.Host:

@@ -9,12 +9,12 @@ import (
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-func (l *loader) rule(entry ruleEntry, named map[string]signerEntry, loaded map[string]signer) rule {
+func (l *loader) rule(i string, entry ruleEntry, named map[string]signerEntry, loaded map[string]signer) rule {
 	r := rule{Match: entry.Match, Reference: nameRepository}
-	l.glob(entry.Match, entry.Where, "match")
+	l.glob(entry.Match, l.at(entry.Where, "rules", i, "match"), "match")
 	for _, node := range entry.Stages {
 		text, _ := node.Text()
-		if !slices.Contains(l.stages, text) {
+		if !slices.Contains(l.stages, text) && !l.anyStage {
 			l.problems.Add("POL008", node.Where(), didYouMean(text, l.stages), "no set has a stage %q", text)
 		}
 		if slices.Contains(r.Stages, mirror.Stage(text)) {
@@ -28,13 +28,13 @@ func (l *loader) rule(entry ruleEntry, named map[string]signerEntry, loaded map[
 	case nameRepository, nameExact, nameAny:
 		r.Reference = naming(entry.Reference)
 	default:
-		l.problems.Add("POL010", entry.Where, "write repository, exact or any", "reference: unknown word %q", entry.Reference)
+		l.problems.Add("POL010", l.at(entry.Where, "rules", i, "reference"), mirror.Suggest(entry.Reference, []string{string(nameRepository), string(nameExact), string(nameAny)}), "reference: unknown word %q: want repository, exact or any", entry.Reference)
 	}
-	l.require(&r, entry, named, loaded)
+	l.require(i, &r, entry, named, loaded)
 	return r
 }
 
-func (l *loader) require(r *rule, entry ruleEntry, named map[string]signerEntry, loaded map[string]signer) {
+func (l *loader) require(i string, r *rule, entry ruleEntry, named map[string]signerEntry, loaded map[string]signer) {
 	require := entry.Require
 	if require == nil {
 		return // already told: the key is missing
@@ -45,6 +45,8 @@ func (l *loader) require(r *rule, entry ruleEntry, named map[string]signerEntry,
 		name, _ := node.Text()
 		_, known := named[name]
 		switch s, ok := loaded[name]; {
+		case !known && (l.unsure || slices.Contains(l.broken, name)):
+			unread++
 		case !known:
 			l.problems.Add("POL011", node.Where(), didYouMean(name, keysOf(named)), "there is no signer %q", name)
 		case slices.Contains(r.Signers, name):
@@ -65,7 +67,7 @@ func (l *loader) require(r *rule, entry ruleEntry, named map[string]signerEntry,
 		l.problems.Add("POL012", require.Where, "write pinned: true or signers", "require: pinned: false requires nothing")
 	case r.Pinned:
 		if entry.Reference != "" {
-			l.problems.Add("POL010", entry.Where, "leave it out", "reference: nothing is signed in a pinned rule")
+			l.problems.Add("POL010", l.at(entry.Where, "rules", i, "reference"), "leave it out", "reference: nothing is signed in a pinned rule")
 		}
 		r.Reference = ""
 	case len(r.Signers) == 0:
@@ -76,9 +78,9 @@ func (l *loader) require(r *rule, entry ruleEntry, named map[string]signerEntry,
 			r.Count = *require.Count
 		}
 		if r.Count < 1 {
-			l.problems.Add("POL013", require.Where, "write at least 1", "require.count: %d requires nothing", r.Count)
+			l.problems.Add("POL013", l.at(require.Where, "rules", i, "require", "count"), "write at least 1", "require.count: %d requires nothing", r.Count)
 		} else if distinct := len(keys) + unread; r.Count > distinct && distinct > 0 {
-			l.problems.Add("POL013", require.Where, "lower the count or name more signers", "require.count: %d of %d different keys can never be reached", r.Count, distinct)
+			l.problems.Add("POL013", l.at(require.Where, "rules", i, "require", "count"), "lower the count or name more signers", "require.count: %d of %d different keys can never be reached", r.Count, distinct)
 		}
 	}
 }

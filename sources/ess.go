@@ -1,22 +1,24 @@
 package sources
 
 import (
-	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-func init() { register("ess", readESS) }
+func init() { register("ess", readESS, essDefaults) }
 
 // essOptions are the options of kind ess: source: {kind: ess, file: ess/images_digests.yml, follow: once}.
 type essOptions struct {
-	Kind   string `yaml:"kind,required"`
-	File   string `yaml:"file,required"`
-	Follow follow `yaml:"follow"`
+	Kind   string `yaml:"kind,required" jsonschema_description:"Element's images_digests.yml as the installer ships it, or the ConfigMap form of it; its entries move together."`
+	File   string `yaml:"file,required" jsonschema:"example=ess/images_digests.yml" jsonschema_description:"The vendor's file, relative to desired/."`
+	Follow follow `yaml:"follow" jsonschema:"enum=once,enum=always" jsonschema_description:"How often the tag of an entry without digest is asked upstream: once for each version of the file, or at each scheduled cycle."`
 	Where  mirror.Position
 }
+
+var essDefaults = essOptions{Follow: "once"}
 
 // follow says how often an upstream tag without digest is asked: once per version of the vendor's file, or
 // at each scheduled cycle.
@@ -28,7 +30,7 @@ func (f *follow) UnmarshalText(b []byte) error {
 	case "once", "always":
 		return nil
 	}
-	return fmt.Errorf("unknown follow %q: want once or always", b)
+	return mirror.UnknownWord{Kind: "follow", Word: string(b), Known: []string{"once", "always"}}
 }
 
 // The trees that the vendor ships, by their top key.
@@ -40,7 +42,7 @@ var essName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 // readESS reads the vendor's images_digests file as shipped, the same tree without its top key, or the
 // ConfigMap that carries it as text.
 func readESS(set mirror.Set, files mirror.Files) (listing, mirror.Problems) {
-	var o essOptions
+	o := essDefaults
 	if ps := set.Source.Node.DecodeAs("source", &o); len(ps) > 0 {
 		return listing{}, ps
 	}
@@ -78,7 +80,7 @@ func essTree(root mirror.Node) (mirror.Node, mirror.Problems) {
 			continue
 		}
 		if len(root.Keys()) > 1 {
-			ps.Add("SRC010", root.Where(), "leave "+key+" as the only key at the top", "other keys stand beside %s: %s", key, strings.Join(root.Keys(), ", "))
+			ps.Add("SRC010", root.Where(), "leave "+key+" as the only key at the top", "other keys stand at the top beside %s: %s", key, strings.Join(slices.DeleteFunc(root.Keys(), func(k string) bool { return k == key }), ", "))
 		}
 		return tree, ps
 	}
@@ -96,14 +98,14 @@ func essEntries(tree mirror.Node) ([]mirror.Entry, mirror.Problems) {
 	for _, component := range tree.Keys() {
 		containers := tree.Key(component)
 		if !containers.IsMapping() && !containers.IsNull() {
-			ps.Add("SRC010", containers.Where(), "", "%s: want a mapping of containers", component)
+			ps.Add("SRC010", containers.Where(), "write the containers below it, each with its image fields", "%s: want a mapping of containers", component)
 		}
 		for _, container := range containers.Keys() {
 			body, name := containers.Key(container), component+"/"+container
 			switch {
 			case body.IsNull():
 			case !essName.MatchString(component) || !essName.MatchString(container):
-				ps.Add("SRC010", body.Where(), "use letters, digits and . _ -", "malformed name %q", name)
+				ps.Add("SRC010", containers.KeyWhere(container), "use letters, digits and . _ -", "malformed name %q", name)
 			default:
 				image, problems := essImage(name, body)
 				ps = append(ps, problems...)

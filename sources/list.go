@@ -7,13 +7,13 @@ import (
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-func init() { register("list", readList) }
+func init() { register("list", readList, listOptions{}) }
 
 // listOptions are the options of kind list: either a file with one reference a line, or the images inline.
 type listOptions struct {
-	Kind   string        `yaml:"kind,required"`
-	File   string        `yaml:"file"`
-	Images []mirror.Node `yaml:"images"`
+	Kind   string        `yaml:"kind,required" jsonschema_description:"Image references, one a line, with a tag, a digest or both; entries move one by one, and tags are asked again at each scheduled cycle."`
+	File   string        `yaml:"file" jsonschema:"oneof_required=file,example=tools/images.txt" jsonschema_description:"File with one reference a line, relative to desired/; # begins a comment."`
+	Images []mirror.Node `yaml:"images" jsonschema:"oneof_required=images,minItems=1,example=quay.io/prometheus/alertmanager:v0.27.0" jsonschema_description:"The references themselves, instead of a file."`
 	Where  mirror.Position
 }
 

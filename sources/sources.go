@@ -12,6 +12,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -30,10 +31,17 @@ type listing struct {
 // reader reads one kind of source. files are desired/ and stages/ of the commit.
 type reader func(set mirror.Set, files mirror.Files) (listing, mirror.Problems)
 
-var kinds = map[string]reader{}
+var (
+	kinds   = map[string]reader{}
+	options = map[string]any{}
+)
 
-// register adds a kind; each file of a kind calls it from init.
-func register(kind string, r reader) { kinds[kind] = r }
+// register adds a kind, with the options that it has when a set gives none; each file of a kind calls it
+// from init.
+func register(kind string, r reader, defaults any) { kinds[kind], options[kind] = r, defaults }
+
+// Options gives, by kind, the Go value whose tags say what source: may hold, filled with the defaults.
+func Options() map[string]any { return maps.Clone(options) }
 
 // Kinds lists the kinds of source there are, sorted.
 func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
@@ -48,7 +56,7 @@ func Read(set *mirror.Set, files mirror.Files) mirror.Problems {
 		if near := mirror.Nearest(set.Source.Kind, Kinds()); near != "" {
 			fix = fmt.Sprintf("did you mean %q?", near)
 		}
-		ps.Add("SRC001", set.Source.Node.Key("kind").Where(), fix, "unknown source kind %q", set.Source.Kind)
+		ps.AddAt("source.kind", "SRC001", set.Source.Node.Key("kind").Where(), fix, "unknown source kind %q", set.Source.Kind)
 		return ps
 	}
 	l, ps := read(*set, files)
@@ -68,18 +76,21 @@ func choose(set mirror.Set, entries []mirror.Entry) ([]mirror.Entry, mirror.Prob
 	for i, e := range entries {
 		names[i] = e.Name
 	}
-	for _, pattern := range slices.Concat(set.Include, set.Exclude) {
-		matches := func(name string) bool { return doublestar.MatchUnvalidated(pattern, name) }
-		if !slices.ContainsFunc(names, matches) {
-			ps.Add("SRC002", set.Where, suggest(pattern, names), "the pattern %q matches no entry of the source", pattern)
+	globs := set.Globs()
+	for _, key := range slices.Sorted(maps.Keys(globs)) {
+		for i, pattern := range globs[key] {
+			matches := func(name string) bool { return doublestar.MatchUnvalidated(pattern, name) }
+			if doublestar.ValidatePattern(pattern) && !slices.ContainsFunc(names, matches) { // a malformed one is told already
+				ps.AddAt(key, "SRC002", set.At(key, strconv.Itoa(i)), suggest(pattern, names), "%s: the pattern %q matches no entry of the source", key, pattern)
+			}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(set.Replace)) {
-		switch r := set.Replace[name]; {
+		switch {
 		case !slices.Contains(names, name):
-			ps.Add("SRC003", r.Where, suggest(name, names), "replace.%s: the source has no such entry", name)
+			ps.Add("SRC003", set.KeyAt("replace", name), suggest(name, names), "replace.%s: the source has no such entry", name)
 		case !set.Selects(name):
-			ps.Add("SRC003", r.Where, "include the entry or remove its replacement", "replace.%s: include and exclude leave this entry out", name)
+			ps.Add("SRC003", set.KeyAt("replace", name), "include the entry or remove its replacement", "replace.%s: include and exclude leave this entry out", name)
 		}
 	}
 	var chosen []mirror.Entry
@@ -102,6 +113,9 @@ func choose(set mirror.Set, entries []mirror.Entry) ([]mirror.Entry, mirror.Prob
 func suggest(word string, names []string) string {
 	if near := mirror.Nearest(word, names); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
+	}
+	if len(names) == 0 {
+		return "the source has no entries at all; see its file"
 	}
 	return "entries look like " + strings.Join(names[:min(3, len(names))], ", ")
 }
@@ -127,8 +141,7 @@ func open(files mirror.Files, name string, where mirror.Position) (string, []byt
 		ps.Add("SRC005", where, fix, "there is no file %s", file)
 		return "", nil, ps
 	}
-	if len(data) > mirror.MaxDocument {
-		ps.Add("DOC007", mirror.Position{File: file}, fmt.Sprintf("split it; the limit is %d MiB", mirror.MaxDocument>>20), "file of %d bytes is too large", len(data))
+	if ps = mirror.CheckText(file, data); len(ps) > 0 {
 		return "", nil, ps
 	}
 	return file, data, nil

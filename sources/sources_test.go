@@ -62,6 +62,7 @@ func fixture(t *testing.T, name string) (read bool) {
 	}
 	set := desired.Sets[0]
 	if problems := Read(&set, files); len(problems) > 0 {
+		problems.QuotePublic(files)
 		section, got = "problems", problems.Err().Error()+"\n"
 	} else {
 		got = show(set)

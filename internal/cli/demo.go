@@ -17,17 +17,27 @@ import (
 )
 
 func (a *app) demoCommand() *cobra.Command {
-	var once bool
+	var o demoOptions
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Show the whole line on this machine: offline, no root, nothing left behind", Args: cobra.NoArgs,
 		Long: `Starts an upstream registry, a local registry and a Git server with a fleet repository on free ports, runs the
 line on them, promotes the ESS release to staging by a commit, and goes on as the daemon. Some images of the
-demo are bad on purpose: they are refused, and the exit code is 3.`,
-		Example: "  poundlock demo\n  poundlock demo --once",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context(), once) },
+demo are bad on purpose: they are refused, and the exit code is 3.
+
+With --hands-on only the world is started: look, plan and sync are yours, in another terminal.`,
+		Example: "  poundlock demo\n  poundlock demo --once\n  poundlock demo --hands-on --dir demo",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context(), o) },
 	}
-	cmd.Flags().BoolVar(&once, "once", false, "end after the promotion instead of running on as the daemon")
+	cmd.Flags().BoolVar(&o.once, "once", false, "end after the promotion instead of running on as the daemon")
+	cmd.Flags().BoolVar(&o.handsOn, "hands-on", false, "start only the registries and the Git server, and wait")
+	cmd.Flags().StringVar(&o.dir, "dir", "", "new folder for the world, removed at the end (default: a temporary one)")
+	cmd.MarkFlagsMutuallyExclusive("once", "hands-on")
 	return cmd
+}
+
+type demoOptions struct {
+	once, handsOn bool
+	dir           string
 }
 
 // demoSet and demoStage are what the demo promotes.
@@ -36,8 +46,14 @@ const (
 	demoStage = "staging"
 )
 
-func (a *app) demo(ctx context.Context, once bool) error {
-	world, err := testenv.NewWorld(ctx, "", testenv.WorldOptions{})
+func (a *app) demo(ctx context.Context, o demoOptions) error {
+	if o.dir != "" {
+		if err := os.Mkdir(o.dir, 0o700); err != nil {
+			return fmt.Errorf("demo: %w", err) // what is there already is not ours to remove
+		}
+		defer os.RemoveAll(o.dir)
+	}
+	world, err := testenv.NewWorld(ctx, o.dir, testenv.WorldOptions{})
 	if err != nil {
 		return err
 	}
@@ -45,6 +61,14 @@ func (a *app) demo(ctx context.Context, once bool) error {
 	file := filepath.Join(world.Dir(), "config.yaml")
 	if err := os.WriteFile(file, []byte(world.ConfigYAML()), 0o600); err != nil {
 		return err
+	}
+	fmt.Fprintf(a.talk, "upstream registries   %s (stands for docker.io, ghcr.io, quay.io, gitlab-registry.matrix.org)\n", world.Upstream.URL())
+	fmt.Fprintf(a.talk, "your registry         %s (empty)\n", world.Local.URL())
+	fmt.Fprintf(a.talk, "fleet repository      %s\nconfiguration         %s\n", world.Git.URL(), file)
+	if o.handsOn {
+		fmt.Fprintf(a.talk, "Next: %s -c %s doctor\n", os.Args[0], file)
+		<-ctx.Done()
+		return nil
 	}
 	overrides, err := a.overrides()
 	if err != nil {
@@ -54,15 +78,12 @@ func (a *app) demo(ctx context.Context, once bool) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.talk, "upstream registries   %s (stands for docker.io, ghcr.io, quay.io, gitlab-registry.matrix.org)\n", world.Upstream.URL())
-	fmt.Fprintf(a.talk, "your registry         %s (empty)\n", world.Local.URL())
-	fmt.Fprintf(a.talk, "fleet repository      %s\nconfiguration         %s\n", world.Git.URL(), file)
 	line, err := a.openConfig(ctx, config, daemon.Options{Arrived: a.arrived})
 	if err != nil {
 		return err
 	}
 	reports, err := a.demoLine(ctx, line, world)
-	if err != nil || once {
+	if err != nil || o.once {
 		if err = closing(line, err); err != nil {
 			return err
 		}

@@ -1,11 +1,180 @@
 package cli
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/internal/mirror"
 )
 
+// eventsDocument is what events lists, for programs.
+type eventsDocument struct {
+	Type    string         `json:"type"`
+	Version int            `json:"version"`
+	Events  []daemon.Event `json:"events"`
+}
+
 func (a *app) eventsCommand() *cobra.Command {
-	return &cobra.Command{Use: "events", RunE: func(*cobra.Command, []string) error { return errors.New("STUB") }}
+	var follow bool
+	var since time.Duration
+	var kind string
+	filter := daemon.Filter{}
+	cmd := &cobra.Command{
+		Use: "events", Short: "Show what happened: copies, moved tags, commits, refusals, suspensions", Args: cobra.NoArgs,
+		Long: `Show what happened, oldest first. The last 5,000 events are kept in the state directory; without a daemon they are
+read from there.
+
+With --follow events are shown as they happen, until Ctrl-C or the end of the daemon. -o json gives one document;
+with --follow it gives one object a line.`,
+		Example: "  poundlock events\n  poundlock events --follow --set ess\n  poundlock events --since 1h --type refused -o json",
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as things happen")
+	cmd.Flags().StringVar(&filter.Set, "set", "", "only of this set")
+	cmd.Flags().StringVar(&kind, "type", "", "only of this type: "+strings.Join(eventTypes(), ", "))
+	cmd.Flags().DurationVar(&since, "since", 0, "only of the time since, such as 1h")
+	cmd.Flags().IntVarP(&filter.N, "number", "n", 50, "at most so many, the newest; 0 for all that are kept")
+	_ = cmd.RegisterFlagCompletionFunc("type", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return eventTypes(), cobra.ShellCompDirectiveNoFileComp
+	}) // fails only for a flag that is not there
+	output := a.outputFlag(cmd, asTable, asJSON)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if kind != "" && !slices.Contains(eventTypes(), kind) {
+			near := mirror.Nearest(kind, eventTypes())
+			return misused(cmd, near, "--type %q: want one of %s", kind, strings.Join(eventTypes(), ", "))
+		}
+		if since < 0 || filter.N < 0 {
+			return misused(cmd, "", "--since and -n cannot be negative")
+		}
+		if filter.Type = daemon.EventType(kind); since > 0 {
+			filter.Since = time.Now().Add(-since)
+		}
+		config, err := a.load()
+		if err != nil {
+			return err
+		}
+		if follow {
+			return a.followEvents(cmd.Context(), config, filter, *output)
+		}
+		events, err := a.events(cmd.Context(), config, filter)
+		if err != nil {
+			return err
+		}
+		if *output == asJSON {
+			return document(a.out, asJSON, eventsDocument{"events", 1, events})
+		}
+		if len(events) == 0 {
+			fmt.Fprintln(a.talk, "no events")
+		}
+		for _, e := range events {
+			if _, err := fmt.Fprintln(a.out, eventLine(e)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return cmd
+}
+
+func eventTypes() []string {
+	var types []string
+	for _, t := range daemon.EventTypes() {
+		types = append(types, string(t))
+	}
+	return types
+}
+
+// events asks the daemon, or reads what the last one left behind.
+func (a *app) events(ctx context.Context, config daemon.Config, filter daemon.Filter) ([]daemon.Event, error) {
+	client, err := daemon.Dial(config)
+	if err == nil {
+		return client.Events(ctx, filter)
+	}
+	if !errors.Is(err, daemon.ErrNoDaemon) {
+		return nil, err
+	}
+	a.verbose(slog.LevelError)
+	line, err := a.openConfig(ctx, config, daemon.Options{Temporary: true, Offline: true})
+	if err != nil {
+		return nil, err
+	}
+	events, err := line.Events(filter)
+	return events, closing(line, err)
+}
+
+func (a *app) followEvents(ctx context.Context, config daemon.Config, filter daemon.Filter, f format) error {
+	client, err := a.dial(config, "start one with `"+a.again("run")+"`; `"+a.again("events")+"` shows what the last one left behind")
+	if err != nil {
+		return err
+	}
+	err = client.Follow(ctx, filter, func(e daemon.Event) error {
+		if f == asJSON {
+			return jsonLine(a.out, e)
+		}
+		_, err := fmt.Fprintln(a.out, eventLine(e))
+		return err
+	})
+	if ctx.Err() != nil {
+		return nil // nobody asked for more
+	}
+	return err
+}
+
+// dial finds the daemon for a command that needs one; the fix says what to do where there is none.
+func (a *app) dial(config daemon.Config, fix string) (*daemon.Client, error) {
+	client, err := daemon.Dial(config)
+	if errors.Is(err, daemon.ErrNoDaemon) {
+		return nil, mirror.Problem{Code: "CTL004", What: "no daemon runs on " + config.StateDir, Fix: fix}
+	}
+	return client, err
+}
+
+// eventLine gives an event as one line.
+func eventLine(e daemon.Event) string {
+	parts := []string{e.At.Local().Format("2006-01-02 15:04:05"), fmt.Sprintf("%-13s", e.Type)}
+	subject := strings.Join(slices.DeleteFunc([]string{e.Set, string(e.Stage), e.Entry}, func(s string) bool { return s == "" }), " ")
+	for _, part := range []string{subject, imageText(e), bytesText(e), e.Commit, reasonText(e), byText(e), e.Where.String()} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return clean(strings.Join(parts, "  "))
+}
+
+func imageText(e daemon.Event) string {
+	if e.Image.IsZero() {
+		return ""
+	}
+	return e.Image.String()
+}
+
+func bytesText(e daemon.Event) string {
+	switch {
+	case e.Type != daemon.EventCopied:
+		return ""
+	case e.Bytes == 0:
+		return "all here already"
+	}
+	return size(e.Bytes)
+}
+
+func reasonText(e daemon.Event) string {
+	if e.Reason == "" {
+		return ""
+	}
+	return "(" + e.Reason + ")"
+}
+
+func byText(e daemon.Event) string {
+	if e.By == "" {
+		return ""
+	}
+	return "by " + e.By
 }

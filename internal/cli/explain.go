@@ -1,11 +1,165 @@
 package cli
 
 import (
-	"errors"
+	"fmt"
+	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/poundlock/poundlock/internal/schema"
 )
 
 func (a *app) explainCommand() *cobra.Command {
-	return &cobra.Command{Use: "explain", RunE: func(*cobra.Command, []string) error { return errors.New("STUB") }}
+	var output *format
+	cmd := &cobra.Command{
+		Use: "explain [path]", Short: "Say what a key of a document means", Args: cobra.MaximumNArgs(1),
+		Long: `Says of a key what it means, what it may hold, its default, the variable that sets it, and the keys below it. A
+path is written as in the file and begins with its document; config may be left out.`,
+		Example: `  poundlock explain
+  poundlock explain git.poll
+  poundlock explain registries.local.auth
+  poundlock explain set.source
+  poundlock explain 'policy.rules[].require'`,
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return keyPaths(), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := strings.Join(args, "")
+			doc, err := explain(path)
+			switch {
+			case err != nil:
+				return misused(cmd, nearestWord(path, keyPaths()), "%v", err)
+			case *output == asJSON:
+				return document(a.out, asJSON, doc)
+			}
+			return a.printExplanation(doc)
+		},
+	}
+	output = a.outputFlag(cmd, asText, asJSON)
+	return cmd
+}
+
+// explainDocument is what explain tells to programs.
+type explainDocument struct {
+	Type      string         `json:"type"`
+	Version   int            `json:"version"`
+	Documents []documentLine `json:"documents,omitempty"` // those that there are, where no path was given
+	Document  string         `json:"document,omitempty"`  // the one that the path begins with
+	Keys      []schema.Key   `json:"keys"`                // what the path names; several kinds may have one
+	Below     []schema.Key   `json:"below"`               // the keys right below
+}
+
+type documentLine struct {
+	Name  string `json:"name"`
+	File  string `json:"file"`
+	Short string `json:"short"`
+}
+
+func explain(path string) (explainDocument, error) {
+	doc := explainDocument{Type: "explain", Version: 1, Keys: []schema.Key{}, Below: []schema.Key{}}
+	if path == "" {
+		for _, d := range documents() {
+			doc.Documents = append(doc.Documents, documentLine{d.Name, d.File, d.Short})
+		}
+		return doc, nil
+	}
+	d, rest := documentOf(path)
+	keys, below, err := d.Explain(rest)
+	if err != nil {
+		return doc, err
+	}
+	doc.Document, doc.Keys, doc.Below = d.Name, append(doc.Keys, keys...), append(doc.Below, below...)
+	return doc, nil
+}
+
+// documentOf gives the document that a path begins with, config when it names none, and the rest of the path.
+func documentOf(path string) (schema.Document, string) {
+	first, rest, _ := strings.Cut(path, ".")
+	all := documents()
+	for _, d := range all {
+		if d.Name == first {
+			return d, rest
+		}
+	}
+	return all[0], path
+}
+
+// keyPaths gives every path that can be explained.
+func keyPaths() []string {
+	var paths []string
+	for i, d := range documents() {
+		paths = append(paths, d.Name)
+		for _, path := range d.Paths() {
+			if i > 0 {
+				path = d.Name + "." + path
+			}
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+func (a *app) printExplanation(doc explainDocument) error {
+	if doc.Documents != nil {
+		var rows [][]string
+		for _, d := range doc.Documents {
+			rows = append(rows, []string{d.Name, d.File, d.Short})
+		}
+		return a.table([]string{"DOCUMENT", "FILE", "SAYS"}, rows)
+	}
+	var b strings.Builder
+	for i, k := range doc.Keys {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		explainKey(&b, doc.Document, k)
+	}
+	if len(doc.Keys) > 0 && len(doc.Below) > 0 {
+		b.WriteByte('\n')
+	}
+	if _, err := io.WriteString(a.out, b.String()); err != nil {
+		return err
+	}
+	header, rows := []string{"KEY", "TYPE", "DEFAULT", "MEANING"}, [][]string{}
+	for _, k := range doc.Below {
+		if k.Kind != "" {
+			header[0] = "KIND: KEY"
+			k.Path = k.Kind + ": " + k.Name()
+		}
+		rows = append(rows, []string{k.Name(), typeText(k), valueText(k.Default), k.Description})
+	}
+	return a.table(header, rows)
+}
+
+func explainKey(b *strings.Builder, document string, k schema.Key) {
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(b, "%-10s%s\n", name+":", value)
+		}
+	}
+	line("key", k.Path)
+	line("of kind", k.Kind)
+	line("document", document)
+	line("type", typeText(k))
+	line("default", valueText(k.Default))
+	line("variable", k.Variable)
+	for _, example := range k.Examples {
+		line("example", valueText(example))
+	}
+	fmt.Fprintf(b, "\n%s\n", k.Description)
+}
+
+func typeText(k schema.Key) string {
+	if k.Required {
+		return k.Type + ", required"
+	}
+	return k.Type
+}
+
+func valueText(v any) string {
+	if v == nil {
+		return ""
+	}
+	return schema.Text(v)
 }

@@ -1,11 +1,178 @@
 package cli
 
 import (
-	"errors"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 func (a *app) getCommand() *cobra.Command {
-	return &cobra.Command{Use: "get", RunE: func(*cobra.Command, []string) error { return errors.New("STUB") }}
+	cmd := &cobra.Command{
+		Use: "get", Short: "List sets, entries, stages or runs",
+		Long: `List sets, entries, stages or runs, from what was fetched and recorded last. No network is used unless
+--refresh is given; whether what stands is still right upstream is for plan and verify to say.`,
+		Example: "  poundlock get sets\n  poundlock get entries --set ess --stage production\n  poundlock get entries -o name | xargs -n1 poundlock trace",
+	}
+	cmd.AddCommand(a.getSetsCommand(), a.getEntriesCommand(), a.getStagesCommand(), a.getRunsCommand())
+	return cmd
+}
+
+// The documents of get, for programs.
+type (
+	setsDocument struct {
+		Type    string           `json:"type"`
+		Version int              `json:"version"`
+		Commit  string           `json:"commit"` // of the fleet repository
+		Sets    []daemon.SetLook `json:"sets"`
+	}
+	stagesDocument struct {
+		Type    string             `json:"type"`
+		Version int                `json:"version"`
+		Commit  string             `json:"commit"`
+		Stages  []daemon.StageLook `json:"stages"`
+	}
+	entriesDocument struct {
+		Type    string             `json:"type"`
+		Version int                `json:"version"`
+		Commit  string             `json:"commit"`
+		Entries []daemon.EntryLook `json:"entries"`
+	}
+	runsDocument struct {
+		Type    string       `json:"type"`
+		Version int          `json:"version"`
+		Runs    []daemon.Run `json:"runs"`
+	}
+)
+
+// looking are the flags of a command that lists.
+type looking struct {
+	refresh    bool
+	set, stage string
+}
+
+// look opens the line for a command that only looks, and lets it go again.
+func (a *app) look(ctx context.Context, refresh bool, use func(*daemon.Line) error) error {
+	line, err := a.open(ctx, daemon.Options{Temporary: true, Offline: !refresh})
+	if err != nil {
+		return err
+	}
+	return closing(line, use(line))
+}
+
+func (l *looking) refreshFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&l.refresh, "refresh", false, "ask Git for the newest commit first")
+}
+
+func (l *looking) setFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&l.set, "set", "", "only this set")
+}
+
+func (l *looking) stageFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&l.stage, "stage", "", "only this stage")
+}
+
+// sets gives what a look found, as far as the flags want it. A set or stage that does not exist is an error.
+func (l *looking) sets(look daemon.Look) ([]daemon.SetLook, error) {
+	var names, stages []string
+	for _, s := range look.Sets {
+		names = append(names, s.Set)
+		for _, stage := range s.Stages {
+			stages = append(stages, string(stage.Stage))
+		}
+	}
+	if l.set != "" && !slices.Contains(names, l.set) {
+		return nil, unknown("set", l.set, names)
+	}
+	if l.stage != "" && !slices.Contains(stages, l.stage) {
+		return nil, unknown("stage", l.stage, stages)
+	}
+	var sets []daemon.SetLook
+	for _, s := range look.Sets {
+		if l.set != "" && s.Set != l.set {
+			continue
+		}
+		s.Stages = slices.DeleteFunc(s.Stages, func(at daemon.StageLook) bool { return l.stage != "" && string(at.Stage) != l.stage })
+		for i := range s.Lines {
+			s.Lines[i].Stages = slices.DeleteFunc(s.Lines[i].Stages, func(at daemon.Stand) bool { return l.stage != "" && string(at.Stage) != l.stage })
+		}
+		if len(s.Stages) > 0 {
+			sets = append(sets, s)
+		}
+	}
+	return sets, nil
+}
+
+// unknown says that a name is none, and which was perhaps meant.
+func unknown(kind, name string, known []string) error {
+	if near := mirror.Nearest(name, known); near != "" {
+		return fmt.Errorf("there is no %s %q; did you mean %q?", kind, name, near)
+	}
+	return fmt.Errorf("there is no %s %q; `poundlock get %s` lists what there is", kind, name, plural(kind))
+}
+
+func plural(kind string) string {
+	if kind == "entry" {
+		return "entries"
+	}
+	return kind + "s"
+}
+
+// pick keeps the things that are named; without names all of them. A name that is none is an error.
+func pick[T any](kind string, all []T, names []string, is func(thing T, name string) bool, nameOf func(T) string) ([]T, error) {
+	if len(names) == 0 {
+		return all, nil
+	}
+	var known []string
+	for _, thing := range all {
+		known = append(known, nameOf(thing))
+	}
+	kept := []T{}
+	for _, thing := range all {
+		if slices.ContainsFunc(names, func(name string) bool { return is(thing, name) }) {
+			kept = append(kept, thing)
+		}
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(thing T) bool { return is(thing, name) }) {
+			return nil, unknown(kind, name, known)
+		}
+	}
+	return kept, nil
+}
+
+// list prints things in the format that was asked for.
+func list[T any](a *app, output format, kind string, doc any, things []T, nameOf func(T) string, header []string, row func(T) [][]string) error {
+	switch output {
+	case asJSON, asYAML:
+		return document(a.out, output, doc)
+	case asName:
+		var b strings.Builder
+		for _, thing := range things {
+			b.WriteString(clean(nameOf(thing)) + "\n")
+		}
+		_, err := io.WriteString(a.out, b.String())
+		return err
+	}
+	if len(things) == 0 {
+		fmt.Fprintf(a.talk, "no %s\n", kind)
+		return nil
+	}
+	var rows [][]string
+	for _, thing := range things {
+		rows = append(rows, row(thing)...)
+	}
+	return a.table(header, rows)
+}
+
+// listed gives a command that lists the flags and formats that all of them share.
+func (a *app) listed(cmd *cobra.Command, l *looking) *format {
+	l.refreshFlag(cmd)
+	return a.outputFlag(cmd, asTable, asWide, asJSON, asYAML, asName)
 }

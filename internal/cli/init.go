@@ -2,10 +2,123 @@ package cli
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 func (a *app) initialiseCommand() *cobra.Command {
-	return &cobra.Command{Use: "init", RunE: func(*cobra.Command, []string) error { return errors.New("STUB") }}
+	var o scaffolding
+	var from []string
+	var dir string
+	var force bool
+	cmd := &cobra.Command{
+		Use: "init --from [set=]kind:file --target host[/prefix] --git url", Short: "Write a fleet repository and a configuration to begin with", Args: cobra.NoArgs,
+		Long: `Writes config.yaml, and beside it the fleet repository: desired/ with a set for each --from and a policy, stages/, CODEOWNERS.
+The source files are read first: nothing is written when one has a mistake, and no file that is there is overwritten without --force.
+
+The policy admits what desired/ names by digest, since most vendors sign nothing; ask for signers where there are some.`,
+		Example: `  poundlock init --from ess:./images_digests.yml --target harbor.example.org/ess --git git@git.example.org:ops/platform.git
+  poundlock init --from ess:./images_digests.yml --from tools=list:./images.txt --dir fleet`,
+		RunE: func(*cobra.Command, []string) error {
+			for _, arg := range from {
+				source, err := parseFrom(arg)
+				if err != nil {
+					return err
+				}
+				o.Sources = append(o.Sources, source)
+			}
+			return a.initialise(o, dir, force)
+		},
+	}
+	cmd.Flags().StringArrayVar(&from, "from", nil, "a source file, as ess:./images_digests.yml or tools=list:./images.txt")
+	cmd.Flags().StringVar(&o.Target, "target", "", "the registry to fill, as host[:port][/prefix]")
+	cmd.Flags().StringVar(&o.Git, "git", "", "address of the fleet repository")
+	cmd.Flags().StringVar(&o.Site, "site", "site-1", "name of this site, the folder below rendered/")
+	cmd.Flags().StringVar(&dir, "dir", ".", "folder to write to")
+	cmd.Flags().BoolVar(&force, "force", false, "overwrite files that are there")
+	if err := cmd.MarkFlagRequired("from"); err != nil {
+		panic(err) // no such flag
+	}
+	return cmd
+}
+
+// parseFrom reads [set=]kind:file. The set is called as the kind where no name is given.
+func parseFrom(arg string) (source, error) {
+	name, rest, named := strings.Cut(arg, "=")
+	if !named {
+		name, rest = "", arg
+	}
+	kind, file, ok := strings.Cut(rest, ":")
+	if !ok || kind == "" || file == "" {
+		return source{}, fmt.Errorf("--from %q: want [set=]kind:file, as in ess:./images_digests.yml", arg)
+	}
+	if name == "" {
+		name = kind
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return source{}, fmt.Errorf("--from: %w", err)
+	}
+	return source{Name: name, Kind: kind, File: name + "/" + filepath.Base(file), data: data}, nil
+}
+
+// initialise writes what the scaffolding gives, all or, while anything is in the way, nothing.
+func (a *app) initialise(o scaffolding, dir string, force bool) error {
+	files, notes, err := o.files()
+	if err != nil {
+		return err
+	}
+	names := files.Under("")
+	var taken mirror.Problems
+	for _, name := range names {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil && !force {
+			taken.Add("INI001", mirror.Position{File: filepath.Join(dir, name)}, "choose another --dir, or --force to overwrite it", "the file is there already")
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("init: %w", err)
+		}
+	}
+	if err := taken.Err(); err != nil {
+		return err
+	}
+	for _, name := range names {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return fmt.Errorf("init: %w", err)
+		}
+		if err := os.WriteFile(file, files[name], 0o644); err != nil {
+			return fmt.Errorf("init: %w", err)
+		}
+	}
+	marked := strings.Count(string(files["config.yaml"]), "# TODO")
+	fmt.Fprintf(a.out, "wrote %s (%d lines to review, marked TODO)\n", filepath.Join(dir, "config.yaml"), marked)
+	for _, name := range slices.DeleteFunc(names, func(n string) bool { return n == "config.yaml" }) {
+		fmt.Fprintf(a.out, "wrote %s\n", filepath.Join(dir, name))
+	}
+	for _, note := range notes {
+		fmt.Fprintln(a.talk, "note:", note)
+	}
+	config := filepath.Join(dir, "config.yaml")
+	fmt.Fprintf(a.talk, "\nNext: go through the TODOs, put the secrets into %s, commit all but what .gitignore names, then\n  poundlock -c %s doctor\n",
+		filepath.Join(dir, "secrets"), config)
+	return nil
+}
+
+// gitHost gives the host of a Git address, which may be in scp's form.
+func gitHost(address string) (host string, ssh bool) {
+	if u, err := url.Parse(address); err == nil && u.Host != "" {
+		return u.Hostname(), u.Scheme == "ssh"
+	}
+	if at, _, scp := strings.Cut(address, ":"); scp {
+		return at[strings.LastIndex(at, "@")+1:], true
+	}
+	return "localhost", false
 }

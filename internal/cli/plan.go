@@ -2,6 +2,10 @@ package cli
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -9,29 +13,150 @@ import (
 	"github.com/poundlock/poundlock/sync/plan"
 )
 
+// planOptions are the flags of plan.
+type planOptions struct {
+	daemon.PreviewOptions
+	only                       []string
+	out                        string
+	offline, verbose, detailed bool
+	maxBytes                   int
+}
+
 func (a *app) planCommand() *cobra.Command {
-	var output string
+	o := planOptions{PreviewOptions: daemon.PreviewOptions{Sizes: true}}
 	cmd := &cobra.Command{
-		Use: "plan", Short: "Show what a sync would do, and why; changes nothing", Args: cobra.NoArgs,
-		Example: "  poundlock -c config.yaml plan\n  poundlock -c config.yaml plan -o json",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			line, err := a.open(cmd.Context(), daemon.Options{Temporary: true})
-			if err != nil {
-				return err
-			}
-			plans, err := line.Plan(cmd.Context(), daemon.Wake{Why: "plan", Resolve: true, Audit: true})
-			if err = closing(line, err); err != nil {
-				return err
-			}
-			switch output {
-			case "json":
-				return plan.JSON(a.out, plans...)
-			case "table":
-				return plan.Table(a.out, plans...)
-			}
-			return fmt.Errorf("--output %q: want table or json", output)
-		},
+		Use: "plan [set | set/entry]...", Short: "Show what a sync would do, and why; changes nothing",
+		Long: `Compares what Git asks for with what stands, and prints what a sync would do and why. Nothing is changed.
+
+  +  copy an image        !  refused, with what mends it       ?  upstream has no such thing, or not known
+  ~  move a tag, or       x  could not be looked at now
+     change a file           what is as desired is counted, not listed
+
+A plan stands on what the last run found out, also that of a daemon that is running: a set of which nothing changed costs no
+request to any registry. Upstream tags that move are asked again when their last answer is older than --max-age;
+--refresh asks them, and every tag of the local registry, at once. With --offline nobody is asked anything: what is not
+known shows as "unknown, offline".
+
+--out saves the plan in a file. It holds the commit of the fleet repository, the digest of every image, what the
+local tags named and the policy. "sync --plan FILE" asks all of these again, refuses to begin when anything moved
+(code PLN001, exit 6) and otherwise does what the plan says and nothing else. The file grants nothing: what policy
+does not admit at that moment is not done. A file that was edited is refused (PLN003).
+
+Exit codes: 0, also when something is refused; 2 with --detailed-exitcode when a sync would change something; 9 when
+something could not be looked at now.`,
+		Example: `  poundlock plan
+  poundlock plan ess -v                          one set, and what is refused as before
+  poundlock plan --out change.plan               then: poundlock sync --plan change.plan
+  poundlock plan -o markdown --max-bytes 60000   for a merge request
+  poundlock plan --offline -o json`,
+		ValidArgsFunction: a.names(setsAndEntries, true),
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	format := a.outputFlag(cmd, asTable, asWide, asJSON, asYAML, asMarkdown, asGitHub, asName)
+	flags := cmd.Flags()
+	flags.StringSliceVar(&o.only, "only", nil, "sets, or set/entry with globs, to look at (the same as arguments)")
+	flags.StringVar(&o.out, "out", "", "save the plan in this file, for sync --plan")
+	flags.BoolVar(&o.Refresh, "refresh", false, "ask every upstream tag and every local tag now")
+	flags.BoolVar(&o.Audit, "audit", false, "ask every local tag now: somebody may have moved one")
+	flags.DurationVar(&o.MaxAge, "max-age", 15*time.Minute, "ask upstream tags again whose last answer is older")
+	flags.BoolVar(&o.offline, "offline", false, "ask nobody: Git as fetched last, known verdicts only")
+	flags.BoolVar(&o.Sizes, "sizes", o.Sizes, "learn how much the copies bring, from their manifests")
+	flags.BoolVarP(&o.verbose, "verbose", "v", false, "list also what is refused or missing as it was at the last run")
+	flags.BoolVar(&o.detailed, "detailed-exitcode", false, "exit 2 when a sync would change something")
+	flags.IntVar(&o.maxBytes, "max-bytes", 0, "of markdown: leave out rows so that it fits (0: no limit)")
+	cmd.MarkFlagsMutuallyExclusive("offline", "refresh")
+	cmd.MarkFlagsMutuallyExclusive("offline", "out")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		o.only = append(o.only, args...)
+		return a.plan(cmd, o, *format)
+	}
 	return cmd
+}
+
+func (a *app) plan(cmd *cobra.Command, o planOptions, f format) error {
+	if o.MaxAge < 0 {
+		return fmt.Errorf("--max-age %s: want a duration that is not negative", o.MaxAge)
+	}
+	line, err := a.open(cmd.Context(), daemon.Options{Temporary: true, Offline: o.offline})
+	if err != nil {
+		return err
+	}
+	if err := line.Only(o.only...); err != nil {
+		return closing(line, err)
+	}
+	doc, err := line.Preview(cmd.Context(), o.PreviewOptions)
+	if err == nil && o.out != "" {
+		var saved daemon.SavedPlan
+		if saved, err = line.Saved(doc); err == nil {
+			err = saved.Write(o.out)
+		}
+	}
+	if err = closing(line, err); err != nil {
+		return err
+	}
+	if since := time.Since(doc.AsOf); !doc.AsOf.IsZero() && since > time.Second {
+		fmt.Fprintf(a.talk, "upstream tags as of %s ago; --refresh asks again\n", age(doc.AsOf.Add(since), doc.AsOf))
+	}
+	if err := a.printPlan(doc, o, f); err != nil {
+		return err
+	}
+	switch {
+	case doc.Totals.Failed > 0:
+		return exitCode(exitRetry)
+	case o.detailed && doc.Totals.Changes():
+		return exitCode(exitChanges)
+	}
+	return nil
+}
+
+func (a *app) printPlan(doc plan.Document, o planOptions, f format) error {
+	switch f {
+	case asJSON, asYAML:
+		return document(a.out, f, doc)
+	case asMarkdown:
+		return plan.Markdown(a.out, doc, o.maxBytes)
+	case asGitHub:
+		return plan.Annotations(a.out, doc)
+	case asName:
+		return plan.Names(a.out, doc)
+	}
+	t := a.terminal()
+	return plan.Text(a.out, doc, plan.Style{Width: t.width, Color: t.colour, All: o.verbose, Wide: f == asWide, Next: a.syncOf(o)})
+}
+
+// syncOf gives the command that does what a plan shows.
+func (a *app) syncOf(o planOptions) string {
+	args := []string{"sync"}
+	if o.out != "" {
+		return a.again(append(args, "--plan", o.out)...)
+	}
+	for _, only := range o.only {
+		args = append(args, "--only", only)
+	}
+	return a.again(args...)
+}
+
+// again gives a command line of ours as it can be typed where this one was: with the same binary and the same
+// configuration.
+func (a *app) again(args ...string) string {
+	words := []string{"poundlock"}
+	if filepath.Base(os.Args[0]) == words[0] {
+		words[0] = os.Args[0]
+	}
+	if a.config != os.Getenv(daemon.EnvPrefix+"CONFIG") {
+		words = append(words, "-c", a.config)
+	}
+	words = append(words, args...)
+	for i, word := range words {
+		words[i] = quoted(word)
+	}
+	return strings.Join(words, " ")
+}
+
+// quoted writes a word so that a shell reads it as it is.
+func quoted(word string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=,"
+	if word != "" && strings.Trim(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(clean(word), "'", `'\''`) + "'"
 }

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 
 	"github.com/poundlock/poundlock/daemon"
@@ -25,34 +24,37 @@ type app struct {
 	out, talk io.Writer
 	config    string
 	logLevel  string
+	noColor   bool
 	level     slog.LevelVar
 	set       []string
 	machine   bool // -o json: the last line of talk is JSON too
+	logFormat string
+	loaded    daemon.Config // the configuration that was read last, for advice on errors
 }
 
 // Main runs one command line and gives the exit code.
 func Main(ctx context.Context, args []string, out, talk io.Writer) int {
-	a := &app{out: out, talk: talk}
+	ctx, data := untilClosed(ctx, out)
+	defer data.end(nil)
+	a := &app{out: data, talk: talk}
 	a.level.Set(slog.LevelWarn)
 	if err := policy.ClearEnvironment(); err != nil {
-		fmt.Fprintln(talk, "error:", err)
+		a.end(err, exitFailure)
 		return exitFailure
 	}
 	root := a.root()
 	root.SetArgs(args)
-	root.SetOut(out)
+	root.SetOut(a.out)
 	root.SetErr(talk)
 	err := root.ExecuteContext(ctx)
-	switch code := codeOf(err); {
-	case err == nil || errors.As(err, new(exitError)):
-		return code
-	case code == exitInterrupted:
-		fmt.Fprintln(talk, "interrupted; what was begun is safe, and the next run goes on from there")
-		return code
-	default:
-		fmt.Fprintln(talk, "error:", err)
-		return code
+	code := codeOf(err)
+	if data.gone(ctx) && !errors.As(err, new(exitError)) {
+		return exitOK
 	}
+	if err != nil {
+		a.end(err, code)
+	}
+	return code
 }
 
 func (a *app) root() *cobra.Command {
@@ -67,6 +69,8 @@ func (a *app) root() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.config, "config", "c", os.Getenv(daemon.EnvPrefix+"CONFIG"), "configuration file (POUNDLOCK_CONFIG)")
 	flags.StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default info for run, else warn)")
+	flags.StringVar(&a.logFormat, "log-format", "auto", "auto, text or json (auto: text on a terminal and in the journal, else JSON)")
+	flags.BoolVar(&a.noColor, "no-color", false, "no colour, also on a terminal (NO_COLOR)")
 	flags.StringArrayVar(&a.set, "set", nil, "override a configuration key, as in --set git.poll=1m")
 	root.AddCommand(
 		a.demoCommand(), a.initialiseCommand(),
@@ -75,50 +79,58 @@ func (a *app) root() *cobra.Command {
 		a.getCommand(), a.traceCommand(), a.eventsCommand(), a.verifyCommand(),
 		a.supportBundleCommand(), a.versionCommand(), a.manCommand(),
 	)
+	root.SetHelpCommand(a.helpCommand())
+	a.complete(root)
+	examplesFirst(root)
+	mindUsage(root)
 	return root
+}
+
+// read reads the configuration that the flags name, for whoever tells its warnings itself.
+func (a *app) read() (daemon.Config, error) {
+	if a.config == "" {
+		return daemon.Config{}, fmt.Errorf("%w: none is named; give --config, set POUNDLOCK_CONFIG, or try `poundlock demo`", daemon.ErrConfiguration)
+	}
+	overrides, err := a.overrides()
+	if err != nil {
+		return daemon.Config{}, err
+	}
+	config, err := daemon.Load(a.config, os.Environ(), overrides)
+	if err == nil {
+		a.loaded = config
+	}
+	return config, err
+}
+
+// load reads the configuration as every command does.
+func (a *app) load() (daemon.Config, error) {
+	config, err := a.read()
+	if err != nil {
+		return daemon.Config{}, err
+	}
+	for _, warning := range config.Warnings {
+		fmt.Fprintln(a.talk, "warning:", warning)
+	}
+	return config, nil
 }
 
 // open reads the configuration and opens the line.
 func (a *app) open(ctx context.Context, o daemon.Options) (*daemon.Line, error) {
-	if a.config == "" {
-		return nil, fmt.Errorf("%w: none is named; give --config, set POUNDLOCK_CONFIG, or try `poundlock demo`", daemon.ErrConfiguration)
-	}
-	overrides, err := a.overrides()
+	config, err := a.load()
 	if err != nil {
 		return nil, err
-	}
-	config, err := daemon.Load(a.config, os.Environ(), overrides)
-	if err != nil {
-		return nil, err
-	}
-	for _, warning := range config.Warnings {
-		fmt.Fprintln(a.talk, "warning:", warning)
 	}
 	return a.openConfig(ctx, config, o)
 }
 
 func (a *app) openConfig(ctx context.Context, config daemon.Config, o daemon.Options) (*daemon.Line, error) {
 	var err error
+	a.loaded = config
 	if o.Log, err = a.logger(); err != nil {
 		return nil, err
 	}
 	o.Now, o.Version = time.Now, version()
 	return daemon.Open(ctx, config, o)
-}
-
-// logger writes for people on a terminal and JSON elsewhere.
-func (a *app) logger() (*slog.Logger, error) {
-	if a.logLevel != "" {
-		if err := a.level.UnmarshalText([]byte(a.logLevel)); err != nil {
-			return nil, fmt.Errorf("--log-level: %w", err)
-		}
-	}
-	if f, ok := a.talk.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			return slog.New(tint.NewTextHandler(a.talk, &tint.Options{Level: &a.level, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})), nil
-		}
-	}
-	return slog.New(slog.NewJSONHandler(a.talk, &slog.HandlerOptions{Level: &a.level})), nil
 }
 
 // verbose sets the level of the log where no flag did: a daemon's log tells the story, other commands print
@@ -142,7 +154,7 @@ func (a *app) overrides() (map[string]any, error) {
 	for _, s := range a.set {
 		key, value, ok := strings.Cut(s, "=")
 		if !ok || key == "" {
-			return nil, fmt.Errorf("--set %q: want key=value", s)
+			return nil, usageError{fmt.Sprintf("--set %q: want key=value", s), "as in --set git.poll=1m"}
 		}
 		m[key] = value
 	}

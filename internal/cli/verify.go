@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -12,7 +11,8 @@ import (
 )
 
 func (a *app) verifyCommand() *cobra.Command {
-	var stage, output string
+	var stage string
+	var output *format
 	cmd := &cobra.Command{
 		Use: "verify <reference>", Short: "Say what policy says of an image", Args: cobra.ExactArgs(1),
 		Example: "  poundlock -c config.yaml verify docker.io/library/haproxy:2.8-alpine --stage production",
@@ -32,10 +32,8 @@ func (a *app) verifyCommand() *cobra.Command {
 			if verdict.Outcome == "" {
 				return err
 			}
-			if output == "json" {
-				enc := json.NewEncoder(a.out)
-				enc.SetIndent("", "  ")
-				if err := enc.Encode(map[string]any{"version": 1, "image": image, "verdict": verdict}); err != nil {
+			if *output == asJSON {
+				if err := document(a.out, asJSON, verdictDocument{"verdict", 1, image, verdict}); err != nil {
 					return err
 				}
 			} else {
@@ -45,12 +43,20 @@ func (a *app) verifyCommand() *cobra.Command {
 				}
 			}
 			if verdict.Outcome == mirror.OutcomeRejected {
-				return exitError{exitRefused}
+				return exitCode(exitRefused)
 			}
 			return err
 		},
 	}
 	cmd.Flags().StringVar(&stage, "stage", "", "stage whose rules apply (default: the first)")
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	output = a.outputFlag(cmd, asText, asJSON)
 	return cmd
+}
+
+// verdictDocument is what policy says of an image, for programs.
+type verdictDocument struct {
+	Type    string           `json:"type"`
+	Version int              `json:"version"`
+	Image   mirror.Reference `json:"image"` // with its digest
+	Verdict mirror.Verdict   `json:"verdict"`
 }

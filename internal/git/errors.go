@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/transport"
@@ -27,16 +29,26 @@ var (
 	ErrUnauthorized = errors.New("credentials missing or not accepted")
 	// ErrDamaged means that the local clone cannot be read. The next Fetch makes it anew.
 	ErrDamaged = errors.New("the local clone is damaged")
+	// ErrPushRefused means that the server does not take the push for a reason of its own, such as a protected
+	// branch or a hook. The same push is refused again.
+	ErrPushRefused = errors.New("the server refused the push")
+	// ErrHostKey means that the ssh host is not the one that the known_hosts file names, or is not named there.
+	ErrHostKey = errors.New("host key not accepted")
+	// ErrNoBranch means that the repository is there and the branch is not; it is mirror.ErrNotFound too.
+	ErrNoBranch = fmt.Errorf("the branch is missing: %w", mirror.ErrNotFound)
 	// ErrUnknownCommit means that the clone does not hold the commit.
 	ErrUnknownCommit = errors.New("commit is not in the local clone")
 )
 
 // Error is a failed exchange with the remote. It never holds a credential or an answer's body.
 type Error struct {
-	Op        string // what was done, such as "push to"
-	Remote    string // the URL
-	temporary bool
-	err       error
+	Op         string        // what was done, such as "push to"
+	Remote     string        // the URL
+	Status     int           // of an HTTP answer that ended it; 0 otherwise
+	RetryAfter time.Duration // as a busy server asked for; 0 where it did not
+	Until      time.Time     // when that ends, by the server's clock; zero where it tells no time
+	temporary  bool
+	err        error
 }
 
 // Error says what was done, where and why it failed.
@@ -49,16 +61,46 @@ func (e *Error) Unwrap() error { return e.err }
 func (e *Error) Temporary() bool { return e.temporary }
 
 // statusError is an HTTP answer that is neither success nor redirect.
-type statusError int
-
-func (s statusError) Error() string {
-	return strings.TrimSpace(fmt.Sprintf("server answered %d %s", int(s), http.StatusText(int(s))))
+type statusError struct {
+	code  int
+	wait  time.Duration
+	until time.Time
 }
 
-// permanentError is refused by ourselves: no retry helps.
+// statusOf reads an answer's status and how long it asks to wait, in either form of Retry-After; the answer's
+// own Date says when that ends, so that the two clocks need not agree.
+func statusOf(res *http.Response) statusError {
+	s, v := statusError{code: res.StatusCode}, res.Header.Get("Retry-After")
+	now, err := http.ParseTime(res.Header.Get("Date"))
+	if seconds, bad := strconv.ParseUint(v, 10, 31); bad == nil {
+		s.wait = time.Duration(seconds) * time.Second
+	} else if at, bad := http.ParseTime(v); bad == nil && err == nil {
+		s.wait = max(0, at.Sub(now))
+	}
+	if err == nil && s.wait > 0 {
+		s.until = now.Add(s.wait)
+	}
+	return s
+}
+
+func (s statusError) Error() string {
+	return strings.TrimSpace(fmt.Sprintf("server answered %d %s", s.code, http.StatusText(s.code)))
+}
+
+// permanentError is refused by ourselves or by the server for good: no retry helps.
 type permanentError string
 
 func (p permanentError) Error() string { return string(p) }
+
+// lastingError is one of the errors that callers choose by, with words of its own. No retry helps.
+type lastingError struct {
+	text string
+	is   error
+}
+
+func (e *lastingError) Error() string { return e.text }
+
+func (e *lastingError) Unwrap() error { return e.is }
 
 // remoteError wraps what a session gave into an Error, and says whether a retry helps.
 func (r *Repo) remoteError(ctx context.Context, op string, err error) error {
@@ -70,7 +112,12 @@ func (r *Repo) remoteError(ctx context.Context, op string, err error) error {
 	if ctx.Err() != nil && !errors.Is(cause, ctx.Err()) {
 		cause, temporary = ctx.Err(), true // what broke is only how the deadline showed
 	}
-	return &Error{Op: op, Remote: r.opts.URL, temporary: temporary, err: cause}
+	out := &Error{Op: op, Remote: r.opts.URL, temporary: temporary, err: r.discreet(cause)}
+	var status statusError
+	if errors.As(cause, &status) {
+		out.Status, out.RetryAfter, out.Until = status.code, status.wait, status.until
+	}
+	return out
 }
 
 // classify strips what go-git and net/http wrap around the cause. The body of an answer, which go-git puts
@@ -95,6 +142,10 @@ func classify(err error) (cause error, temporary bool) {
 	if errors.As(err, &refused) {
 		return refused, false
 	}
+	var lasting *lastingError
+	if errors.As(err, &lasting) {
+		return lasting, false
+	}
 	var outer *url.Error
 	if errors.As(err, &outer) {
 		return outer.Err, !isCertificate(outer.Err) && !saysPermanent(outer.Err)
@@ -103,7 +154,7 @@ func classify(err error) (cause error, temporary bool) {
 }
 
 func fromStatus(s statusError) (error, bool) {
-	switch int(s) {
+	switch s.code {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return fmt.Errorf("%w (%w)", ErrUnauthorized, s), false
 	case http.StatusNotFound, http.StatusGone:
@@ -111,7 +162,7 @@ func fromStatus(s statusError) (error, bool) {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return s, true
 	}
-	return s, s >= 500
+	return s, s.code >= 500
 }
 
 func isCertificate(err error) bool {

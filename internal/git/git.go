@@ -163,7 +163,7 @@ func (r *Repo) list(ctx context.Context) (plumbing.Hash, error) {
 func (r *Repo) headIn(refs map[string]plumbing.Hash) (plumbing.Hash, error) {
 	head, ok := refs[r.branch.String()]
 	if !ok || head.IsZero() {
-		return plumbing.ZeroHash, fmt.Errorf("branch %q: %w", r.opts.Branch, mirror.ErrNotFound)
+		return plumbing.ZeroHash, &lastingError{fmt.Sprintf("branch %q: %v", r.opts.Branch, mirror.ErrNotFound), ErrNoBranch}
 	}
 	return head, nil
 }

@@ -161,7 +161,7 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if res.StatusCode >= 400 || res.StatusCode < 200 {
 		res.Body.Close()
-		return nil, statusError(res.StatusCode)
+		return nil, statusOf(res)
 	}
 	limit := int64(maxPack)
 	switch {

@@ -168,11 +168,11 @@ func (d sshDialer) explain(err error) error {
 	var revoked *knownhosts.RevokedError
 	switch {
 	case errors.As(err, &revoked):
-		return permanentError("the host key of " + d.addr + " is revoked in the known_hosts file")
+		return &lastingError{"the host key of " + d.addr + " is revoked in the known_hosts file", ErrHostKey}
 	case errors.As(err, &key) && len(key.Want) == 0:
-		return permanentError("the host " + d.addr + " is not in the known_hosts file: add its key there")
+		return &lastingError{"the host " + d.addr + " is not in the known_hosts file: add its key there", ErrHostKey}
 	case errors.As(err, &key):
-		return permanentError("the host key of " + d.addr + " is not the one in the known_hosts file: someone may be in between")
+		return &lastingError{"the host key of " + d.addr + " is not the one in the known_hosts file: someone may be in between", ErrHostKey}
 	case strings.Contains(err.Error(), "unable to authenticate"):
 		return transport.ErrAuthenticationRequired
 	}

@@ -1,10 +1,8 @@
 package mirror
 
 import (
-	"fmt"
-	"regexp"
+	"slices"
 	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -57,6 +55,35 @@ func (n Node) Key(key string) Node {
 	return Node{file: n.file}
 }
 
+// Find gives the part at a path of keys, in lists of numbers from 0; the zero Node when it is not there.
+func (n Node) Find(path ...string) Node {
+	for _, key := range path {
+		if n.node == nil || n.node.Kind != yaml.SequenceNode {
+			n = n.Key(key)
+			continue
+		}
+		i, err := strconv.Atoi(key)
+		if err != nil || i < 0 || i >= len(n.node.Content) {
+			return Node{file: n.file}
+		}
+		n = Node{n.file, n.node.Content[i]}
+	}
+	return n
+}
+
+// KeyWhere is the place of a key itself in a mapping, where Find leads to its value; the place of the mapping
+// when it has no such key.
+func (n Node) KeyWhere(key string) Position {
+	if n.IsMapping() {
+		for i := 0; i < len(n.node.Content); i += 2 {
+			if n.node.Content[i].Value == key {
+				return Node{n.file, n.node.Content[i]}.Where()
+			}
+		}
+	}
+	return n.Where()
+}
+
 // Text gives the text of a scalar exactly as the file has it, so that an unquoted 1.10 stays 1.10; false
 // for null, a mapping, a sequence or an absent part.
 func (n Node) Text() (string, bool) {
@@ -96,6 +123,12 @@ func (n Node) Value() any {
 // IsMapping says whether the part is a mapping.
 func (n Node) IsMapping() bool { return n.node != nil && n.node.Kind == yaml.MappingNode }
 
+// Stop says whether a document with these problems cannot be decoded: with duplicate keys alone it can, so that
+// everything else is told in the same pass.
+func (p Problems) Stop() bool {
+	return slices.ContainsFunc(p, func(one Problem) bool { return one.Code != "DOC003" })
+}
+
 // ParseDocument reads one YAML document and refuses what strict readers refuse: more than MaxDocument
 // bytes, duplicate keys, aliases, deep nesting, several documents.
 func ParseDocument(file string, data []byte) (Node, Problems) {
@@ -107,48 +140,18 @@ func ParseDocument(file string, data []byte) (Node, Problems) {
 }
 
 func parse(file string, data []byte) (Node, Problems) {
-	var ps Problems
-	if len(data) > MaxDocument {
-		ps.Add("DOC007", Position{File: file}, fmt.Sprintf("split it; the limit is %d MiB", MaxDocument>>20), "file of %d bytes is too large", len(data))
+	if ps := CheckText(file, data); len(ps) > 0 {
 		return Node{}, ps
 	}
 	var doc yaml.Node
 	if err := yaml.Load(data, &doc); err != nil {
-		ps.Add("DOC001", placeOf(file, err), "mend the YAML syntax", "%s", syntaxText(err))
-		return Node{}, ps
+		return Node{}, Problems{syntaxProblem(file, data, err)}
 	}
 	n := Node{file: file, node: &doc}
 	if doc.Kind == yaml.DocumentNode && len(doc.Content) == 1 {
 		n.node = doc.Content[0]
 	}
 	return n, nil
-}
-
-// The YAML library gives the place of a mistake as L<line>.C<column> inside its text.
-var (
-	placePattern = regexp.MustCompile(`L(\d+)\.C(\d+)`)
-	wherePattern = regexp.MustCompile(`^.*? (?:at L\d+\.C\d+(?:-L\d+\.C\d+)?|at <unknown position>|<unknown position>): `)
-)
-
-func placeOf(file string, err error) Position {
-	p := Position{File: file}
-	if m := placePattern.FindStringSubmatch(err.Error()); m != nil {
-		p.Line, _ = strconv.Atoi(m[1])
-		p.Column, _ = strconv.Atoi(m[2])
-	}
-	return p
-}
-
-func syntaxText(err error) string {
-	text, _, _ := strings.Cut(err.Error(), "\n")
-	text = strings.TrimPrefix(wherePattern.ReplaceAllString(text, ""), "yaml: ")
-	switch text {
-	case "no documents in stream":
-		return "the file holds no document"
-	case "expected single document, found multiple":
-		return "the file holds several documents, want one"
-	}
-	return text
 }
 
 // check walks the whole part once, before anything is decoded, because the YAML library accepts duplicate
@@ -170,7 +173,12 @@ func (n Node) check(ps *Problems, depth int) {
 				continue
 			}
 			if line, dup := first[key.Value]; dup {
-				ps.Add("DOC003", Node{n.file, key}.Where(), "keep one of them", "duplicate key %q, first in line %d", key.Value, line)
+				if (Node{n.file, n.node.Content[i+1]}).IsNull() && n.node.Style&yaml.FlowStyle != 0 {
+					// {a, a}: what stands here may be a value that lacks its key, even a secret.
+					ps.Add("DOC003", Node{n.file, key}.Where(), "write key: value", "the same word twice, first in line %d", line)
+				} else {
+					ps.Add("DOC003", Node{n.file, key}.Where(), "keep one of them", "duplicate key %q, first in line %d", key.Value, line)
+				}
 			}
 			first[key.Value] = key.Line
 			Node{n.file, n.node.Content[i+1]}.check(ps, depth+1)

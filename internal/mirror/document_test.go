@@ -90,7 +90,7 @@ func TestDecode_FillsEveryKindOfField(t *testing.T) {
 		v.Ptr.X != "y" || v.Image.String() != "docker.io/library/nginx:1" || v.Where.Line != 1 {
 		t.Errorf("got %+v", v)
 	}
-	if ps := Decode("f.yaml", []byte("name: x\nptr: {z: 1}\n"), &v); len(ps) != 1 || !strings.Contains(ps[0].What, "in ptr") {
+	if ps := Decode("f.yaml", []byte("name: x\nptr: {z: 1}\n"), &v); len(ps) != 1 || !strings.Contains(ps[0].What, "under ptr") {
 		t.Errorf("got %v, want the unknown key in ptr", ps)
 	}
 }

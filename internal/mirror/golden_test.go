@@ -43,6 +43,7 @@ func TestParseDesired_NamesEveryMistakeWithPlaceAndFix(t *testing.T) {
 					t.Errorf("a problem lacks code, text, file or commit: %+v", p)
 				}
 			}
+			problems.QuotePublic(files)
 			got := problems.Err().Error() + "\n"
 			if *update {
 				archive.Files = append(kept, txtar.File{Name: "problems", Data: []byte(got)})

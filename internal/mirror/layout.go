@@ -23,7 +23,7 @@ func (k *LayoutKind) UnmarshalText(b []byte) error {
 		*k = LayoutKind(b)
 		return nil
 	}
-	return fmt.Errorf("unknown layout %q: want tag or path", b)
+	return UnknownWord{"layout", string(b), []string{string(LayoutTag), string(LayoutPath)}}
 }
 
 // VendorTags says what happens to the vendor's own tag under LayoutTag.
@@ -43,7 +43,7 @@ func (v *VendorTags) UnmarshalText(b []byte) error {
 		*v = VendorTags(b)
 		return nil
 	}
-	return fmt.Errorf("unknown vendorTags %q: want once, follow or none", b)
+	return UnknownWord{"vendorTags", string(b), []string{string(VendorOnce), string(VendorFollow), string(VendorNone)}}
 }
 
 // TagTemplate is the text/template of stage tags, over .Set, .Entry and .Stage; the zero value is
@@ -51,6 +51,9 @@ func (v *VendorTags) UnmarshalText(b []byte) error {
 type TagTemplate struct{ tmpl *template.Template }
 
 var defaultTag = template.Must(template.New("tag").Parse("{{.Set}}-{{.Entry}}-{{.Stage}}"))
+
+// Form shows how the template is written.
+func (TagTemplate) Form() string { return `write it as in "{{.Set}}-{{.Entry}}-{{.Stage}}"` }
 
 // UnmarshalText compiles the template and tries it once.
 func (t *TagTemplate) UnmarshalText(b []byte) error {

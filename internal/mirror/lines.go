@@ -14,6 +14,14 @@ import (
 // change of one line stays a small commit (Git stores and pushes whole blobs).
 const MaxShard = 64 << 10
 
+// StageDocument is stages/<set>/<stage>.yaml, or one of its shards.
+type StageDocument struct {
+	Version int             `yaml:"version,required" jsonschema:"enum=1" jsonschema_description:"Version of this document; 1 is the only one there is."`
+	Source  Digest          `yaml:"source" jsonschema_description:"Digest of the vendor's file that the lines were made from; it is for people and is not checked."`
+	Entries map[string]Node `yaml:"entries" jsonschema_description:"The upstream reference with its digest at which each entry is to stand, by entry name."`
+	Where   Position
+}
+
 // ParseLines reads a stage document: name.yaml or the shards name.d/*.yaml. Every line is an entry and its
 // upstream reference with digest. The lines come back sorted by entry; the second result says whether there is a
 // document at all.
@@ -23,12 +31,7 @@ func ParseLines(files Files, name string) ([]Wanted, bool, Problems) {
 	first := map[string]Position{}
 	parts := files.Document(name)
 	for _, file := range parts {
-		var doc struct {
-			Version int             `yaml:"version,required"`
-			Source  Digest          `yaml:"source"`
-			Entries map[string]Node `yaml:"entries"`
-			Where   Position
-		}
+		var doc StageDocument
 		problems := Decode(file, files[file], &doc)
 		if len(problems) == 0 {
 			problems = CheckVersion(doc.Version, 1, doc.Where)

@@ -4,7 +4,8 @@ package mirror
 func Nearest(word string, known []string) string {
 	best, distance := "", 1+len(word)/3
 	for _, k := range known {
-		if d := edits(word, k); d <= distance && (best == "" || d < distance) {
+		// A word of which nothing is left is not misspelt but another one.
+		if d := edits(word, k); d <= distance && d < len(word) && d < len(k) && (best == "" || d < distance) {
 			best, distance = k, d
 		}
 	}

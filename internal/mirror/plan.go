@@ -1,6 +1,9 @@
 package mirror
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Kind is what an action does.
 type Kind string
@@ -14,6 +17,7 @@ const (
 	Missing   Kind = "missing"   // upstream has no such thing
 	Failed    Kind = "failed"    // could not be done now; a retry may help
 	Unchanged Kind = "unchanged" // as desired
+	Skip      Kind = "skip"      // left out by whoever asked: --only, a saved plan
 )
 
 // ReasonCode says in one stable word why an action is what it is.
@@ -45,7 +49,13 @@ const (
 	NotPinned       ReasonCode = "not-pinned"       // policy wants a digest in desired/, the entry has a tag only
 	NotVerified     ReasonCode = "not-verified"     // could not be checked
 	BadContent      ReasonCode = "bad-content"      // bytes do not match their digest or size
+	NotSelected     ReasonCode = "not-selected"     // somebody asked for other entries only
+	Paused          ReasonCode = "suspended"        // somebody suspended the set
+	Offline         ReasonCode = "offline"          // nobody may be asked now, so it is not known
 )
+
+// ErrOffline is in the chain of every error that means: this would need the network, and nothing may be asked.
+var ErrOffline = errors.New("unknown, offline")
 
 // Reason is why, for people and for programs.
 type Reason struct {
@@ -80,6 +90,20 @@ type Action struct {
 	Vouch  string    `json:"vouch,omitempty"`
 	Reason Reason    `json:"reason"`
 	Where  Position  `json:"where,omitzero"` // the line that asks for it
+
+	Outcome  Outcome `json:"outcome,omitempty"`  // what policy says, where it was asked
+	Basis    string  `json:"basis,omitempty"`    // what admits it, in words: signed by release
+	Size     Size    `json:"size,omitzero"`      // of a copy, in previews
+	AsBefore bool    `json:"asBefore,omitempty"` // refused or missing: as the last run found it
+}
+
+// Size is how much content an action brings, without signatures. What several images share is counted at each
+// of them; the totals of a plan count it once.
+type Size struct {
+	Layers  int    `json:"layers"`
+	Bytes   int64  `json:"bytes"`             // of all blobs
+	Here    int64  `json:"here"`              // of those, bytes that the local registry has already
+	Unknown string `json:"unknown,omitempty"` // why the size could not be learnt
 }
 
 // Plan is what a step of the line would do, computed from values alone.

@@ -99,6 +99,11 @@ func (r Reference) MarshalText() ([]byte, error) {
 	return []byte(r.String()), nil
 }
 
+// Form says how a reference is written.
+func (Reference) Form() string {
+	return "write registry/repository:tag, or registry/repository:tag@sha256:<64 hex> to name the content itself"
+}
+
 // UnmarshalText reads what MarshalText wrote.
 func (r *Reference) UnmarshalText(b []byte) (err error) {
 	if len(b) == 0 {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -49,20 +50,22 @@ type Source struct {
 
 // Set is desired/<name>.yaml: a named group of entries that belong together.
 type Set struct {
-	Version    int                    `yaml:"version,required"`
-	SourceNode Node                   `yaml:"source,required"`
-	Include    []string               `yaml:"include"`
-	Exclude    []string               `yaml:"exclude"`
-	Replace    map[string]Replacement `yaml:"replace"`
-	Stages     Stages                 `yaml:"stages"`
-	Layout     LayoutKind             `yaml:"layout"`
-	Paths      map[string]string      `yaml:"paths"`
-	Tag        TagTemplate            `yaml:"tag"`
-	VendorTags VendorTags             `yaml:"vendorTags"`
-	Adopt      bool                   `yaml:"adopt"`
-	Render     map[string]Node        `yaml:"render"`
+	Version    int                    `yaml:"version,required" jsonschema:"enum=1" jsonschema_description:"Version of this document; 1 is the only one there is."`
+	SourceNode Node                   `yaml:"source,required" jsonschema_description:"Where upstream says what there is; its kind decides the other keys."`
+	Include    []string               `yaml:"include" jsonschema:"example=**" jsonschema_description:"Globs over entry names: only what matches is in the set; every entry when it is left out."`
+	Exclude    []string               `yaml:"exclude" jsonschema:"example=postgres/**" jsonschema_description:"Globs over entry names that are left out of the set."`
+	Replace    map[string]Replacement `yaml:"replace" jsonschema_description:"The site's own image for single entries, by entry name."`
+	Stages     Stages                 `yaml:"stages" jsonschema:"minItems=1,uniqueItems=true" jsonschema_description:"Stages of the set, lowest first: the first is filled from upstream, the others by promotion."`
+	Layout     LayoutKind             `yaml:"layout" jsonschema:"enum=tag,enum=path" jsonschema_description:"What tells the stages apart in the local registry: a moving tag in one repository, or a repository for each stage."`
+	Paths      map[string]string      `yaml:"paths" jsonschema_description:"Where the images of an upstream host lie in the local registry, by host; the host's own name when it is left out."`
+	Tag        TagTemplate            `yaml:"tag" jsonschema:"default={{.Set}}-{{.Entry}}-{{.Stage}},example={{.Entry}}-{{.Stage}}" jsonschema_description:"Template of the stage tags (Go text/template) over .Set, .Entry and .Stage."`
+	VendorTags VendorTags             `yaml:"vendorTags" jsonschema:"enum=once,enum=follow,enum=none" jsonschema_description:"What happens to the vendor's own tag under layout tag: written once and never moved, moved with the first stage, or not written."`
+	Adopt      bool                   `yaml:"adopt" jsonschema_description:"Allows to move a tag that was in the local registry before us; otherwise that is refused."`
+	Render     map[string]Node        `yaml:"render" jsonschema_description:"Kinds of override files that are written to rendered/ for each stage, with their options."`
 	Where      Position
 
+	doc     Node // the whole document, for the places of its parts
+	unsure  bool // which stages it has is not known
 	Name    string
 	Source  Source
 	Atomic  bool               // above the first stage all entries move together; decided by the source kind
@@ -75,8 +78,8 @@ type Set struct {
 
 // Replacement is the site's own image for one entry.
 type Replacement struct {
-	Image   Reference `yaml:"image,required"`
-	BasedOn Digest    `yaml:"basedOn"`
+	Image   Reference `yaml:"image,required" jsonschema:"example=registry.example.org/custom/element-web:v1.11.45-corp" jsonschema_description:"The site's own image, with a tag or, better, a digest."`
+	BasedOn Digest    `yaml:"basedOn" jsonschema_description:"Digest of the vendor's image that it was made from: when the vendor moves on, the entry is refused until you confirm; not checked when it is left out."`
 	Where   Position
 }
 
@@ -101,6 +104,28 @@ func (d Desired) Set(name string) (Set, bool) {
 		return Set{}, false
 	}
 	return d.Sets[i], true
+}
+
+// At gives the place of the value at a path of keys in the set's file, its whole when there is none.
+func (s Set) At(path ...string) Position {
+	if n := s.doc.Find(path...); !n.IsZero() {
+		return n.Where()
+	}
+	return s.Where
+}
+
+// KeyAt gives the place of a key, where At gives that of its value.
+func (s Set) KeyAt(path ...string) Position {
+	last := len(path) - 1
+	if n := s.doc.Find(path[:last]...); !n.IsZero() {
+		return n.KeyWhere(path[last])
+	}
+	return s.Where
+}
+
+// Unsure says whether a set has a mistake that leaves open which stages there are.
+func (d Desired) Unsure() bool {
+	return slices.ContainsFunc(d.Sets, func(s Set) bool { return s.unsure })
 }
 
 // PolicyFile is the one document in desired/ that is not a set.
@@ -140,15 +165,21 @@ var reservedSets = []string{"record", "consumers"}
 
 func parseSet(name, file string, data []byte) (Set, Problems) {
 	s := Set{Name: name}
-	ps := Decode(file, data, &s)
+	doc, ps := ParseDocument(file, data)
+	parsed := !ps.Stop()
+	if parsed {
+		s.doc = doc
+		ps = append(ps, doc.Decode(&s)...)
+	}
+	s.unsure = !parsed || ps.Touch("stages")
 	if s.Stages == nil {
 		s.Stages = DefaultStages
 	}
-	if len(ps) == 0 {
-		ps = append(ps, CheckVersion(s.Version, 1, s.Where)...)
-		if len(s.Stages) == 0 || len(slices.Compact(slices.Sorted(slices.Values(s.Stages)))) != len(s.Stages) {
-			ps.Add("FLT003", s.Where, "list each stage once, lowest first", "stages: want at least one, each once")
-		}
+	if parsed && doc.IsMapping() && !ps.Touch("version") {
+		ps = append(ps, CheckVersion(s.Version, 1, s.At("version"))...)
+	}
+	if !s.unsure {
+		ps = append(ps, s.checkStages()...)
 	}
 	if slices.Contains(reservedSets, name) {
 		ps.Add("FLT002", Position{File: file}, "rename the file", "a set cannot be named %q: rendered/<site>/%s holds something else", name, name)
@@ -164,37 +195,61 @@ func parseSet(name, file string, data []byte) (Set, Problems) {
 	}
 	kind, ok := s.SourceNode.Key("kind").Text()
 	if !ok && !s.SourceNode.IsZero() {
-		ps.Add("DOC005", s.SourceNode.Where(), "add it, such as kind: ess", "source.kind is missing")
+		ps.AddAt("source.kind", "DOC005", s.SourceNode.Where(), "add it, such as kind: ess", "source.kind is missing")
 	}
 	s.Source = Source{Kind: kind, Node: s.SourceNode}
-	for _, pattern := range append(slices.Clone(s.Include), s.Exclude...) {
-		if !doublestar.ValidatePattern(pattern) {
-			ps.Add("FLT004", s.Where, "", "malformed glob %q", pattern)
+	globs := s.Globs()
+	for _, key := range slices.Sorted(maps.Keys(globs)) {
+		for i, pattern := range globs[key] {
+			if !doublestar.ValidatePattern(pattern) {
+				ps.AddAt(key, "FLT004", s.At(key, strconv.Itoa(i)), `close every [ and {, or put \ before a sign that is meant as it is`, "%s: malformed glob %q", key, pattern)
+			}
 		}
 	}
 	for _, host := range slices.Sorted(maps.Keys(s.Paths)) {
 		if p := s.Paths[host]; p != "" {
 			if _, err := ParseReference("x.example/" + p); err != nil || strings.ContainsAny(p, ":@") {
-				ps.Add("FLT005", s.Where, "use lower-case path components", "paths.%s: %q is not a repository path", host, p)
+				ps.Add("FLT005", s.At("paths", host), "write lower-case words, joined by /, without host, tag and digest", "paths.%s: %q is not a repository path", host, p)
 			}
 		}
 	}
 	for _, entry := range slices.Sorted(maps.Keys(s.Replace)) {
 		if r := s.Replace[entry]; !r.Image.IsZero() && r.Image.Tag == "" && !r.Image.HasDigest() {
-			ps.Add("FLT006", r.Where, "add a tag or, better, a digest", "replace.%s: the image has neither tag nor digest", entry)
+			ps.Add("FLT006", s.At("replace", entry, "image"), "add a tag or, better, a digest", "replace.%s: the image has neither tag nor digest", entry)
 		}
 	}
 	return s, ps
+}
+
+func (s Set) checkStages() Problems {
+	var ps Problems
+	if len(s.Stages) == 0 {
+		ps.AddAt("stages", "FLT003", s.At("stages"), "list at least one, or delete the key to have "+fmt.Sprint(DefaultStages), "stages: the list is empty")
+	}
+	for i, stage := range s.Stages {
+		if slices.Contains(s.Stages[:i], stage) {
+			ps.AddAt("stages", "FLT003", s.At("stages", strconv.Itoa(i)), "list each stage once, lowest first", "stages: %q is listed twice", stage)
+		}
+	}
+	return ps
+}
+
+// Globs gives include and exclude by their keys.
+func (s Set) Globs() map[string][]string {
+	return map[string][]string{"include": s.Include, "exclude": s.Exclude}
 }
 
 // CheckVersion refuses a document of another version than ours: an older one is to be migrated, a newer
 // one was written for a newer Poundlock.
 func CheckVersion(have, want int, where Position) Problems {
 	var ps Problems
-	if have > want {
-		ps.Add("DOC008", where, "use a newer Poundlock", "version %d is newer than this Poundlock understands (%d)", have, want)
-	} else if have < want {
-		ps.Add("DOC008", where, fmt.Sprintf("write version: %d", want), "version %d does not exist", have)
+	switch {
+	case have > want:
+		ps.AddAt("version", "DOC008", where, "use a newer Poundlock", "version %d is newer than this Poundlock understands (%d)", have, want)
+	case have == 0 && where.Line == 0:
+		ps.AddAt("version", "DOC005", where, fmt.Sprintf("write version: %d", want), "version is missing")
+	case have < want:
+		ps.AddAt("version", "DOC008", where, fmt.Sprintf("write version: %d", want), "version %d does not exist", have)
 	}
 	return ps
 }
@@ -242,12 +297,35 @@ func strayStages(d Desired, files Files) Problems {
 		case path.Ext(name) == ".yml":
 			ps.Add("FLT001", Position{File: name}, "name it "+strings.TrimSuffix(name, "yml")+"yaml", "a stage file ends in .yaml")
 		case !ok:
-			ps.Add("FLT007", Position{File: name}, "name a set of desired/", "there is no set %q", parts[1])
+			ps.Add("FLT007", Position{File: name}, suggestSet(parts[1], d), "there is no set %q in desired/, so nobody reads this stage file", parts[1])
+		case set.unsure: // its own file is to be mended first
 		case len(parts) < 3 || len(parts) > 4 || !slices.Contains(set.Stages, Stage(parts[2])):
-			ps.Add("FLT007", Position{File: name}, "stages of this set: "+fmt.Sprint(set.Stages), "set %s has no such stage", set.Name)
+			ps.Add("FLT007", Position{File: name}, suggestStage(parts[len(parts)-1], set), "set %s has no such stage, so nobody reads this file", set.Name)
 		case Stage(parts[2]) == set.Stages.First():
 			ps.Add("FLT007", Position{File: name}, "delete the file", "the first stage is filled from upstream, not from a stage file")
 		}
 	}
 	return ps
+}
+
+func suggestSet(name string, d Desired) string {
+	var names []string
+	for _, s := range d.Sets {
+		names = append(names, s.Name)
+	}
+	if near := Nearest(name, names); near != "" {
+		return fmt.Sprintf("did you mean %q? rename the folder", near)
+	}
+	return "delete the file, or add desired/" + name + ".yaml"
+}
+
+func suggestStage(name string, s Set) string {
+	var stages []string
+	for _, stage := range s.Stages {
+		stages = append(stages, string(stage))
+	}
+	if near := Nearest(name, stages); near != "" && near != name {
+		return fmt.Sprintf("did you mean %q? rename the file", near)
+	}
+	return fmt.Sprintf("name it stages/%s/<stage>.yaml; the stages of the set above the first are %s", s.Name, strings.Join(stages[min(1, len(stages)):], ", "))
 }

@@ -31,7 +31,8 @@ func (c *Client) HasBlob(ctx context.Context, r mirror.Reference, d mirror.Diges
 // Blob streams the blob d of r's repository from byte offset on. From offset 0 the reader fails at its end
 // with mirror.ErrDigestMismatch when the bytes are not d's; a resumed stream is checked by whoever holds
 // the first part. A connection that breaks is a temporary *Error of Read.
-func (c *Client) Blob(ctx context.Context, r mirror.Reference, d mirror.Digest, offset int64) (io.ReadCloser, error) {
+func (c *Client) Blob(ctx context.Context, r mirror.Reference, d mirror.Digest, offset int64) (_ io.ReadCloser, err error) {
+	defer func() { err = c.discreet(err) }()
 	q, err := c.blobRequest("get blob", http.MethodGet, r, d)
 	if err != nil {
 		return nil, err

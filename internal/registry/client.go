@@ -42,14 +42,16 @@ func DefaultEndpoint(host string) Endpoint {
 type Client struct {
 	http      *http.Client
 	endpoints map[string]Endpoint
+	mask      func(string) string // takes secrets out of a registry's words
 }
 
 var _ mirror.Content = (*Client)(nil)
 
 // New gives a client that asks the registry named host at endpoints[host], any other at its
-// DefaultEndpoint.
+// DefaultEndpoint. A transport with a method Mask(string) string is asked to take secrets out of what
+// registries say: only who sends them knows them.
 func New(client *http.Client, endpoints map[string]Endpoint) *Client {
-	return &Client{http: client, endpoints: endpoints}
+	return &Client{http: client, endpoints: endpoints, mask: maskOf(client)}
 }
 
 // base is the root of a registry's API, and what stands before the repository in it.
@@ -114,11 +116,13 @@ type request struct {
 	body    io.Reader
 	length  int64 // of body; 0 with a nil body
 	success []int // status codes
+	mask    func(string) string
 }
 
 // do sends the request. A status other than success is an *Error and the body is closed; otherwise the
 // caller closes it.
 func (c *Client) do(ctx context.Context, q request) (*http.Response, error) {
+	q.mask = c.mask
 	req, err := http.NewRequestWithContext(ctx, q.method, q.url.String(), q.body)
 	if err != nil {
 		return nil, q.fail(err)

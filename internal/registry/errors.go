@@ -31,7 +31,31 @@ type Error struct {
 	Code       string // of the registry, such as MANIFEST_UNKNOWN
 	Message    string // of the registry
 	RetryAfter time.Duration
+	Until      time.Time // when RetryAfter ends, by the registry's clock; zero where it tells no time
+	Method     string    // of the request; see Action
+	Tried      Attempt   // of a 401 or 403: how we asked to be let in
+	Rate       Rate      // what is left of a rate limit, where the registry tells
 	err        error
+}
+
+// Attempt is how a registry was asked to let us in. It holds no secret.
+type Attempt struct {
+	User   string // "" for none
+	Scheme string // basic, bearer, or "" when nothing was sent
+	Realm  string // host of the token server, where the registry named one
+	Scope  string // what the registry asked a token for, in its own words
+	Denied bool   // the token server refused the credential
+}
+
+// Action is what the request needs the right to: pull, push or delete.
+func (e *Error) Action() string {
+	switch e.Method {
+	case http.MethodGet, http.MethodHead:
+		return "pull"
+	case http.MethodDelete:
+		return "delete"
+	}
+	return "push"
 }
 
 // Error reads as a part of a sentence: head docker.io/library/nginx:1 at registry-1.docker.io: 404 ...
@@ -75,7 +99,7 @@ func (q request) fail(err error) error {
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return &Error{Op: q.op, Ref: q.ref, Host: q.url.Host, err: err}
+	return &Error{Op: q.op, Ref: q.ref, Host: q.url.Host, Method: q.method, err: discreet(q.mask, err)}
 }
 
 // check gives nil for a status that means success and an *Error for any other.
@@ -84,10 +108,14 @@ func (q request) check(resp *http.Response) error {
 	if err == nil {
 		return nil
 	}
-	e := &Error{Op: q.op, Ref: q.ref, Host: q.url.Host, Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header)}
+	e := &Error{Op: q.op, Ref: q.ref, Host: q.url.Host, Method: q.method, Status: resp.StatusCode,
+		RetryAfter: retryAfter(resp.Header), Rate: rateOf(resp.Header), Tried: attemptOf(resp)}
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil && e.RetryAfter > 0 {
+		e.Until = date.Add(e.RetryAfter)
+	}
 	var t *transport.Error
 	if errors.As(err, &t) && len(t.Errors) > 0 {
-		e.Code, e.Message = printable(string(t.Errors[0].Code)), printable(t.Errors[0].Message)
+		e.Code, e.Message = q.said(string(t.Errors[0].Code)), q.said(t.Errors[0].Message)
 	}
 	switch resp.StatusCode {
 	case http.StatusNotFound:
@@ -98,14 +126,33 @@ func (q request) check(resp *http.Response) error {
 	return e
 }
 
+// attemptOf reads what the transport noted at an answer that does not let us in.
+func attemptOf(resp *http.Response) (a Attempt) {
+	if noted, ok := resp.Body.(interface {
+		Tried() (user, scheme, realm, scope string, denied bool)
+	}); ok {
+		a.User, a.Scheme, a.Realm, a.Scope, a.Denied = noted.Tried()
+		a.User, a.Realm, a.Scope = printable(a.User), printable(a.Realm), printable(a.Scope)
+	}
+	return a
+}
+
+// said makes what a registry says safe to show. Its words may be ours sent back, with the credential.
+func (q request) said(s string) string { return short(q.mask(visible(s))) }
+
 // printable makes foreign text safe for a terminal and a log line.
-func printable(s string) string {
-	s = strings.Map(func(r rune) rune {
+func printable(s string) string { return short(visible(s)) }
+
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
 		if !strconv.IsPrint(r) {
 			return -1
 		}
 		return r
 	}, s)
+}
+
+func short(s string) string {
 	if len(s) > maxMessage {
 		s = strings.ToValidUTF8(s[:maxMessage], "") + "..."
 	}

@@ -22,7 +22,8 @@ var accepted = strings.Join([]string{
 
 // Resolve asks by one HEAD what r's tag points to or, without a tag, whether its digest is there. Only a
 // registry that does not tell digest and size in its answer is asked again, with a GET.
-func (c *Client) Resolve(ctx context.Context, r mirror.Reference) (mirror.Descriptor, error) {
+func (c *Client) Resolve(ctx context.Context, r mirror.Reference) (_ mirror.Descriptor, err error) {
+	defer func() { err = c.discreet(err) }()
 	q, err := c.manifestRequest("head", http.MethodHead, r)
 	if err != nil {
 		return mirror.Descriptor{}, err
@@ -53,7 +54,8 @@ func (c *Client) Manifest(ctx context.Context, r mirror.Reference, d mirror.Dige
 }
 
 // get reads the manifest that r names by tag or, without a tag, by digest.
-func (c *Client) get(ctx context.Context, r mirror.Reference) (mirror.Manifest, error) {
+func (c *Client) get(ctx context.Context, r mirror.Reference) (_ mirror.Manifest, err error) {
+	defer func() { err = c.discreet(err) }()
 	q, err := c.manifestRequest("get", http.MethodGet, r)
 	if err != nil {
 		return mirror.Manifest{}, err
@@ -86,6 +88,7 @@ func (c *Client) get(ctx context.Context, r mirror.Reference) (mirror.Manifest, 
 // Put stores a manifest under the tag of to or, without a tag, under its digest. subjectAccepted says that
 // the registry lists it as a referrer of its subject; otherwise the fallback tag has to be written.
 func (c *Client) Put(ctx context.Context, to mirror.Reference, m mirror.Manifest) (subjectAccepted bool, err error) {
+	defer func() { err = c.discreet(err) }()
 	if to.HasDigest() && to.Digest != m.Descriptor.Digest {
 		return false, fmt.Errorf("put %s: %w: it is %s", to, mirror.ErrDigestMismatch, m.Descriptor.Digest)
 	}

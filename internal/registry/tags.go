@@ -44,7 +44,8 @@ func (c *Client) Tags(ctx context.Context, r mirror.Reference) ([]string, error)
 
 // pages reads q.url and the pages that its Link headers name, one after the other, each at most
 // mirror.MaxManifest bytes.
-func (c *Client) pages(ctx context.Context, q request, page func(http.Header, []byte) error) error {
+func (c *Client) pages(ctx context.Context, q request, page func(http.Header, []byte) error) (err error) {
+	defer func() { err = c.discreet(err) }()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for range maxPages {

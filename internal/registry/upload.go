@@ -39,6 +39,7 @@ func (c *Client) Begin(ctx context.Context, to mirror.Reference) (session string
 }
 
 func (c *Client) open(ctx context.Context, op string, to mirror.Reference, query url.Values) (done bool, session string, err error) {
+	defer func() { err = c.discreet(err) }()
 	u, err := c.address(to, "blobs/uploads/")
 	if err != nil {
 		return false, "", fmt.Errorf("%s: %w", op, err)
@@ -60,7 +61,8 @@ func (c *Client) open(ctx context.Context, op string, to mirror.Reference, query
 // where the session stands; a new session stands at 0 and takes one PUT. The registry checks the digest;
 // nil means that it has the whole blob. body is not closed, and not read after Upload has returned; an
 // error of body itself is in the chain of the error.
-func (c *Client) Upload(ctx context.Context, session string, d mirror.Descriptor, offset int64, body io.Reader) error {
+func (c *Client) Upload(ctx context.Context, session string, d mirror.Descriptor, offset int64, body io.Reader) (err error) {
+	defer func() { err = c.discreet(err) }()
 	u, err := parseSession(session)
 	if err != nil {
 		return err
@@ -186,6 +188,7 @@ func (c *Client) Cancel(ctx context.Context, session string) error {
 
 // status asks where a session stands and under which URL it goes on.
 func (c *Client) status(ctx context.Context, u *url.URL) (next *url.URL, at int64, err error) {
+	defer func() { err = c.discreet(err) }()
 	q := request{op: "ask upload at", method: http.MethodGet, url: u, success: []int{http.StatusNoContent, http.StatusOK, http.StatusAccepted}}
 	h, _, err := c.send(ctx, q)
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
@@ -16,6 +18,7 @@ type auth struct {
 
 	mu         sync.Mutex
 	credential *Credential // as it was given last; nil: to be asked
+	tried      *Credential // the last one that was used, also when it was refused
 	learned    map[string]lesson
 	tokens     map[challenge]*token
 	turns      map[challenge]chan struct{} // closed when the request that asks for a token is done
@@ -48,17 +51,20 @@ func (w *Wire) authorize(h *host, req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp, err := w.send(h, with(req, sent))
-	if err != nil || resp.StatusCode != http.StatusUnauthorized {
-		return resp, err
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusUnauthorized {
+		return h.auth.refused(resp, challenge{}, sent, false), nil
 	}
 	c, ok := parseChallenges(resp.Header)
 	if !ok {
-		return resp, nil
+		return h.auth.refused(resp, challenge{}, sent, false), nil
 	}
 	h.auth.learn(c, key, sent)
 	next, err := h.auth.header(ctx, key)
 	if err == errDenied || err == nil && (next == "" || next == sent) {
-		return resp, nil
+		return h.auth.refused(resp, c, sent, err == errDenied), nil
 	}
 	drain(resp.Body)
 	if err != nil {
@@ -70,7 +76,30 @@ func (w *Wire) authorize(h *host, req *http.Request) (*http.Response, error) {
 	if req, err = rewind(req); err != nil {
 		return nil, err
 	}
-	return w.send(h, with(req, next))
+	if resp, err = w.send(h, with(req, next)); err != nil {
+		return nil, err
+	}
+	return h.auth.refused(resp, c, next, false), nil
+}
+
+// refused adds to an answer that does not let us in how we tried, for the error that people will read.
+func (a *auth) refused(resp *http.Response, c challenge, sent string, denied bool) *http.Response {
+	if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
+		return resp
+	}
+	t := Attempt{Scope: c.scope, Denied: denied}
+	t.Scheme, _, _ = strings.Cut(strings.ToLower(sent), " ")
+	if realm, err := url.Parse(c.realm); err == nil && c.scheme == "bearer" {
+		t.Realm = realm.Host
+	}
+	a.mu.Lock()
+	if a.tried != nil && (sent != "" || denied) {
+		t.User = a.tried.Username
+	}
+	a.mu.Unlock()
+	t.User, t.Realm, t.Scope = Mask(t.User), Mask(t.Realm), Mask(t.Scope)
+	resp.Body = refusedBody{resp.Body, t}
+	return resp
 }
 
 func with(req *http.Request, header string) *http.Request {
@@ -161,9 +190,11 @@ func (a *auth) ask(ctx context.Context) (Credential, error) {
 	if err != nil {
 		return Credential{}, err
 	}
+	Conceal(c.Password)
+	Conceal(c.Token)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.credential = &c
+	a.credential, a.tried = &c, &c
 	return c, nil
 }
 

@@ -257,7 +257,7 @@ func TestWire_FailingCredentialIsAnError(t *testing.T) {
 }
 
 func TestToken_IsForgottenBeforeItExpires(t *testing.T) {
-	text, life, err := parseToken("auth.example", strings.NewReader(`{"token":"t","expires_in":100}`))
+	text, life, err := parseToken(strings.NewReader(`{"token":"t","expires_in":100}`))
 	if err != nil || text != "t" || life != 90*time.Second {
 		t.Fatalf("got %q, %v, %v, want 90s of the 100", text, life, err)
 	}
@@ -283,7 +283,7 @@ func TestToken_IsForgottenBeforeItExpires(t *testing.T) {
 
 func TestParseToken_RefusesWhatIsNoToken(t *testing.T) {
 	for _, body := range []string{"", "{}", `{"token":1}`, `<html>`, `{"token":"` + strings.Repeat("a", maxToken) + `"}`} {
-		if text, _, err := parseToken("auth.example", strings.NewReader(body)); err == nil {
+		if text, _, err := parseToken(strings.NewReader(body)); err == nil {
 			t.Errorf("took %.20q for token %.20q", body, text)
 		}
 	}

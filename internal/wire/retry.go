@@ -74,9 +74,9 @@ func (w *Wire) once(h *host, req *http.Request) (*http.Response, error) {
 	resp, err := t.RoundTrip(req)
 	event := Event{Host: h.name, Method: req.Method}
 	if err != nil {
-		err = watch.fail(err)
+		err = w.explain(h, req, watch.fail(err))
 	} else {
-		event.Status = resp.StatusCode
+		event.Status, event.Date = resp.StatusCode, dateOf(resp.Header)
 		resp.Body = watch.reading(resp.Body)
 	}
 	w.settings.Observe(event)
@@ -181,6 +181,16 @@ func retryAfter(h http.Header) time.Duration {
 		return 0
 	}
 	return max(0, until.Sub(now))
+}
+
+// dateOf gives the time by the clock of who answers; zero when it does not tell, or when the answer is one that
+// a cache kept.
+func dateOf(h http.Header) time.Time {
+	t, err := http.ParseTime(h.Get("Date"))
+	if err != nil || h.Get("Age") != "" {
+		return time.Time{}
+	}
+	return t
 }
 
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }

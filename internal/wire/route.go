@@ -10,23 +10,37 @@ import (
 // ErrRefused is the cause of every request that our own rules did not let out.
 var ErrRefused = errors.New("refused")
 
-// refusal is a request that did not leave, with what the operator can do about it.
-type refusal struct{ host, why, fix string }
+// Refusal is a request that did not leave, with what the operator can do about it.
+type Refusal struct {
+	Host string // host:port that would have been asked
+	From string // host:port that named it, whose rules are missing a word; "" for a host that we were asked for ourselves
+	Why  string
+	Fix  string // "" when there is none; <name> stands for the key of the registry
+}
 
-func refuse(host, why, fix string) error { return &refusal{host, why, fix} }
+func refuse(host, why, fix string) error {
+	return &Refusal{Host: Mask(host), Why: Mask(why), Fix: Mask(fix)}
+}
 
-func (e *refusal) Error() string {
-	text := fmt.Sprintf("request to %s refused: %s", e.host, e.why)
-	if e.fix != "" {
-		text += "; " + e.fix
+// refuseFrom is refuse for a host that another one names.
+func refuseFrom(from, host, why, fix string) error {
+	return &Refusal{Host: Mask(host), From: from, Why: Mask(why), Fix: Mask(fix)}
+}
+
+// Error says which host, why, and what to do.
+func (e *Refusal) Error() string {
+	text := fmt.Sprintf("request to %s refused: %s", e.Host, e.Why)
+	if e.Fix != "" {
+		text += "; " + e.Fix
 	}
 	return text
 }
 
 // Refused says that another try would be refused as well.
-func (e *refusal) Refused() bool { return true }
+func (e *Refusal) Refused() bool { return true }
 
-func (e *refusal) Unwrap() error { return ErrRefused }
+// Unwrap gives ErrRefused.
+func (e *Refusal) Unwrap() error { return ErrRefused }
 
 // route chooses the host by whose rules req is sent. foreign says that it was redirected to another host
 // than it was made for, so that it must carry no credential.
@@ -73,11 +87,11 @@ func (w *Wire) redirected(first, req *http.Request) (*host, error) {
 		return nil, err
 	}
 	if req.Method != http.MethodGet && req.Method != http.MethodHead {
-		return nil, refuse(address(req.URL), fmt.Sprintf("%s redirects a %s to it", from.name, req.Method), "")
+		return nil, refuseFrom(from.name, address(req.URL), fmt.Sprintf("%s redirects a %s to it", from.name, req.Method), "")
 	}
 	ok, vendor := from.allows(from.rules.Redirects, vendors[from.name].redirects, req.URL)
 	if !ok {
-		return nil, refuse(address(req.URL), from.name+" redirects to it",
+		return nil, refuseFrom(from.name, address(req.URL), from.name+" redirects to it",
 			fmt.Sprintf("if that is right, add registries.<name>.auth.redirects: [%s]", req.URL.Host))
 	}
 	return w.companion(from, req.URL, vendor)

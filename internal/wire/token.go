@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,6 +21,8 @@ const (
 	maxLife = time.Hour
 	// maxScopes bounds the scopes of one challenge.
 	maxScopes = 16
+
+	tokenServer = "token server"
 )
 
 // token is one that the host may be asked with until expire fires.
@@ -102,7 +105,7 @@ func (a *auth) fetch(ctx context.Context, c challenge, cred Credential) (text st
 	}
 	resp, err := a.wire.try(h, req, true)
 	if err != nil {
-		return "", 0, fmt.Errorf("token server %s: %w", realm.Host, err)
+		return "", 0, &AsideError{Role: tokenServer, Host: h.name, Err: err}
 	}
 	defer drain(resp.Body)
 	switch resp.StatusCode {
@@ -110,9 +113,14 @@ func (a *auth) fetch(ctx context.Context, c challenge, cred Credential) (text st
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest:
 		return "", 0, errDenied
 	default:
-		return "", 0, fmt.Errorf("token server %s: %s", realm.Host, http.StatusText(resp.StatusCode))
+		return "", 0, &AsideError{Role: tokenServer, Host: h.name, Err: &TokenError{resp.StatusCode, retryAfter(resp.Header), until(resp.Header)}}
 	}
-	return parseToken(realm.Host, resp.Body)
+	text, life, err = parseToken(resp.Body)
+	if err != nil {
+		return "", 0, &AsideError{Role: tokenServer, Host: h.name, Err: err}
+	}
+	concealToken(text)
+	return text, life, nil
 }
 
 // realm gives the token server's host, if it may have the credential: the host itself, or one that is
@@ -124,7 +132,7 @@ func (a *auth) realm(u *url.URL) (*host, error) {
 	}
 	ok, vendor := from.allows(from.rules.Realms, vendors[from.name].realms, u)
 	if !ok {
-		return nil, refuse(address(u), from.name+" names it as its token server",
+		return nil, refuseFrom(from.name, address(u), from.name+" names it as its token server",
 			fmt.Sprintf("if that is right, add registries.<name>.auth.realms: [%s]", u.Host))
 	}
 	h, err := a.wire.companion(from, u, vendor)
@@ -167,20 +175,20 @@ func tokenRequest(ctx context.Context, realm *url.URL, c challenge, cred Credent
 
 // parseToken reads a token server's answer. A tenth of the token's life is kept back, so that it does not
 // expire on its way.
-func parseToken(host string, body io.Reader) (string, time.Duration, error) {
+func parseToken(body io.Reader) (string, time.Duration, error) {
 	var t struct {
 		Token       string  `json:"token"`
 		AccessToken string  `json:"access_token"`
 		ExpiresIn   float64 `json:"expires_in"`
 	}
 	if err := json.NewDecoder(io.LimitReader(body, maxToken)).Decode(&t); err != nil {
-		return "", 0, fmt.Errorf("token server %s: malformed answer", host)
+		return "", 0, errors.New("malformed answer")
 	}
 	if t.Token == "" {
 		t.Token = t.AccessToken
 	}
 	if t.Token == "" {
-		return "", 0, fmt.Errorf("token server %s: answer without a token", host)
+		return "", 0, errors.New("answer without a token")
 	}
 	life := defaultLife
 	if t.ExpiresIn > 0 && t.ExpiresIn < maxLife.Seconds() {

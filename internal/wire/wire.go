@@ -58,6 +58,7 @@ type Event struct {
 	Host   string // host:port
 	Method string
 	Status int
+	Date   time.Time // of the answer, by the clock of who sent it; zero when it tells none
 }
 
 // Wire carries requests by the rules of its Settings. It is an http.RoundTripper, safe for concurrent use.
@@ -121,6 +122,10 @@ func (w *Wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp.Request = req // redirects are judged by the chain of original requests
+	if _, err := resp.Location(); err != nil && err != http.ErrNoLocation {
+		// A client would quote it in its error, and it may hold anything: also what we sent.
+		resp.Header.Del("Location")
+	}
 	return resp, nil
 }
 
@@ -185,6 +190,12 @@ func (w *Wire) transport(h *host, tlsConfig *tls.Config, bulk bool) *http.Transp
 		MaxResponseHeaderBytes: maxHeader,
 		DisableCompression:     true, // bytes are compared with digests
 		ForceAttemptHTTP2:      !bulk,
+	}
+	t.OnProxyConnectResponse = func(_ context.Context, proxy *url.URL, _ *http.Request, resp *http.Response) error {
+		if resp.StatusCode == http.StatusOK {
+			return nil
+		}
+		return &ProxyError{Proxy: address(proxy), Status: resp.StatusCode}
 	}
 	if bulk {
 		t.ResponseHeaderTimeout = bulkTimeout

@@ -5,22 +5,29 @@ import (
 )
 
 // Hold keeps the entries of an atomic set together above the first stage: where one of a stage is refused,
-// missing or failed, no tag of that stage moves. It is applied after policy had its say, and again gives the
-// plan's After.
+// missing or failed, or was to change and is left out, no tag of that stage moves. It is applied after policy
+// had its say, and again gives the plan's After.
 func Hold(set mirror.Set, p mirror.Plan) mirror.Plan {
 	actions := append([]mirror.Action(nil), p.Actions...)
 	for _, stage := range set.Stages.Upper() {
 		if !set.Atomic {
 			break
 		}
-		var waits []string
+		var waits, left []string
 		for _, a := range actions {
+			if a.Stage == stage && a.Kind == mirror.Skip {
+				left = append(left, a.Key.Entry)
+			}
 			if a.Stage == stage && (a.Kind == mirror.Refuse || a.Kind == mirror.Missing || a.Kind == mirror.Failed) {
 				waits = append(waits, a.Key.Entry)
 			}
 		}
 		for i, a := range actions {
-			if a.Stage == stage && a.Kind == mirror.Tag && len(waits) > 0 {
+			switch {
+			case a.Stage != stage || !changes(a):
+			case len(left) > 0:
+				actions[i] = refuse(a, mirror.Because(mirror.Held, "the set moves together at this stage, and %s not selected; select the whole set", are(left)))
+			case len(waits) > 0 && a.Kind == mirror.Tag:
 				actions[i] = refuse(a, mirror.Because(mirror.Held, "the set moves together and %s cannot", names(waits)))
 			}
 		}
@@ -46,4 +53,11 @@ func Ready(set mirror.Set, p mirror.Plan) []mirror.Action {
 		}
 	}
 	return ready
+}
+
+func are(all []string) string {
+	if len(all) == 1 {
+		return all[0] + " is"
+	}
+	return names(all) + " are"
 }

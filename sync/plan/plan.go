@@ -78,7 +78,10 @@ func (c *computation) first(candidate mirror.Candidate) mirror.Action {
 	if candidate.Err != nil {
 		a := c.action(stage, e.Name, e.Image, e.Where)
 		a.Kind, a.Reason = mirror.Failed, mirror.Because(mirror.UpstreamFailed, "%v", candidate.Err)
-		if errors.Is(candidate.Err, mirror.ErrNotFound) {
+		switch {
+		case errors.Is(candidate.Err, mirror.ErrOffline):
+			a.Reason = mirror.Because(mirror.Offline, "%v", mirror.ErrOffline)
+		case errors.Is(candidate.Err, mirror.ErrNotFound):
 			a.Kind, a.Reason = mirror.Missing, mirror.Because(mirror.UpstreamMissing, "upstream has no %s", e.Image)
 		}
 		return a

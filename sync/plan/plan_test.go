@@ -254,7 +254,7 @@ func TestHold_NoTagOfAHalfReleaseMoves(t *testing.T) {
 	if got := len(Ready(w.set, p)); got != 2 {
 		t.Fatalf("%d tags may move, want 2", got)
 	}
-	for _, kind := range []mirror.Kind{mirror.Refuse, mirror.Missing, mirror.Failed} {
+	for _, kind := range []mirror.Kind{mirror.Refuse, mirror.Missing, mirror.Failed, mirror.Skip} {
 		q := w.plan()
 		for i, a := range q.Actions {
 			if a.Stage == "staging" && a.Key.Entry == "b/y" {

@@ -1,159 +1,289 @@
 package plan
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"unicode"
-	"unicode/utf8"
+
+	"github.com/charmbracelet/x/ansi"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-// Version is that of the JSON form. It grows when a field changes its meaning or goes.
-const Version = 1
-
-// JSON writes plans for programs: one object with the version and the plans.
-func JSON(w io.Writer, plans ...mirror.Plan) error {
-	doc := struct {
-		Version int           `json:"version"`
-		Plans   []mirror.Plan `json:"plans"`
-	}{Version, make([]mirror.Plan, 0, len(plans))}
-	for _, p := range plans {
-		if p.Actions == nil {
-			p.Actions = []mirror.Action{}
-		}
-		doc.Plans = append(doc.Plans, p)
-	}
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(doc); err != nil {
-		return fmt.Errorf("write plan: %w", err)
-	}
-	return nil
+// Style is how a plan is printed for people.
+type Style struct {
+	Width int    // columns of the terminal; 0: as wide as it takes
+	Color bool   // paint the symbols, which carry the meaning without it
+	All   bool   // list also what is refused or missing as it was at the last run
+	Wide  bool   // whole digests, the local tag, what policy says
+	Next  string // the command to run next, where there is something to do
 }
 
 var symbols = map[mirror.Kind]string{
 	mirror.Copy: "+", mirror.Tag: "~", mirror.Render: "~", mirror.Refuse: "!", mirror.Missing: "?", mirror.Failed: "x",
 }
 
-// Table writes plans for people: a row for everything that is not as desired, with the line that asks for
-// it under what cannot be done, and a last line that counts. The symbols carry the meaning without colour.
+// symbol gives the mark of an action; "" for one that is counted and not shown.
+func symbol(a mirror.Action) string {
+	if a.Reason.Code == mirror.Offline {
+		return "?"
+	}
+	return symbols[a.Kind]
+}
+
+// Table writes plans for people as they are, without what only a preview knows.
 func Table(w io.Writer, plans ...mirror.Plan) error {
+	return Text(w, NewDocument(Sizes{}, plans...), Style{})
+}
+
+// Text writes a plan for people: a row for everything that is not as desired, under what cannot be done the line
+// that asks for it and what mends it, and a last line that counts. Columns are aligned by what a terminal shows.
+// Rows that are wider than the terminal break; nothing is cut.
+func Text(w io.Writer, d Document, s Style) error {
+	if err := Rows(w, d, s); err != nil {
+		return err
+	}
+	last := d.last(s.All || s.Wide)
+	if s.Next != "" && d.Totals.Changes() {
+		last += "   Run: " + s.Next
+	}
 	var b strings.Builder
-	for _, p := range plans {
-		rows := rowsOf(p)
+	writeLine(&b, "", last, s.Width)
+	return write(w, &b)
+}
+
+// Rows writes the rows of Text without the last line.
+func Rows(w io.Writer, d Document, s Style) error {
+	var b strings.Builder
+	for _, p := range d.Plans {
+		rows := rowsOf(p, s)
 		if len(rows) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "set %s\n", clean(p.Set))
-		writeRows(&b, rows)
+		writeLine(&b, "", "set "+clean(p.Set), s.Width)
+		writeRows(&b, rows, s)
 	}
-	b.WriteString(Summary(plans...) + "\n")
+	return write(w, &b)
+}
+
+func write(w io.Writer, b *strings.Builder) error {
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("write plan: %w", err)
 	}
 	return nil
 }
 
-// row is one line of the table; the last cell is not padded.
+// row is one action as it is shown: cells that are aligned with those of the other rows, words that follow, and
+// a second line.
 type row struct {
-	cells []string
-	where string
+	kind   mirror.Kind
+	symbol string
+	cells  []string
+	tail   []string // why, and the line that asks for it
+	below  []string // the line that asks for it, and what mends it
 }
 
-func rowsOf(p mirror.Plan) []row {
+// shown says whether an action has a row.
+func (s Style) shown(a mirror.Action) bool {
+	return symbol(a) != "" && (!a.AsBefore || s.All || s.Wide)
+}
+
+func rowsOf(p Set, s Style) []row {
 	var rows []row
 	for _, a := range p.Actions {
-		symbol, shown := symbols[a.Kind]
-		if !shown {
+		if !s.shown(a.Action) {
 			continue
 		}
-		name, tag, digest := a.Key.Entry, a.Image.Tag, ""
-		if a.Path != "" {
-			name, tag = a.Path, ""
+		r := row{kind: a.Kind, symbol: symbol(a.Action), cells: []string{name(a.Action)}}
+		if a.Path == "" {
+			r.cells = append(r.cells, string(a.Stage), tag(a.Action), digestOf(a.Image, s.Wide), "", "")
 		}
-		if a.Image.HasDigest() {
-			digest = mirror.Short(a.Image.Digest)
+		if a.Kind == mirror.Copy {
+			r.cells[4], r.cells[5] = sizeOf(a.Size)
 		}
-		r := row{cells: []string{symbol, name, string(a.Stage), tag, digest, a.Reason.String()}}
-		if a.Where.File != "" && symbol != "+" && symbol != "~" {
-			r.where = a.Where.String()
+		why, where := why(a.Action), a.Where.String()
+		if s.Wide && !a.To.IsZero() && a.Path == "" {
+			why += "; to " + a.To.WithDigest(mirror.Digest{}).String()
 		}
-		for i := range r.cells {
-			r.cells[i] = clean(r.cells[i])
+		r.tail = []string{why}
+		if a.Fix == "" {
+			r.tail = append(r.tail, where)
+		} else {
+			r.below = []string{where, "fix: " + a.Fix}
+		}
+		for _, words := range [][]string{r.cells, r.tail, r.below} {
+			for i := range words {
+				words[i] = clean(words[i])
+			}
 		}
 		rows = append(rows, r)
 	}
 	return rows
 }
 
-func writeRows(b *strings.Builder, rows []row) {
-	var widths []int
+func name(a mirror.Action) string {
+	if a.Path != "" {
+		return a.Path
+	}
+	return a.Key.Entry
+}
+
+func tag(a mirror.Action) string {
+	if a.Path != "" {
+		return ""
+	}
+	return a.Image.Tag
+}
+
+// digestOf gives the digest of an image; "" for one that is not known.
+func digestOf(image mirror.Reference, whole bool) string {
+	switch {
+	case !image.HasDigest():
+		return ""
+	case whole:
+		return image.Digest.String()
+	}
+	return mirror.Short(image.Digest)
+}
+
+func sizeOf(s mirror.Size) (layers, size string) {
+	switch {
+	case s.Unknown != "":
+		return "", "size unknown"
+	case s == (mirror.Size{}):
+		return "", ""
+	}
+	return count(s.Layers, "layer", "layers"), Bytes(s.Bytes)
+}
+
+// why gives the reason of an action, with who admits it or what is missing.
+func why(a mirror.Action) string {
+	text := a.Reason.String()
+	if a.Path != "" {
+		return text // which follows from the entries
+	}
+	switch a.Kind {
+	case mirror.Refuse:
+		text = "refused: " + text
+	case mirror.Failed:
+		if a.Reason.Code != mirror.Offline {
+			text = "failed: " + text
+		}
+	}
+	switch a.Kind {
+	case mirror.Refuse, mirror.Missing, mirror.Failed:
+		return fmt.Sprintf("%s [%s]", text, a.Reason.Code)
+	}
+	if a.Basis != "" {
+		text += "; " + a.Basis
+	}
+	return text
+}
+
+// indent is what stands before the continuation of a row.
+const indent = "    "
+
+// writeRows aligns the cells of all rows. Where even those do not fit side by side, each row is stacked.
+func writeRows(b *strings.Builder, rows []row, s Style) {
+	var widths [6]int
 	for _, r := range rows {
 		for i, cell := range r.cells {
-			if i == len(widths) {
-				widths = append(widths, 0)
+			if len(r.cells) > 1 { // the path of a file is as long as it is, and has no other cells
+				widths[i] = max(widths[i], ansi.StringWidth(cell))
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	side := 3 // "  +"
+	for i, width := range widths {
+		if width > 0 {
+			side += width + 1 + min(i, 1)
 		}
 	}
 	for _, r := range rows {
-		var line strings.Builder
-		for i, cell := range r.cells {
-			line.WriteString(cell)
-			if i < len(r.cells)-1 && widths[i] > 0 {
-				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+min(2, i+1)))
-			}
+		mark := r.symbol
+		if s.Color {
+			mark = paint(r.kind, mark)
 		}
-		b.WriteString("  " + strings.TrimRight(line.String(), " ") + "\n")
-		if r.where != "" {
-			b.WriteString("    " + clean(r.where) + "\n")
+		b.WriteString("  " + mark)
+		if s.Width > 0 && side > s.Width {
+			r.stack(b, s.Width)
+		} else {
+			r.align(b, widths[:], s.Width)
+		}
+		if len(r.below) > 0 {
+			writeLine(b, indent, join(r.below, "   "), s.Width)
 		}
 	}
 }
 
-// Summary counts the actions of plans in one sentence.
-func Summary(plans ...mirror.Plan) string {
-	n := map[mirror.Kind]int{}
-	var record, kept int
-	for _, p := range plans {
-		for _, a := range p.Actions {
-			switch {
-			case a.Kind == mirror.Tag && a.Old == a.New:
-				record++
-			case a.Path != "" && a.Kind != mirror.Render:
-				kept++
-			default:
-				n[a.Kind]++
-			}
+func (r row) align(b *strings.Builder, widths []int, width int) {
+	var line strings.Builder
+	for i, cell := range r.cells {
+		if widths[i] > 0 || len(r.cells) == 1 {
+			line.WriteString(strings.Repeat(" ", 1+min(i, 1)) + cell + strings.Repeat(" ", max(0, widths[i]-ansi.StringWidth(cell))))
 		}
 	}
-	var parts []string
-	add := func(n int, one, many string) {
-		if n > 0 {
-			parts = append(parts, count(n, one, many))
-		}
+	tail := join(r.tail, "  ")
+	if width == 0 || 3+ansi.StringWidth(line.String())+2+ansi.StringWidth(tail) <= width {
+		b.WriteString(strings.TrimRight(line.String()+"  "+tail, " ") + "\n")
+		return
 	}
-	add(n[mirror.Copy], "to copy", "to copy")
-	add(n[mirror.Tag], "tag to move", "tags to move")
-	add(record, "to record", "to record")
-	add(n[mirror.Render], "file to change", "files to change")
-	add(kept, "override kept as it was", "overrides kept as they were")
-	add(n[mirror.Refuse], "refused", "refused")
-	add(n[mirror.Missing], "missing upstream", "missing upstream")
-	add(n[mirror.Failed], "failed", "failed")
-	parts = append(parts, count(n[mirror.Unchanged], "unchanged", "unchanged"))
-	return "Plan: " + strings.Join(parts, ", ") + "."
+	b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	writeLine(b, indent, tail, width)
 }
 
-func count(n int, one, many string) string {
-	if n == 1 {
-		many = one
+func (r row) stack(b *strings.Builder, width int) {
+	b.WriteString(" " + r.cells[0] + "\n")
+	for _, part := range append([]string{join(r.cells[1:], "  ")}, r.tail...) {
+		if part != "" {
+			writeLine(b, indent, part, width)
+		}
 	}
-	return fmt.Sprintf("%d %s", n, many)
+}
+
+// writeLine writes text behind an indent and breaks it between words where it is wider than the terminal. A
+// word that is too wide stands on a line of its own, whole.
+func writeLine(b *strings.Builder, indent, text string, width int) {
+	if width == 0 || len(indent)+ansi.StringWidth(text) <= width {
+		b.WriteString(indent + text + "\n")
+		return
+	}
+	at := 0
+	for _, word := range strings.Fields(text) {
+		n := ansi.StringWidth(word)
+		switch {
+		case at == 0:
+			b.WriteString(indent + word)
+			at = len(indent) + n
+		case at+1+n <= width:
+			b.WriteString(" " + word)
+			at += 1 + n
+		default:
+			b.WriteString("\n" + indent + word)
+			at = len(indent) + n
+		}
+	}
+	b.WriteString("\n")
+}
+
+func join(parts []string, between string) string {
+	var kept []string
+	for _, p := range parts {
+		if p != "" {
+			kept = append(kept, p)
+		}
+	}
+	return strings.Join(kept, between)
+}
+
+func paint(k mirror.Kind, s string) string {
+	colour := map[mirror.Kind]ansi.BasicColor{mirror.Copy: ansi.Green, mirror.Tag: ansi.Yellow, mirror.Render: ansi.Yellow, mirror.Missing: ansi.Magenta}
+	c, ok := colour[k]
+	if !ok {
+		c = ansi.Red
+	}
+	return ansi.Style{}.ForegroundColor(c).Styled(s)
 }
 
 // clean keeps text that came from elsewhere from steering the terminal.

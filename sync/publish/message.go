@@ -104,6 +104,11 @@ var defaultMessage = template.Must(template.New("message").Parse(`{{.Subject}}
 {{end}}{{with .Hidden}}and {{.}} more
 {{end}}`))
 
+// Form shows how a message is written.
+func (Message) Form() string {
+	return `write a Go template as in "{{.Subject}}"; it may use .Set .Site .Cycle .Moves .Subject`
+}
+
 // UnmarshalText compiles a template and tries it once.
 func (m *Message) UnmarshalText(b []byte) error {
 	tmpl, err := template.New("message").Option("missingkey=error").Parse(string(b))

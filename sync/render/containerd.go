@@ -11,19 +11,21 @@ import (
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-func init() { register("containerd", kind{check: checkContainerd, files: containerdFiles}) }
+func init() {
+	register("containerd", kind{check: checkContainerd, files: containerdFiles, options: containerdOptions{},
+		about: "certs.d/<host>/hosts.toml for every upstream host, which makes containerd ask the local registry; for layout path."})
+}
 
-// containerdOptions are the options of kind containerd. Fallback lets a node ask the upstream when the
-// mirror does not answer; the default is that it never does.
+// containerdOptions are the options of kind containerd.
 type containerdOptions struct {
-	Fallback bool `yaml:"fallback"`
+	Fallback bool `yaml:"fallback" jsonschema_description:"Lets a node ask the upstream when the local registry does not answer; otherwise it never does."`
 }
 
 func checkContainerd(set mirror.Set, options mirror.Node) mirror.Problems {
 	var o containerdOptions
 	ps := options.DecodeAs("render.containerd", &o)
 	if set.Layout != mirror.LayoutPath {
-		ps.Add("RND020", options.Where(), "write layout: path in the set",
+		ps.AddAt("layout", "RND020", set.KeyAt("render", "containerd"), "write layout: path in the set",
 			"render.containerd: nodes resolve the vendor's tags, and under layout %s those are not bound to a stage", set.Layout)
 		ps[len(ps)-1].Why = "a node would see content that was never promoted"
 	}

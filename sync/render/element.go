@@ -12,18 +12,22 @@ import (
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-func init() { register("element", kind{check: checkElement, files: elementFiles}) }
+func init() {
+	register("element", kind{check: checkElement, files: elementFiles, options: elementDefaults,
+		about: "ConfigMap that an ElementDeployment names in imagesDigestsConfigMap, with the images of this site; for sets of kind ess."})
+}
 
 // elementFile holds the ConfigMap that an ElementDeployment names as imagesDigestsConfigMap.
 const elementFile = "images-digests.yaml"
 
-// elementOptions are the options of kind element. The ConfigMap must lie in the namespace of the
-// ElementDeployment; without a namespace the one that applies it decides.
+// elementOptions are the options of kind element.
 type elementOptions struct {
-	Name      string `yaml:"name"`
-	Namespace string `yaml:"namespace"`
+	Name      string `yaml:"name" jsonschema_description:"Name of the ConfigMap, as the ElementDeployment names it in imagesDigestsConfigMap."`
+	Namespace string `yaml:"namespace" jsonschema:"example=ess" jsonschema_description:"Namespace of the ConfigMap, which must be that of the ElementDeployment; whoever applies it decides when it is left out."`
 	Where     mirror.Position
 }
+
+var elementDefaults = elementOptions{Name: "ess-images"}
 
 var (
 	objectName    = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)
@@ -32,16 +36,16 @@ var (
 )
 
 func elementOf(options mirror.Node) (elementOptions, mirror.Problems) {
-	o := elementOptions{Name: "ess-images"}
+	o := elementDefaults
 	ps := options.DecodeAs("render.element", &o)
 	if len(ps) > 0 {
 		return o, ps
 	}
 	if !objectName.MatchString(o.Name) {
-		ps.Add("RND010", o.Where, "use lower-case letters, digits, . and -", "render.element.name: %q is no name of a ConfigMap", o.Name)
+		ps.Add("RND010", options.Key("name").Where(), "use lower-case letters, digits, . and -", "render.element.name: %q is no name of a ConfigMap", o.Name)
 	}
 	if o.Namespace != "" && !namespaceName.MatchString(o.Namespace) {
-		ps.Add("RND010", o.Where, "use lower-case letters, digits and -", "render.element.namespace: %q is no namespace", o.Namespace)
+		ps.Add("RND010", options.Key("namespace").Where(), "use lower-case letters, digits and -", "render.element.namespace: %q is no namespace", o.Namespace)
 	}
 	return o, ps
 }
@@ -50,7 +54,7 @@ func checkElement(set mirror.Set, options mirror.Node) mirror.Problems {
 	_, ps := elementOf(options)
 	for _, e := range set.Entries {
 		if !elementEntry.MatchString(e.Name) {
-			ps.Add("RND011", e.Where, "render element from a set whose source is of kind ess", "render.element: entry %q is not component/container", e.Name)
+			ps.Add("RND011", set.KeyAt("render", "element"), "render element from a set whose source is of kind ess", "render.element: entry %q is not component/container", e.Name)
 			break
 		}
 	}

@@ -36,6 +36,9 @@ type overrides struct {
 type kind struct {
 	check func(set mirror.Set, options mirror.Node) mirror.Problems
 	files func(s stage, options mirror.Node) overrides
+	about string
+	// options is what the kind reads its options into, filled with the defaults; its tags say what they are.
+	options any
 }
 
 var kinds = map[string]kind{}
@@ -45,6 +48,18 @@ func register(name string, k kind) { kinds[name] = k }
 
 // Kinds lists the kinds of override there are, sorted.
 func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
+
+// Options gives, by kind, the Go value whose tags say what render: may hold, filled with the defaults.
+func Options() map[string]any {
+	all := map[string]any{}
+	for name, k := range kinds {
+		all[name] = k.options
+	}
+	return all
+}
+
+// About says in one sentence what a kind of override is for.
+func About(kind string) string { return kinds[kind].about }
 
 // Check finds every mistake in what a set asks to be rendered.
 func Check(set mirror.Set) mirror.Problems {
@@ -57,7 +72,7 @@ func Check(set mirror.Set) mirror.Problems {
 			if near := mirror.Nearest(name, Kinds()); near != "" {
 				fix = fmt.Sprintf("did you mean %q?", near)
 			}
-			ps.Add("RND001", options.Where(), fix, "render: unknown kind %q", name)
+			ps.Add("RND001", set.KeyAt("render", name), fix, "render: unknown kind %q", name)
 			continue
 		}
 		ps = append(ps, k.check(set, options)...)

@@ -84,6 +84,14 @@ func TestKinds_RenderTheirFixtures(t *testing.T) {
 	}
 }
 
+func inputFiles(input []txtar.File) mirror.Files {
+	files := mirror.Files{}
+	for _, f := range input {
+		files[f.Name] = f.Data
+	}
+	return files
+}
+
 func fixture(t *testing.T, name string) {
 	archive, err := txtar.ParseFile(name)
 	if err != nil {
@@ -93,6 +101,7 @@ func fixture(t *testing.T, name string) {
 	got := map[string]string{}
 	for _, set := range s.sets {
 		if problems := Check(set); len(problems) > 0 {
+			problems.QuotePublic(inputFiles(input))
 			got["problems"] += problems.Err().Error() + "\n"
 			continue
 		}

@@ -28,6 +28,7 @@ func (c *cargo) blob(ctx context.Context, d mirror.Descriptor, likely bool) erro
 		var err error
 		switch s {
 		case stepHave:
+			c.tell(BlobFound, d, nil)
 			return nil
 		case stepWait:
 			if session != "" { // someone uploads it: linking after that is cheaper than a second upload
@@ -73,6 +74,9 @@ func (c *cargo) blob(ctx context.Context, d mirror.Descriptor, likely bool) erro
 
 func (c *cargo) has(ctx context.Context, d mirror.Descriptor) (there bool, err error) {
 	err = c.m.request(ctx, func() (err error) { there, err = c.m.target.HasBlob(ctx, c.to, d.Digest); return err })
+	if there {
+		c.tell(BlobFound, d, nil)
+	}
 	return there, local(c.to, err)
 }
 
@@ -89,7 +93,7 @@ func (c *cargo) mount(ctx context.Context, d mirror.Descriptor, name string) (do
 		return false, "", local(c.to, fmt.Errorf("mount %s from %s: %w", d.Digest, name, err))
 	}
 	if done {
-		c.m.sink(Event{Kind: BlobMounted, Image: c.to, Blob: d.Digest, Bytes: d.Size})
+		c.tell(BlobMounted, d, nil)
 		return true, "", nil
 	}
 	if session == "" {

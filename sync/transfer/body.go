@@ -19,6 +19,9 @@ var (
 	errNoRange = errors.New("the source cannot start in the middle")
 )
 
+// tellEvery is how many bytes of a blob go by between two events.
+const tellEvery = 256 << 10
+
 // send makes one try: the body of the source's answer is the body of the target's request.
 func (c *cargo) send(ctx context.Context, session string, d mirror.Descriptor, offset int64) error {
 	sending, cancel := context.WithCancelCause(ctx)
@@ -28,14 +31,19 @@ func (c *cargo) send(ctx context.Context, session string, d mirror.Descriptor, o
 	if offset == d.Size {
 		stalled.Reset(c.m.limits.Commit)
 	}
+	told := offset
 	b := &body{ctx: sending, size: d.Size, at: offset, digest: d.Digest, wait: c.m.limits.Pause,
 		open: func(at int64) (io.ReadCloser, error) { return c.content.Blob(sending, c.from, d.Digest, at) },
-		moved: func(last bool) {
+		moved: func(at int64) {
 			wait := c.m.limits.Stall
-			if last {
+			if at == d.Size {
 				wait = c.m.limits.Commit // it may have to read all of it again
 			}
 			stalled.Reset(wait)
+			if at-told >= tellEvery {
+				told = at
+				c.tell(BlobMoving, mirror.Descriptor{Digest: d.Digest, Size: at}, nil)
+			}
 		}}
 	if offset == 0 {
 		b.hash = sha256.New()
@@ -67,7 +75,7 @@ func (c *cargo) send(ctx context.Context, session string, d mirror.Descriptor, o
 type body struct {
 	ctx    context.Context
 	open   func(at int64) (io.ReadCloser, error)
-	moved  func(last bool)
+	moved  func(at int64) // called with the lock held
 	size   int64
 	digest mirror.Digest
 	hash   hash.Hash // nil where the first bytes are not seen
@@ -113,7 +121,7 @@ func (b *body) took(p []byte) (int, error) {
 	if b.since += int64(len(p)); b.since >= 1<<20 {
 		b.broke, b.since = 0, 0
 	}
-	b.moved(b.at == b.size)
+	b.moved(b.at)
 	if b.hash == nil {
 		return len(p), nil
 	}

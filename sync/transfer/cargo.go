@@ -17,6 +17,7 @@ import (
 type cargo struct {
 	m        *Mover
 	content  mirror.Content
+	image    mirror.Reference // as it is called upstream
 	from, to mirror.Reference // repositories, without tag and digest
 	root     mirror.Digest
 	evidence []mirror.Descriptor // signature manifests that the verdict stands on
@@ -29,8 +30,9 @@ type cargo struct {
 // missing.
 func (m *Mover) carry(ctx context.Context, job Job) (int64, error) {
 	a := job.Verified.Action()
-	c := &cargo{m: m, content: job.From, from: source(a), to: a.To.AtDigest(mirror.Digest{}), root: a.New,
+	c := &cargo{m: m, content: job.From, image: a.Image, from: source(a), to: a.To.AtDigest(mirror.Digest{}), root: a.New,
 		evidence: job.Verified.Verdict().Evidence}
+	c.tell(ImageStarted, mirror.Descriptor{}, nil)
 	subjects, err := c.tree(ctx, mirror.Descriptor{Digest: a.New}, 0)
 	if err == nil {
 		err = c.attach(ctx, subjects)
@@ -41,8 +43,13 @@ func (m *Mover) carry(ctx context.Context, job Job) (int64, error) {
 	if ctx.Err() != nil {
 		return c.bytes.Load(), err // broken off, not failed
 	}
-	m.sink(Event{Kind: ImageDone, Image: c.to.AtDigest(a.New), Bytes: c.bytes.Load(), Err: err})
+	c.tell(ImageDone, mirror.Descriptor{Size: c.bytes.Load()}, err)
 	return c.bytes.Load(), err
+}
+
+// tell gives the sink an event of this image, about the blob d where there is one.
+func (c *cargo) tell(kind EventKind, d mirror.Descriptor, err error) {
+	c.m.sink(Event{Kind: kind, Image: c.image, To: c.to.AtDigest(c.root), Blob: d.Digest, Bytes: d.Size, Err: err})
 }
 
 // tree brings a manifest with all below it and gives the digests of it and of its children: what a signature
@@ -144,6 +151,9 @@ func (c *cargo) parts(m mirror.Manifest, d mirror.Descriptor) (mirror.Parts, err
 
 // blobs brings config and layers. Layers that may not be distributed are brought where the source has them.
 func (c *cargo) blobs(ctx context.Context, p mirror.Parts, likely bool) error {
+	for _, d := range p.Blobs() {
+		c.tell(BlobNamed, d, nil)
+	}
 	return each(ctx, p.Blobs(), func(ctx context.Context, d mirror.Descriptor) error {
 		err := c.blob(ctx, d, likely)
 		if !d.MediaType.IsDistributable() && len(d.URLs) > 0 && errors.Is(err, mirror.ErrNotFound) {

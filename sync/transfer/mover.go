@@ -139,6 +139,7 @@ func (m *Mover) Want(set string, jobs []Job) {
 		if f == nil {
 			f = &flight{key: key, job: asked[key][0], sets: map[string][]mirror.Verified{}, late: late}
 			m.flights[key] = f
+			m.tell(ImageWanted, f)
 		}
 		if w.wanted[key] == nil {
 			w.wanted[key] = f

@@ -14,9 +14,16 @@ func (m *Mover) drop(f *flight, set string) {
 		return
 	}
 	delete(m.flights, f.key)
+	m.tell(ImageDropped, f)
 	if f.running {
 		f.cancel()
 	}
+}
+
+// tell gives the sink an event of a whole image.
+func (m *Mover) tell(kind EventKind, f *flight) {
+	a := f.job.Verified.Action()
+	m.sink(Event{Kind: kind, Image: a.Image, To: a.To.AtDigest(a.New)})
 }
 
 // start fills the free places of every set in turn, so that no set waits for another. Called with the lock

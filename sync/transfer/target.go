@@ -50,16 +50,23 @@ type EventKind string
 
 // The events of a Mover.
 const (
-	BlobCopied  EventKind = "blob-copied"  // Bytes crossed from source to target
-	BlobMounted EventKind = "blob-mounted" // linked from another repository, no bytes
-	ImageDone   EventKind = "image-done"   // an image is whole, or failed with Err
+	ImageWanted  EventKind = "image-wanted"  // an image waits for its turn
+	ImageStarted EventKind = "image-started" // its copy begins
+	ImageDone    EventKind = "image-done"    // it is whole, or failed with Err; Bytes is what it cost in all
+	ImageDropped EventKind = "image-dropped" // nobody wants it any more
+	BlobNamed    EventKind = "blob-named"    // a manifest of the image names it; Bytes is its size
+	BlobMoving   EventKind = "blob-moving"   // so many of its Bytes are at the target; may go back after a fault
+	BlobCopied   EventKind = "blob-copied"   // it crossed from source to target
+	BlobMounted  EventKind = "blob-mounted"  // linked from another repository, no bytes
+	BlobFound    EventKind = "blob-found"    // the repository held it already
 )
 
-// Event is progress, for pages and logs. Bytes is the size of the blob, or what an image cost in all.
+// Event is progress, for people and logs.
 type Event struct {
 	Kind  EventKind
-	Image mirror.Reference // where it went
+	Image mirror.Reference // what is copied, as it is called upstream
+	To    mirror.Reference // where it goes: repository and digest
 	Blob  mirror.Digest    // zero for an image
-	Bytes int64
+	Bytes int64            // of the blob, unless the kind says otherwise
 	Err   error
 }

@@ -43,7 +43,7 @@ func (c *cargo) upload(ctx context.Context, d mirror.Descriptor, session string)
 		err := c.send(ctx, u.session, d, u.offset)
 		if err == nil {
 			// A crash before the note is ended: the next start asks for the session and hears that it is gone.
-			c.m.sink(Event{Kind: BlobCopied, Image: c.to, Blob: d.Digest, Bytes: d.Size})
+			c.tell(BlobCopied, d, nil)
 			return local(c.to, c.m.end(u.session))
 		}
 		if done, err := u.again(ctx, err); done || err != nil {

@@ -1,0 +1,249 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/poundlock/poundlock/internal/git"
+	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/internal/registry"
+	"github.com/poundlock/poundlock/internal/wire"
+	"github.com/poundlock/poundlock/policy"
+)
+
+// CheckState is how one check ended.
+type CheckState string
+
+// The states of a check.
+const (
+	CheckOK      CheckState = "ok"
+	CheckWarning CheckState = "warning" // works, and something will not
+	CheckFailed  CheckState = "failed"
+	CheckNone    CheckState = "none" // nothing of the kind is configured, or it could not be tried
+)
+
+// Check is one thing that doctor looked at.
+type Check struct {
+	Group   string          `json:"group"` // config, git, fleet, source, target, trust, forge, proxy, ca, clock, disk or daemon
+	Name    string          `json:"name"`  // what of the group: a host, a file
+	State   CheckState      `json:"state"`
+	Detail  string          `json:"detail"`            // facts in words
+	Problem *mirror.Problem `json:"problem,omitempty"` // of a failed check and of some warnings
+}
+
+// checkTimeout bounds one check.
+const checkTimeout = 30 * time.Second
+
+// doctor looks at everything once. Its checks share one way out and one clone in a folder of its own.
+type doctor struct {
+	config   Config
+	now      func() time.Time
+	dir      string
+	out      *wire.Wire
+	registry *registry.Client
+
+	mu   sync.Mutex
+	skew map[string]time.Duration // by host: how far its clock is ahead of ours
+}
+
+// Doctor looks at all that a run depends on, beside a running daemon and without its lock: each check runs
+// whatever became of the others, within a time limit of its own. Before is for a machine on which nothing is
+// installed yet: it asks nothing of any network and needs no rights elsewhere.
+func Doctor(ctx context.Context, c Config, before bool, now func() time.Time) ([]Check, error) {
+	d := &doctor{config: c, now: now, skew: map[string]time.Duration{}}
+	groups := []func(context.Context) []Check{d.checkConfig, d.checkProxy, d.checkCA, d.checkDisk}
+	if before {
+		groups = append(groups, d.checkOurClock)
+		return d.all(ctx, groups), nil
+	}
+	var err error
+	if d.dir, err = os.MkdirTemp("", "poundlock-doctor-"); err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(d.dir)
+	if err := d.open(); err != nil {
+		// Without a way out the rest still tells something.
+		return append(d.all(ctx, append(groups, d.checkDaemon)), d.failed("config", "transport", err)), nil
+	}
+	defer d.out.Close()
+	groups = slices.Insert(groups, 1, d.checkFleet, d.checkTarget, d.checkForge)
+	checks := d.all(ctx, append(groups, d.checkDaemon))
+	checks = append(checks, d.checkSkew()...)
+	slices.SortStableFunc(checks, func(a, b Check) int { return slices.Index(groupOrder, a.Group) - slices.Index(groupOrder, b.Group) })
+	return checks, nil
+}
+
+var groupOrder = []string{"config", "git", "fleet", "source", "target", "trust", "forge", "proxy", "ca", "clock", "disk", "daemon"}
+
+// all runs the groups side by side.
+func (d *doctor) all(ctx context.Context, groups []func(context.Context) []Check) []Check {
+	found := make([][]Check, len(groups))
+	var wg sync.WaitGroup
+	for i, group := range groups {
+		wg.Go(func() { found[i] = group(ctx) })
+	}
+	wg.Wait()
+	return slices.Concat(found...)
+}
+
+func (d *doctor) open() error {
+	hosts, endpoints, err := d.config.hosts()
+	if err != nil {
+		return err
+	}
+	d.out, err = wire.New(wire.Settings{Hosts: hosts, CAFiles: d.config.TLS.CAFiles, UserAgent: "poundlock", Observe: d.observe, Public: true})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfiguration, err)
+	}
+	d.registry = registry.New(d.out.Client(), endpoints)
+	return nil
+}
+
+// observe compares clocks: each answer carries its sender's.
+func (d *doctor) observe(e wire.Event) {
+	if e.Date.IsZero() {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.skew[e.Host] = e.Date.Sub(d.now())
+}
+
+func ok(group, name, format string, args ...any) Check {
+	return Check{Group: group, Name: name, State: CheckOK, Detail: words(format, args...)}
+}
+
+func none(group, name, format string, args ...any) Check {
+	return Check{Group: group, Name: name, State: CheckNone, Detail: words(format, args...)}
+}
+
+func words(format string, args ...any) string {
+	return wire.Mask(mirror.Clean(fmt.Sprintf(format, args...)))
+}
+
+// failed gives a check that ended in an error, with advice.
+func (d *doctor) failed(group, name string, err error) Check {
+	p := d.config.Advise(err)[0]
+	return Check{Group: group, Name: name, State: CheckFailed, Detail: p.What, Problem: &p}
+}
+
+// warned is failed for what can be lived with.
+func (d *doctor) warned(group, name string, p mirror.Problem) Check {
+	return Check{Group: group, Name: name, State: CheckWarning, Detail: p.What, Problem: &p}
+}
+
+// checkFleet goes from Git to what it says: the repository, the fleet in it, the upstreams that its sets name,
+// and who may vouch.
+func (d *doctor) checkFleet(ctx context.Context) []Check {
+	repo, head, checks := d.checkGit(ctx)
+	if repo == nil {
+		return append(checks, none("fleet", "", "not read"), none("source", "", "not known without the fleet"), none("trust", "", "not known without the fleet"))
+	}
+	defer repo.Close()
+	files, err := repo.Files(head, "desired", "stages")
+	if err != nil {
+		return append(checks, d.failed("fleet", "", err))
+	}
+	desired, rules, problems := CheckFleet(head, files)
+	if len(problems) > 0 {
+		bad := d.failed("fleet", "", problems)
+		bad.Detail = fmt.Sprintf("%s (commit %.10s)", count(len(problems), "problem"), head)
+		checks = append(checks, bad)
+	} else {
+		entries := 0
+		for _, s := range desired.Sets {
+			entries += len(s.Entries)
+		}
+		checks = append(checks, ok("fleet", "", "%s, %s, commit %.10s", count(len(desired.Sets), "set"), count(entries, "entry"), head))
+	}
+	checks = append(checks, d.checkSources(ctx, desired)...)
+	return append(checks, checkTrust(rules, problems)...)
+}
+
+func (d *doctor) checkGit(ctx context.Context) (*git.Repo, string, []Check) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	dir := filepath.Join(d.dir, "git")
+	_ = git.CopyClone(filepath.Join(d.config.StateDir, "git"), dir) // without one it is cloned anew, which is only slower
+	repo, err := git.Open(ctx, d.config.Git.options(dir, d.out))
+	if err != nil {
+		return nil, "", []Check{d.failed("git", "", fmt.Errorf("%w: git: %w", ErrConfiguration, err))}
+	}
+	push := repo.CanPush(ctx)
+	head, err := repo.Fetch(ctx)
+	if err != nil {
+		repo.Close()
+		return nil, "", []Check{d.failed("git", "", err)}
+	}
+	name := pathOf(d.config.Git.URL)
+	if push != nil {
+		bad := d.failed("git", name, push)
+		bad.Detail = "reads, and may not push: " + bad.Detail
+		return repo, head, []Check{bad}
+	}
+	return repo, head, []Check{ok("git", name, "read + push to %s as %s, branch %s", name, d.config.Git.who(), d.config.Git.Branch)}
+}
+
+func checkTrust(rules policy.Policy, problems mirror.Problems) []Check {
+	if len(problems) > 0 {
+		return []Check{none("trust", "", "not known while the fleet has problems")}
+	}
+	var keys []string
+	for _, s := range rules.Signers() {
+		keys = append(keys, fmt.Sprintf("%q (%s)", s.Name, s.Kind))
+	}
+	if len(keys) == 0 {
+		return []Check{ok("trust", "", "no keys: only what is pinned in desired/ is admitted, no network")}
+	}
+	return []Check{ok("trust", "", "%s %s, no network", plural(len(keys), "key"), strings.Join(keys, ", "))}
+}
+
+func (d *doctor) checkForge(context.Context) []Check { return []Check{none("forge", "", "-")} }
+
+// maxSkew is how far a clock may be off before certificates and records suffer.
+const maxSkew = time.Minute
+
+// checkSkew compares our clock with those of all who answered.
+func (d *doctor) checkSkew() []Check {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.skew) == 0 {
+		return []Check{none("clock", "", "nobody answered who could tell the time")}
+	}
+	worst := ""
+	for _, host := range sortedKeys(d.skew) {
+		if worst == "" || d.skew[host].Abs() > d.skew[worst].Abs() {
+			worst = host
+		}
+	}
+	off := d.skew[worst].Abs()
+	if off <= maxSkew {
+		return []Check{ok("clock", "", "at most %.1f s from %s (limit %.0f s)", off.Seconds(), worst, maxSkew.Seconds())}
+	}
+	side := "behind"
+	if d.skew[worst] < 0 {
+		side = "ahead of"
+	}
+	p := d.config.problem("DRT001", "", "our clock is %s %s %s (limit %.0f s)", off.Round(time.Second), side, worst, maxSkew.Seconds())
+	p.Why = "certificates, tokens and the record of who moved what depend on the time"
+	p.Fix = "let a time service set it: `timedatectl set-ntp true`; with one host alone being off, tell who runs it"
+	return []Check{{Group: "clock", State: CheckFailed, Detail: p.What, Problem: &p}}
+}
+
+func count(n int, word string) string { return fmt.Sprintf("%d %s", n, plural(n, word)) }
+
+func plural(n int, word string) string {
+	switch {
+	case n == 1:
+		return word
+	case strings.HasSuffix(word, "y") && word != "key":
+		return strings.TrimSuffix(word, "y") + "ies"
+	}
+	return word + "s"
+}

@@ -1,0 +1,328 @@
+package daemon
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+)
+
+// keySeparator stands between the parts of a key path inside koanf: a name may hold any other character.
+const keySeparator = "\x1f"
+
+// layer is what one file, the environment or the flags set: values in their types, so that nothing has to be
+// guessed when the layers are merged, and the mistakes of those that are none.
+type layer struct {
+	dir      string // that relative paths count from
+	values   map[string]any
+	origins  map[string]Origin
+	mappings map[string]bool // the paths of origins that are no values
+	texts    map[string]string
+	problems mirror.Problems
+}
+
+func newLayer(dir string) *layer {
+	return &layer{dir: dir, values: map[string]any{}, origins: map[string]Origin{}, mappings: map[string]bool{}, texts: map[string]string{}}
+}
+
+// absolute makes a path count from the folder of the layer. An abstract socket (@name) is no path.
+func (l *layer) absolute(p string) string {
+	if p == "" || filepath.IsAbs(p) || strings.HasPrefix(p, "@") {
+		return p
+	}
+	return filepath.Join(l.dir, p)
+}
+
+// set takes the value of a key, which v points to, and gives it as koanf is to have it. text is as it was
+// written.
+func (l *layer) set(path []string, v reflect.Value, text string, at mirror.Position) any {
+	name, key := strings.Join(path, "."), path[len(path)-1]
+	value := v.Elem().Interface()
+	switch was := value.(type) {
+	case string:
+		if isPath(key) {
+			value = l.absolute(was)
+		}
+	case []string:
+		for i := range was {
+			if isPath(key) {
+				was[i] = l.absolute(was[i])
+			}
+		}
+	case Secret:
+		was.File = l.absolute(was.File)
+		value = was
+	}
+	if isText(v.Elem().Type()) { // koanf would copy a template as if it were data
+		l.texts[name] = text
+		value = text
+	}
+	l.values[name], l.origins[name] = value, Origin{at}
+	return value
+}
+
+// fileLayer is one file of the configuration. It is the parser that koanf reads it with.
+type fileLayer struct {
+	*layer
+	name string
+	main bool // the configuration file itself; else one of the drop-in folder
+	// broken says that it cannot be known what the file wants to set.
+	broken bool
+}
+
+// Marshal is there for koanf; the configuration is never written.
+func (*fileLayer) Marshal(map[string]any) ([]byte, error) {
+	return nil, errors.New("the configuration is never written")
+}
+
+// Unmarshal reads the file strictly. Its mistakes are kept, so that those of the other layers are found, too.
+func (f *fileLayer) Unmarshal(data []byte) (map[string]any, error) {
+	if len(bytes.TrimSpace(data)) == 0 {
+		f.empty()
+		return nil, nil
+	}
+	root, problems := mirror.ParseDocument(f.name, data)
+	if f.problems = problems; problems.Stop() {
+		f.broken = true
+		return nil, nil
+	}
+	if root.IsZero() || root.IsNull() {
+		f.empty()
+		return nil, nil
+	}
+	f.problems = append(f.problems, root.Decode(&Config{})...)
+	if f.broken = !root.IsMapping(); f.broken {
+		return nil, nil
+	}
+	f.version(root)
+	values, _ := f.read(root, configType, nil).(map[string]any)
+	f.mapping("", root.Where())
+	return values, nil
+}
+
+func (f *fileLayer) empty() {
+	if f.broken = f.main; f.main {
+		f.problems.Add("CFG024", mirror.Position{File: f.name}, "write one with `poundlock init`, or see config.example.yaml", "the configuration is empty")
+	}
+}
+
+// version refuses another form of the document than ours. A drop-in file need not name one.
+func (f *fileLayer) version(root mirror.Node) {
+	at := root.Key("version")
+	var version int
+	var ps mirror.Problems
+	switch {
+	case at.IsZero() && !f.main:
+	case at.IsZero():
+		ps.AddAt("version", "CFG001", mirror.Position{File: f.name}, "write version: 1", "version is missing")
+	case len(at.DecodeAs("version", &version)) == 0: // else it was told
+		ps = mirror.CheckVersion(version, 1, at.Where())
+	}
+	for _, p := range ps {
+		p.Path = "version"
+		f.problems = append(f.problems, p)
+	}
+}
+
+func (l *layer) mapping(path string, at mirror.Position) {
+	l.origins[path], l.mappings[path] = Origin{at}, true
+}
+
+// read gives the values of a part that has no mistake. The mistakes were told by the strict decoding.
+func (f *fileLayer) read(n mirror.Node, t reflect.Type, path []string) any {
+	switch {
+	case n.IsZero() || n.IsNull():
+		return nil
+	case isMapping(t):
+		if !n.IsMapping() {
+			return nil
+		}
+		if len(path) > 0 {
+			f.mapping(strings.Join(path, "."), n.Where())
+		}
+		values := map[string]any{}
+		for _, key := range n.Keys() {
+			if inner, ok := below(t, key); ok {
+				if v := f.read(n.Key(key), inner, append(path[:len(path):len(path)], key)); v != nil {
+					values[key] = v
+				}
+			}
+		}
+		return values
+	}
+	v := reflect.New(t)
+	name := strings.Join(path, ".")
+	if problems := n.DecodeAs(name, v.Interface()); len(problems) > 0 {
+		return nil
+	}
+	if t == secretType {
+		f.problems = f.problems.Plus(emptySecret(v.Elem().Interface().(Secret), name, n.Where(), flagSpelling.of(path...)))
+		for _, key := range n.Keys() {
+			f.origins[name+"."+key] = Origin{n.Key(key).Where()}
+		}
+	}
+	var items []mirror.Node
+	if t.Kind() == reflect.Slice && len(n.DecodeAs(name, &items)) == 0 {
+		for i, item := range items {
+			f.origins[name+"."+strconv.Itoa(i)] = Origin{item.Where()}
+		}
+	}
+	text, _ := n.Text()
+	return f.set(path, v, text, n.Where())
+}
+
+// emptySecret refuses a reference that names nothing: it would let in a client without any password.
+func emptySecret(s Secret, path string, at mirror.Position, spelt string) mirror.Problems {
+	var ps mirror.Problems
+	if s.IsZero() {
+		ps.AddAt(path, "CFG025", at, "write "+s.SecretForm()+", or leave the key out", "%s refers to nothing", spelt)
+	}
+	return ps
+}
+
+// textLayer is the layer of values that are text without a file: variables, or flags.
+type textLayer struct {
+	*layer
+	spelling
+	names   func(path []string) []string
+	place   func(name string) string // how an origin is written
+	instead string                   // words of fixes: what keeps a secret out of here
+	secrets map[string]Secret
+	setBy   map[string]string // the variable or flag that set a path
+}
+
+// take reads one variable or flag and gives its key as koanf takes it; "" when it sets nothing.
+func (o *textLayer) take(name, key string, text any) (string, any) {
+	at := mirror.Position{File: o.place(name)}
+	path, t, unknown := o.resolve(key, o.names)
+	if unknown != nil {
+		o.problems.AddAt(unknown.meant, "CFG021", at, unknown.fix(), "%s: %s", name, unknown.what)
+		return "", nil
+	}
+	dotted := strings.Join(path, ".")
+	switch before, twice := o.setBy[dotted]; {
+	case twice:
+		o.problems.AddAt(dotted, "CFG023", at, "keep one of them", "%s and %s both set %s", before, name, dotted)
+		return "", nil
+	case dotted == "version":
+		o.problems.AddAt(dotted, "CFG021", at, "write version: 1 into the file", "%s: the version belongs to the file, and cannot be set here", name)
+		return "", nil
+	case t == secretType:
+		o.problems.AddAt(dotted, "DOC012", at, o.clearFix(path), "%s: want a reference to a secret, have a single value", dotted)
+		return "", nil
+	case isMapping(t):
+		o.problems.AddAt(dotted, "CFG020", at, "set the keys below it, such as "+o.exampleBelow(path, t), "%s: want a mapping, which cannot be set here", dotted)
+		return "", nil
+	}
+	o.setBy[dotted] = name
+	v := reflect.New(t)
+	if problems := decodeText(dotted, v, text); len(problems) > 0 {
+		for _, p := range problems {
+			p.Code, p.Where = "CFG020", at
+			o.problems = append(o.problems, p)
+		}
+		return "", nil
+	}
+	if parent := path[:len(path)-1]; len(parent) > 0 && o.isSecret(parent) {
+		return o.part(parent, path[len(path)-1], v.Elem().String(), at)
+	}
+	return strings.Join(path, keySeparator), o.set(path, v, fmt.Sprint(text), at)
+}
+
+func (o *textLayer) isSecret(path []string) bool {
+	t, ok := configType, true
+	for _, key := range path {
+		if t, ok = below(t, key); !ok {
+			return false
+		}
+	}
+	return t == secretType
+}
+
+// part sets one key of a reference to a secret. The reference is one value: what a lower layer refers to is
+// replaced as a whole.
+func (o *textLayer) part(path []string, key, text string, at mirror.Position) (string, any) {
+	dotted := strings.Join(path, ".")
+	s := o.secrets[dotted]
+	field := map[string]*string{"file": &s.File, "env": &s.Env, "credential": &s.Credential}[key]
+	*field = text
+	if text == "" {
+		o.problems = append(o.problems, emptySecret(Secret{}, dotted, at, dotted+"."+key)...)
+		return "", nil
+	}
+	o.secrets[dotted] = s
+	o.origins[dotted+"."+key] = Origin{at}
+	v := reflect.New(secretType)
+	v.Elem().Set(reflect.ValueOf(s))
+	return strings.Join(path, keySeparator), o.set(path, v, "", at)
+}
+
+func (o *textLayer) clearFix(path []string) string {
+	return fmt.Sprintf("put the secret into a file and set %s to its path, or name a variable in %s; %s",
+		o.of(append(path[:len(path):len(path)], "file")...), o.of(append(path[:len(path):len(path)], "env")...), o.instead)
+}
+
+// exampleBelow spells a key below a mapping.
+func (o *textLayer) exampleBelow(path []string, t reflect.Type) string {
+	for _, all := range allKeys(t, path, func([]string) []string { return []string{LocalRegistry} }) {
+		return o.of(all...)
+	}
+	return o.of(path...)
+}
+
+func (e *unknownKey) fix() string {
+	switch {
+	case len(e.known) == 1 && e.meant != "":
+		return fmt.Sprintf("did you mean %s?", e.known[0])
+	case len(e.known) > 0:
+		return "known: " + strings.Join(e.known, ", ")
+	}
+	return "see `poundlock explain config` for the keys"
+}
+
+// decodeText reads a value that was written outside of a file, by the same rules as one in a file. A list is
+// written with commas between its items.
+func decodeText(path string, v reflect.Value, value any) mirror.Problems {
+	var ps mirror.Problems
+	text := fmt.Sprint(value)
+	if list, ok := value.([]string); ok {
+		text = strings.Join(list, ",")
+	}
+	if !utf8.ValidString(text) || len(text) > mirror.MaxDocument/8 {
+		ps.AddAt(path, "CFG020", mirror.Position{}, "write text in UTF-8", "%s: the value is no text", path)
+		return ps
+	}
+	var written any = text
+	if kind := v.Elem().Kind(); kind == reflect.Slice {
+		items := []string{}
+		for item := range strings.SplitSeq(text, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				items = append(items, item)
+			}
+		}
+		written = items
+	}
+	// JSON is YAML: so the decoder of the files reads it.
+	quoted, err := json.Marshal(written)
+	if err != nil {
+		ps.AddAt(path, "CFG020", mirror.Position{}, "", "%s: the value is no text", path)
+		return ps
+	}
+	n, ps := mirror.ParseDocument("", quoted)
+	if len(ps) > 0 {
+		return mirror.Problems{{Path: path, What: path + ": the value is no text", Fix: "write plain text"}}
+	}
+	ps = n.DecodeAs(path, v.Interface())
+	for i, p := range ps {
+		// The value is not repeated: people give secrets to variables, also to the wrong ones.
+		ps[i].What, _, _ = strings.Cut(p.What, ", have ")
+	}
+	return ps
+}

@@ -1,0 +1,318 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sync/plan"
+)
+
+// Look is what a site wants and what stands there, read once: from the fleet repository, its record and what
+// this state remembers of runs and events. No registry is asked.
+type Look struct {
+	Commit string    `json:"commit"` // of the fleet repository
+	Sets   []SetLook `json:"sets"`
+}
+
+// SetLook is a set in short.
+type SetLook struct {
+	Set       string             `json:"set"`
+	Source    string             `json:"source"` // its kind
+	Layout    string             `json:"layout"`
+	Atomic    bool               `json:"atomic"` // above the first stage all entries move together
+	Entries   int                `json:"entries"`
+	Suspended *mirror.Suspension `json:"suspended,omitempty"`
+	Stages    []StageLook        `json:"stages"`
+	LastRun   *Run               `json:"lastRun,omitempty"`
+	Where     mirror.Position    `json:"where"`
+
+	Lines []EntryLook `json:"-"` // by name
+}
+
+// StageLook is one stage of a set in short.
+type StageLook struct {
+	Set      string       `json:"set"`
+	Stage    mirror.Stage `json:"stage"`
+	Atomic   bool         `json:"atomic"`
+	Wanted   int          `json:"wanted"`   // entries that are asked for
+	AsWanted int          `json:"asWanted"` // of those, how many stand as asked
+	Standing int          `json:"standing"` // entries that stand at all
+	Changed  time.Time    `json:"changed,omitzero"`
+	Commit   string       `json:"commit,omitempty"` // the commit of desired/ or stages/ that asked for the last change
+}
+
+// EntryLook is one entry and where it stands.
+type EntryLook struct {
+	Set    string           `json:"set"`
+	Entry  string           `json:"entry"`
+	Image  mirror.Reference `json:"image"` // as the source names it
+	Where  mirror.Position  `json:"where"`
+	Stages []Stand          `json:"stages"`
+}
+
+// Stand is one entry at one stage: what is wanted there, what stands there, and what is in the way.
+type Stand struct {
+	Stage   mirror.Stage     `json:"stage"`
+	State   StandState       `json:"state"`
+	Image   mirror.Reference `json:"image,omitzero"`  // stands
+	Wanted  mirror.Reference `json:"wanted,omitzero"` // asked for
+	Where   mirror.Position  `json:"where,omitzero"`  // the line that asks
+	Since   time.Time        `json:"since,omitzero"`
+	Basis   string           `json:"basis,omitempty"`
+	Vouch   string           `json:"vouch,omitempty"`  // the commit whose desired/ names the digest
+	Commit  string           `json:"commit,omitempty"` // the commit that asked for what stands
+	Trouble *Trouble         `json:"trouble,omitempty"`
+}
+
+// StandState says in one stable word how an entry is at a stage.
+type StandState string
+
+// The states of an entry at a stage.
+const (
+	Stands   StandState = "stands"   // as it is wanted
+	Behind   StandState = "behind"   // other content stands than is wanted
+	Absent   StandState = "absent"   // wanted, and nothing stands
+	Unwanted StandState = "unwanted" // stands, and no line asks for it
+)
+
+// Trouble is why something that is wanted does not come about, as the last run found it.
+type Trouble struct {
+	Type   EventType         `json:"type"`
+	Code   mirror.ReasonCode `json:"code,omitempty"`
+	Reason string            `json:"reason"`
+	Image  mirror.Reference  `json:"image,omitzero"`
+	At     time.Time         `json:"at"`
+	Run    string            `json:"run,omitempty"`
+	Fix    string            `json:"fix,omitempty"`
+	Next   string            `json:"next,omitempty"` // the command to go on with
+}
+
+// maxRemembered is how many runs and events a look takes in, newest first.
+const maxRemembered = 5000
+
+// Look gives what is wanted and what stands.
+func (l *Line) Look(ctx context.Context) (Look, error) {
+	g, err := l.glance(ctx)
+	if err != nil {
+		return Look{}, err
+	}
+	look := Look{Commit: g.fleet.head, Sets: []SetLook{}}
+	for _, set := range g.fleet.desired.Sets {
+		one, err := g.set(set)
+		if err != nil {
+			return look, err
+		}
+		look.Sets = append(look.Sets, one)
+	}
+	return look, nil
+}
+
+// glance is everything that a look is made from.
+type glance struct {
+	line   *Line
+	fleet  *fleet
+	runs   []Run             // newest first
+	events []Event           // newest first
+	newest map[string]*Event // by set, stage and entry
+}
+
+func (l *Line) glance(ctx context.Context) (*glance, error) {
+	if _, err := l.git.Head(); l.offline && err != nil {
+		return nil, fmt.Errorf("%w: the fleet repository was not fetched here yet; --refresh asks Git for it", ErrConfiguration)
+	}
+	f, err := l.refresh(ctx)
+	if f == nil {
+		return nil, err
+	}
+	if err != nil {
+		l.log.Warn("the newest commit has mistakes; the last good one is in force", keyError, err)
+	}
+	g := &glance{line: l, fleet: f}
+	if g.runs, err = l.state.Runs(maxRemembered); err != nil {
+		return nil, err
+	}
+	if g.events, err = l.state.Events(maxRemembered); err != nil {
+		return nil, err
+	}
+	g.newest = map[string]*Event{}
+	for i, e := range g.events {
+		if key := standKey(e.Set, e.Stage, e.Entry); e.Entry != "" && g.newest[key] == nil {
+			g.newest[key] = &g.events[i]
+		}
+	}
+	return g, nil
+}
+
+func standKey(set string, stage mirror.Stage, entry string) string {
+	return set + "\x00" + string(stage) + "\x00" + entry
+}
+
+// record gives what stands for a set: what this state committed, else what the fleet repository says.
+func (g *glance) record(set mirror.Set) (mirror.Record, error) {
+	record, err := g.line.record(g.fleet.head, set)
+	if err != nil || !g.line.state.Knows(set.Name) {
+		return record, err
+	}
+	record.Stages, err = g.line.state.Lines(set.Name)
+	return record, err
+}
+
+func (g *glance) set(set mirror.Set) (SetLook, error) {
+	record, err := g.record(set)
+	if err != nil {
+		return SetLook{}, err
+	}
+	one := SetLook{Set: set.Name, Source: set.Source.Kind, Layout: string(set.Layout), Atomic: set.Atomic, Entries: len(set.Entries),
+		Where: set.Where, LastRun: g.lastRun(set.Name), Stages: []StageLook{}}
+	if s, ok := g.line.Suspended(set.Name); ok {
+		one.Suspended = &s
+	}
+	one.Lines = g.entries(set, record)
+	for _, stage := range set.Stages {
+		one.Stages = append(one.Stages, stageLook(set, stage, one.Lines))
+	}
+	return one, nil
+}
+
+func stageLook(set mirror.Set, stage mirror.Stage, lines []EntryLook) StageLook {
+	s := StageLook{Set: set.Name, Stage: stage, Atomic: set.Atomic && stage != set.Stages.First()}
+	for _, e := range lines {
+		for _, at := range e.Stages {
+			if at.Stage != stage {
+				continue
+			}
+			if !at.Wanted.IsZero() {
+				s.Wanted++
+			}
+			if at.State == Stands {
+				s.AsWanted++
+			}
+			if !at.Image.IsZero() {
+				s.Standing++
+			}
+			if at.Since.After(s.Changed) {
+				s.Changed, s.Commit = at.Since, at.Commit
+			}
+		}
+	}
+	return s
+}
+
+// entries gives every entry that the set asks for or that stands for it, by name.
+func (g *glance) entries(set mirror.Set, record mirror.Record) []EntryLook {
+	all := map[string]*EntryLook{}
+	at := func(entry string) *EntryLook {
+		if all[entry] == nil {
+			all[entry] = &EntryLook{Set: set.Name, Entry: entry, Stages: []Stand{}}
+		}
+		return all[entry]
+	}
+	for _, e := range set.Entries {
+		one := at(e.Name)
+		one.Image, one.Where = e.Image, e.Where
+	}
+	for _, stage := range set.Stages {
+		wanted := wantedAt(set, stage)
+		standing := record.At(stage)
+		for _, entry := range sortedKeys(wanted) {
+			at(entry).Stages = append(at(entry).Stages, g.stand(set, stage, entry, wanted[entry], standing[entry]))
+		}
+		for _, entry := range sortedKeys(standing) {
+			if _, asked := wanted[entry]; !asked {
+				at(entry).Stages = append(at(entry).Stages, g.stand(set, stage, entry, mirror.Wanted{}, standing[entry]))
+			}
+		}
+	}
+	lines := []EntryLook{}
+	for _, entry := range sortedKeys(all) {
+		lines = append(lines, *all[entry])
+	}
+	return lines
+}
+
+// wantedAt gives what is asked for at a stage, by entry. At the first stage that is what the source names,
+// which may be a tag alone.
+func wantedAt(set mirror.Set, stage mirror.Stage) map[string]mirror.Wanted {
+	wanted := map[string]mirror.Wanted{}
+	if stage == set.Stages.First() {
+		for _, e := range set.Entries {
+			wanted[e.Name] = mirror.Wanted{Entry: e.Name, Image: e.Image, Where: e.Where}
+		}
+		return wanted
+	}
+	for _, w := range set.Wanted[stage] {
+		wanted[w.Entry] = w
+	}
+	return wanted
+}
+
+func (g *glance) stand(set mirror.Set, stage mirror.Stage, entry string, w mirror.Wanted, line mirror.Line) Stand {
+	s := Stand{Stage: stage, Image: line.Image, Wanted: w.Image, Where: w.Where, Since: line.Since, Basis: line.Basis, Vouch: line.Vouch, Commit: line.Commit}
+	switch {
+	case w.Image.IsZero():
+		s.State = Unwanted
+		return s
+	case line.Image.IsZero():
+		s.State = Absent
+	case line.Image.Name() == w.Image.Name() && line.Image.Tag == w.Image.Tag && (!w.Image.HasDigest() || line.Image.Digest == w.Image.Digest):
+		s.State = Stands
+	default:
+		s.State = Behind
+	}
+	s.Trouble = g.trouble(set, stage, entry, w)
+	return s
+}
+
+// trouble gives what the last run found in the way of an entry at a stage. A later run of the set that found
+// nothing in the way ends it.
+func (g *glance) trouble(set mirror.Set, stage mirror.Stage, entry string, w mirror.Wanted) *Trouble {
+	e := g.newest[standKey(set.Name, stage, entry)]
+	if e == nil {
+		return nil
+	}
+	switch e.Type {
+	case EventRefused, EventMissing, EventFailed, EventCopyFailed:
+	default:
+		return nil
+	}
+	if last := g.lastRun(set.Name); last != nil && last.Ended.After(e.At) && last.Refused+last.Missing+last.Failed == 0 {
+		return nil
+	}
+	t := &Trouble{Type: e.Type, Code: e.Code, Reason: e.Reason, Image: e.Image, At: e.At, Run: e.Run}
+	a := mirror.Action{Kind: mirror.Failed, Key: mirror.Key{Set: set.Name, Entry: entry}, Stage: stage, Image: cmp.Or(t.Image, w.Image), Reason: mirror.Reason{Code: t.Code}}
+	switch e.Type {
+	case EventRefused:
+		a.Kind = mirror.Refuse
+	case EventMissing:
+		a.Kind = mirror.Missing
+	}
+	t.Fix, t.Next = plan.Fix(a), next(a)
+	return t
+}
+
+// next gives the command to go on with about an entry that does not come about.
+func next(a mirror.Action) string {
+	switch a.Reason.Code {
+	case mirror.NoRule:
+		return "poundlock help policy"
+	case mirror.NotBelow, mirror.Incomplete, mirror.Held:
+		return "poundlock get entries --set " + a.Key.Set
+	case mirror.Collision, mirror.ForeignTag, mirror.BasedOnMoved:
+		return "poundlock plan"
+	}
+	if a.Kind == mirror.Failed {
+		return "poundlock doctor"
+	}
+	return fmt.Sprintf("poundlock verify %s --stage %s", a.Image, a.Stage)
+}
+
+func (g *glance) lastRun(set string) *Run {
+	if i := slices.IndexFunc(g.runs, func(r Run) bool { return r.Set == set }); i >= 0 {
+		return &g.runs[i]
+	}
+	return nil
+}

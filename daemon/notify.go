@@ -1,0 +1,185 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	systemd "github.com/coreos/go-systemd/v22/daemon"
+)
+
+const (
+	// overtime is how much longer than its limit something may take before it counts as hanging.
+	overtime = time.Minute
+	// statusEvery is how often the status line is looked at; it is sent when it changed.
+	statusEvery = 2 * time.Second
+	// answerWithin is how long the loop has to answer when it is at rest.
+	answerWithin = time.Second
+)
+
+// heart says whether the daemon makes progress: its loop is at rest and answers, or it is at something that may
+// take until a time that is known.
+type heart struct {
+	beat chan struct{} // the loop sends when it is at rest and somebody asks
+
+	mu    sync.Mutex
+	until time.Time
+}
+
+func newHeart() *heart { return &heart{beat: make(chan struct{})} }
+
+// work says that until a time nobody need worry when the loop does not answer.
+func (h *heart) work(until time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.until = until
+}
+
+// rest says that the loop answers from now on.
+func (h *heart) rest() { h.work(time.Time{}) }
+
+// beats asks the heart once; the answer may take a moment.
+func (h *heart) beats(ctx context.Context, now func() time.Time) bool {
+	wait := time.NewTimer(answerWithin)
+	defer wait.Stop()
+	select {
+	case <-h.beat:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-wait.C:
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return now().Before(h.until)
+}
+
+// notifier tells the service manager how the daemon is, where there is one: systemd, through the socket that
+// NOTIFY_SOCKET names. Elsewhere it says nothing.
+type notifier struct {
+	log *slog.Logger
+	now func() time.Time
+
+	mu     sync.Mutex
+	silent bool // a message did not get through, and the log said so
+	status string
+}
+
+// tell sends one message of assignments.
+func (n *notifier) tell(assignments ...string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, err := systemd.SdNotify(false, strings.Join(assignments, "\n")); err != nil && !n.silent {
+		n.silent = true
+		n.log.Warn("the service manager cannot be told how the daemon is", keyError, err)
+	}
+}
+
+// ready says that the daemon listens and holds its state directory, or that it came through a reload.
+func (n *notifier) ready() { n.tell(systemd.SdNotifyReady) }
+
+// reloading says that the configuration is being read anew; ready ends it.
+func (n *notifier) reloading() {
+	n.tell(systemd.SdNotifyReloading, strings.TrimSuffix(systemd.SdNotifyMonotonicUsec(), "\n"))
+}
+
+// stopping says that the daemon ends, and how long copies in flight may still take.
+func (n *notifier) stopping(within time.Duration) {
+	n.tell(systemd.SdNotifyStopping, "STATUS=stopping: copies in flight may land", fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (within+overtime).Microseconds()))
+}
+
+// show sends a status line when it is another one than before.
+func (n *notifier) show(status string) {
+	n.mu.Lock()
+	same := n.status == status
+	n.status = status
+	n.mu.Unlock()
+	if !same {
+		n.tell("STATUS=" + status)
+	}
+}
+
+// follow feeds the watchdog while the heart beats and keeps the status line true, until ctx ends.
+func (n *notifier) follow(ctx context.Context, h *heart, status func() string) {
+	if os.Getenv("NOTIFY_SOCKET") == "" {
+		return
+	}
+	var feed <-chan time.Time
+	within, err := systemd.SdWatchdogEnabled(false)
+	if err != nil {
+		n.log.Warn("the watchdog is not fed", keyError, err)
+	}
+	if within > 0 {
+		ticker := time.NewTicker(within / 2)
+		defer ticker.Stop()
+		feed = ticker.C
+	}
+	look := time.NewTicker(statusEvery)
+	defer look.Stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-look.C:
+				n.show(status())
+			}
+		}
+	})
+	hung := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-feed:
+			beats := h.beats(ctx, n.now)
+			if beats {
+				n.tell(systemd.SdNotifyWatchdog)
+			} else if ctx.Err() == nil && !hung {
+				n.log.Error("the daemon makes no progress; the watchdog is not fed any more", "limit", "limits.cycle")
+			}
+			hung = !beats
+		}
+	}
+}
+
+// statusLine is what `systemctl status` shows: what the line is at, and when it looks again.
+func (l *Line) statusLine() string {
+	var parts []string
+	switch copying := l.atWork(); {
+	case len(copying) > 0:
+		parts = append(parts, "copying "+strings.Join(copying, ", "))
+	case l.fleet.Load() == nil:
+		parts = append(parts, "starting")
+	default:
+		parts = append(parts, fmt.Sprintf("%d sets at rest", len(l.fleet.Load().desired.Sets)))
+	}
+	if l.ready() != nil && l.fleet.Load() != nil {
+		parts = append(parts, "with trouble, see /readyz")
+	}
+	if next := l.NextLook(); !next.IsZero() {
+		parts = append(parts, "next look at "+next.Format("15:04:05 MST"))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// atWork gives the sets of which something is being copied.
+func (l *Line) atWork() []string {
+	f := l.fleet.Load()
+	if f == nil {
+		return nil
+	}
+	var names []string
+	for _, set := range f.desired.Sets {
+		if !l.mover.Idle(set.Name) {
+			names = append(names, set.Name)
+		}
+	}
+	return names
+}

@@ -1,0 +1,315 @@
+package daemon
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// watchEvery is how often the files of the configuration are read again. What was read must be the same twice
+// before it counts, so that a file is not taken while it is being written. Reading contents sees what a rename or
+// the swap of a symbolic link brings, as Kubernetes mounts make it.
+const watchEvery = 2 * time.Second
+
+// watch knows the configuration files as they were looked at.
+type watch struct {
+	file    string   // of the configuration; its drop-in files lie beside it
+	others  []string // that it refers to, and that are read only when a line opens
+	seen    found    // what the last attempt was made for
+	last    found    // what the last look found
+	inForce print    // the others, as they were when the configuration in force was read
+}
+
+// found is what one look finds.
+type found struct{ own, others print }
+
+// print is the identity of the content of some files.
+type print [sha256.Size]byte
+
+func printOf(files ...string) print {
+	h := sha256.New()
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			content = []byte(err.Error())
+		}
+		fmt.Fprintf(h, "%q %x %t\n", file, sha256.Sum256(content), err == nil)
+	}
+	return print(h.Sum(nil))
+}
+
+func (w *watch) look() found {
+	return found{printOf(append([]string{w.file}, dropInFiles(w.file)...)...), printOf(w.others...)}
+}
+
+// changed says whether something else is there than what the last attempt was made for, and was there at the
+// last look already.
+func (w *watch) changed() bool {
+	before := w.last
+	w.last = w.look()
+	return w.last != w.seen && w.last == before
+}
+
+// attempt is called before the configuration is read, so that a change meanwhile is seen at the next look.
+func (w *watch) attempt() { w.seen.own = w.look().own }
+
+// refers takes in what the configuration that was read refers to, before any of that is read. A secret that is
+// not there yet is watched, too: it is why the configuration will be refused.
+func (w *watch) refers(c Config) {
+	w.file, w.others = c.file, c.readOnce()
+	for _, key := range sortedKeys(c.secrets()) {
+		secret := c.secrets()[key]
+		if _, err := secret.Read(); err != nil && secret.File != "" {
+			w.others = append(w.others, secret.File)
+		}
+	}
+	w.seen.others = printOf(w.others...)
+	w.last = w.seen
+}
+
+// accept says that the configuration that was read last is in force.
+func (w *watch) accept() { w.inForce = w.seen.others }
+
+// dropInFiles gives the files that are laid over a configuration file.
+func dropInFiles(file string) []string {
+	files, _ := filepath.Glob(filepath.Join(filepath.Dir(file), "config.d", "*.yaml")) // fails only for a malformed pattern
+	return files
+}
+
+// readOnce gives the files that a line reads when it opens and not again, besides the configuration itself.
+// Other secrets are read at each use.
+func (c Config) readOnce() []string {
+	files := []string{c.Git.Auth.KnownHosts, c.Git.Signing.Key.File}
+	all := []TLS{c.TLS, c.Git.TLS}
+	for _, name := range sortedKeys(c.Registries) {
+		all = append(all, c.Registries[name].TLS)
+	}
+	for _, t := range all {
+		files = append(append(files, t.CAFiles...), t.CertFile, t.KeyFile)
+	}
+	return slices.DeleteFunc(files, func(f string) bool { return f == "" })
+}
+
+// same says whether two configurations ask for the same: where a value was set does not matter.
+func (c Config) same(o Config) bool {
+	a, b := reflect.ValueOf(c), reflect.ValueOf(o)
+	for i := range a.NumField() {
+		if f := a.Type().Field(i); !f.IsExported() || f.Tag.Get("yaml") == "-" {
+			continue
+		}
+		if !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+			return false
+		}
+	}
+	return true
+}
+
+// candidate is a changed configuration that passed every check that can be made beside a running line, with
+// what was taken for it already.
+type candidate struct {
+	config Config
+	server *server // listens on its address; nil: the one that runs stays
+	socket *socket // the same for the commands
+	held   hold    // the lock of its state directory; the zero one: the one that is held stays
+}
+
+// changes waits until the configuration changes to another one that can come into force. One that cannot is
+// refused: nothing of the running line is touched.
+func (s *service) changes(ctx context.Context, line *Line) (*candidate, error) {
+	look := time.NewTicker(watchEvery)
+	defer look.Stop()
+	for {
+		asked := false
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-s.Reload:
+			asked = true
+		case <-look.C:
+		}
+		if !asked && !s.watch.changed() {
+			continue
+		}
+		s.notify.reloading()
+		next, err := s.prepare(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil, errors.Join(ctx.Err(), next.drop(ctx))
+		case err != nil:
+			s.refuse(line, err)
+		case next != nil:
+			return next, nil // ready is told when it is in force
+		default:
+			s.accept()
+			s.Log.Info("the configuration is what is in force already")
+		}
+		s.notify.ready()
+	}
+}
+
+// prepare reads the configuration and does all that can fail before the running line is touched: it reads
+// the secrets and what TLS needs, opens Git and the transport beside, listens where the address is another one,
+// and takes the lock of another state directory. nil means that what is in force is asked for.
+func (s *service) prepare(ctx context.Context) (_ *candidate, err error) {
+	s.watch.attempt()
+	c, err := s.Load()
+	if err != nil {
+		return nil, err
+	}
+	s.watch.refers(c)
+	if c.same(s.config) && s.watch.seen.others == s.watch.inForce {
+		return nil, nil
+	}
+	for _, warning := range c.Warnings {
+		s.Log.Warn(warning)
+	}
+	if err := c.rehearse(ctx, s.Options); err != nil {
+		return nil, err
+	}
+	next := &candidate{config: c}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, next.drop(ctx))
+		}
+	}()
+	if c.StateDir != s.config.StateDir {
+		if next.held, err = s.take(c); err != nil {
+			return nil, err
+		}
+	}
+	if at := c.Registries[LocalRegistry].Embedded.Listen; at != "" && at != s.config.Registries[LocalRegistry].Embedded.Listen {
+		if err := canListen(at); err != nil {
+			return nil, fmt.Errorf("registries.local.embedded: %w", err)
+		}
+	}
+	if c.Listen != s.config.Listen {
+		if next.server, err = s.face.listen(c.Listen); err != nil {
+			return nil, err
+		}
+	}
+	if c.socketPath() != s.config.socketPath() {
+		if next.socket, err = s.face.listenSocket(c.socketPath()); err != nil {
+			return nil, err
+		}
+	}
+	return next, nil
+}
+
+func canListen(addr string) error {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	return listener.Close()
+}
+
+// rehearse opens what a line opens, in a folder of its own and without the state, and closes it again.
+func (c Config) rehearse(ctx context.Context, o Options) (err error) {
+	if err := c.checkSecrets().Err(); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "poundlock-reload-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	l := &Line{config: c, log: o.Log, now: o.Now, metrics: newMetrics(o.Version)}
+	return errors.Join(l.openClients(ctx, dir), l.Close(context.WithoutCancel(ctx)))
+}
+
+// change puts a candidate in force. Where that fails after all, the configuration before is opened again.
+//
+// The lock: the service holds the state, not the line, so no other process can get at a state directory while
+// the lines change. A changed stateDir is locked before the old one is let go. The embedded registry does stop
+// for a moment: it belongs to the line.
+func (s *service) change(ctx context.Context, next *candidate) (*Line, error) {
+	before, held := s.config, s.held
+	if next.held.state != nil {
+		s.held = next.held
+	}
+	line, err := s.open(ctx, next.config)
+	if err != nil {
+		s.held = held
+		line, failed := s.open(ctx, before)
+		if failed != nil {
+			return nil, errors.Join(err, next.drop(ctx), fmt.Errorf("the configuration before: %w", failed))
+		}
+		s.refuse(line, errors.Join(err, next.drop(ctx)))
+		return line, nil
+	}
+	s.config = next.config
+	if next.held.state != nil {
+		err = errors.Join(err, held.unlock(ctx))
+	}
+	if next.server != nil {
+		err = errors.Join(err, s.closeServer(ctx, s.server))
+		s.server = next.server
+		s.face.shows(s.server.address())
+		s.Log.Info("listening", keyAddress, s.server.address())
+	}
+	if next.socket != nil {
+		err = errors.Join(err, s.socket.close())
+		s.socket = next.socket
+	}
+	if err != nil {
+		s.Log.Warn("what the configuration before held was not let go in order", keyError, err)
+	}
+	s.accept()
+	line.emit(Event{Type: EventReloaded, Reason: next.config.file})
+	line.keep()
+	return line, nil
+}
+
+// drop lets go what was taken for a candidate that does not come into force.
+func (c *candidate) drop(ctx context.Context) error {
+	if c == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.config.Limits.Stop)
+	defer cancel()
+	var errs []error
+	if c.server != nil {
+		errs = append(errs, c.server.close(ctx))
+	}
+	errs = append(errs, c.socket.close())
+	if c.held.state != nil {
+		errs = append(errs, c.held.unlock(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// accept says that what the files ask for is in force.
+func (s *service) accept() {
+	s.watch.accept()
+	s.face.refused.Store(nil)
+	at := s.Now()
+	s.face.accepted.Store(&at)
+	s.shared.metrics.reloaded(s.Now())
+}
+
+// refuse tells everyone that a changed configuration did not come into force.
+func (s *service) refuse(line *Line, err error) {
+	problems := s.config.Advise(err)
+	s.face.refused.Store(&refusal{at: s.Now(), problems: problems})
+	s.shared.metrics.reloadOK.Set(0)
+	words := make([]string, len(problems))
+	for i, p := range problems {
+		words[i] = strings.TrimPrefix(fmt.Sprintf("%s %s: %s", p.Where, p.Code, p.What), " ")
+	}
+	line.emit(Event{Type: EventReloadFailed, Reason: strings.Join(words, "; ")})
+	line.keep()
+}
+
+// reloaded says that what the files ask for came into force, or is.
+func (m *metrics) reloaded(at time.Time) {
+	m.reloadOK.Set(1)
+	m.reloadAt.Set(float64(at.Unix()))
+}

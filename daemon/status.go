@@ -1,0 +1,243 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+)
+
+// Status is how everything is at one moment, as `poundlock status` shows it.
+type Status struct {
+	Type     string          `json:"type"`    // status
+	Version  int             `json:"version"` // 1
+	At       time.Time       `json:"at"`
+	StateDir string          `json:"stateDir"`
+	Daemon   *DaemonStatus   `json:"daemon,omitempty"` // absent: no daemon runs, the rest is what it left behind
+	Git      GitStatus       `json:"git"`
+	Next     NextStatus      `json:"next"`
+	Reload   *Reload         `json:"reload,omitempty"`
+	Copying  *Copying        `json:"copying,omitempty"` // absent while nothing is copied
+	Sets     []SetStatus     `json:"sets"`
+	Problems mirror.Problems `json:"problems"` // of the whole; those of a set stand there
+}
+
+// DaemonStatus is which process it is.
+type DaemonStatus struct {
+	Command string    `json:"command"` // run or sync
+	PID     int       `json:"pid"`
+	Version string    `json:"version"`
+	Since   time.Time `json:"since"`
+	Address string    `json:"address,omitempty"` // host:port of page, health and metrics
+}
+
+// GitStatus is how far the fleet repository is followed.
+type GitStatus struct {
+	URL      string          `json:"url"`
+	Branch   string          `json:"branch"`
+	Head     string          `json:"head,omitempty"` // the commit that was read last
+	ReadAt   time.Time       `json:"readAt,omitzero"`
+	LookedAt time.Time       `json:"lookedAt,omitzero"` // when a look last ended, well or not
+	Problem  *mirror.Problem `json:"problem,omitempty"` // why nothing can be done now: it cannot be read
+}
+
+// NextStatus is when the daemon looks again by itself; zero times where none runs.
+type NextStatus struct {
+	Schedule time.Time `json:"schedule,omitzero"` // moving upstream tags
+	Audit    time.Time `json:"audit,omitzero"`    // the local registry
+}
+
+// Reload is what came of the last configuration that was different.
+type Reload struct {
+	OK       bool            `json:"ok"` // the files hold what is in force
+	At       time.Time       `json:"at"`
+	Problems mirror.Problems `json:"problems,omitempty"` // why a changed one was refused
+}
+
+// SetState is how a set is, in one stable word.
+type SetState string
+
+// The states of a set.
+const (
+	SetWaiting   SetState = "waiting"   // nobody looked at it yet, or its copies wait for a daemon
+	SetCopying   SetState = "copying"   // content is on its way
+	SetAtRest    SetState = "at-rest"   // as desired
+	SetPartial   SetState = "partial"   // as desired but for what is refused or missing
+	SetFailing   SetState = "failing"   // something failed and is tried again
+	SetSuspended SetState = "suspended" // somebody paused it
+)
+
+// SetStatus is how one set is.
+type SetStatus struct {
+	Set       string          `json:"set"`
+	State     SetState        `json:"state"`
+	Copying   *Copies         `json:"copying,omitempty"`
+	Retry     time.Time       `json:"retry,omitzero"` // when what failed is tried again
+	Suspended *Suspension     `json:"suspended,omitempty"`
+	Stages    []StageCount    `json:"stages"`
+	LastRun   *Run            `json:"lastRun,omitempty"`
+	Commit    string          `json:"commit,omitempty"` // the last one that was made for the set
+	Problem   *mirror.Problem `json:"problem,omitempty"`
+}
+
+// Copies are how far the copies of one set are, counted since it last was at rest.
+type Copies struct {
+	Done   int   `json:"done"`   // images that ended
+	Images int   `json:"images"` // all of them
+	Bytes  int64 `json:"bytes"`  // blob bytes that crossed for those that ended
+}
+
+// Status tells how everything is, from what this process knows. One that was opened to look only tells what the
+// last daemon left behind.
+func (l *Line) Status(ctx context.Context) (Status, error) {
+	s := Status{Type: "status", Version: 1, At: l.now().UTC(), StateDir: l.config.StateDir, Sets: []SetStatus{}, Problems: mirror.Problems{}}
+	s.Git = GitStatus{URL: l.config.Git.URL, Branch: l.config.Git.Branch}
+	f := l.fleet.Load()
+	if f == nil && l.offline {
+		var err error
+		if f, err = l.refresh(ctx); err != nil {
+			s.Git.Problem = l.problem(err)
+		}
+	}
+	l.mu.Lock()
+	seen, troubled := l.gitSeen, l.notReady
+	l.mu.Unlock()
+	s.Git.ReadAt, s.Git.LookedAt = seen.at, seen.looked
+	if seen.err != nil {
+		s.Git.Problem = l.problem(seen.err)
+	} else if troubled != nil && !errors.Is(troubled, errStarting) && f != nil && f.mistake == nil && f.held == nil {
+		s.Problems = append(s.Problems, l.others(troubled)...)
+	}
+	if f == nil {
+		return s, nil
+	}
+	s.Git.Head = f.head
+	if f.held != nil {
+		s.Git.Problem = &f.held[0]
+	}
+	if f.mistake != nil { // the last good commit stays in force
+		s.Problems = append(s.Problems, l.config.Advise(f.mistake)...)
+	}
+	runs, err := l.state.Runs(0)
+	if err != nil {
+		return s, err
+	}
+	for _, set := range f.desired.Sets {
+		s.Sets = append(s.Sets, l.statusOf(f, set.Name, runs))
+	}
+	if c := l.Copying(); c.Images > c.Done+c.Failed {
+		s.Copying = &c
+	}
+	s.Next = NextStatus{Schedule: l.NextLook(), Audit: l.nextAudit()}
+	return s, nil
+}
+
+// others gives the problems of a cycle that belong to no single set.
+func (l *Line) others(err error) mirror.Problems {
+	var ps mirror.Problems
+	for _, p := range l.config.Advise(err) {
+		ofSet := false
+		l.mu.Lock()
+		for _, one := range l.sets {
+			ofSet = ofSet || one.last.Problem != nil && one.last.Problem.What == p.What
+		}
+		l.mu.Unlock()
+		if !ofSet {
+			ps = append(ps, p)
+		}
+	}
+	return ps
+}
+
+func (l *Line) statusOf(f *fleet, set string, runs []Run) SetStatus {
+	s := SetStatus{Set: set, State: SetWaiting, Stages: []StageCount{}}
+	for i, r := range runs {
+		if r.Set != set {
+			continue
+		}
+		if s.LastRun == nil {
+			s.LastRun, s.Problem = &runs[i], r.Problem
+		}
+		if s.Commit = r.Commit; s.Commit != "" {
+			break
+		}
+	}
+	if s.LastRun != nil {
+		if s.LastRun.Stages != nil {
+			s.Stages = s.LastRun.Stages
+		}
+		s.State = states[s.LastRun.Outcome]
+	}
+	p := l.progress(set)
+	s.Retry = p.nextRetry().UTC()
+	if !l.mover.Idle(set) {
+		c := p.copies()
+		s.State, s.Copying = SetCopying, &c
+	} else if s.State == SetCopying && l.temporary {
+		s.State = SetWaiting // nobody copies
+	}
+	if why, ok := f.paused(set); ok {
+		s.State, s.Suspended = SetSuspended, &why
+	}
+	return s
+}
+
+var states = map[Outcome]SetState{OutcomeDone: SetAtRest, OutcomeCopying: SetCopying, OutcomePartial: SetPartial, OutcomeFailed: SetFailing}
+
+// gitSeen is how the last look at the fleet repository ended.
+type gitSeen struct {
+	at     time.Time // of the last one that went well
+	looked time.Time // of the last one
+	err    error
+}
+
+// sawGit remembers how a look at the fleet repository ended.
+func (l *Line) sawGit(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.offline {
+		return // nobody was asked
+	}
+	l.gitSeen.err, l.gitSeen.looked = err, l.now().UTC()
+	if err == nil {
+		l.gitSeen.at = l.gitSeen.looked
+	}
+}
+
+// nextAudit is when the local registry is compared again; the zero time when the line does not run.
+func (l *Line) nextAudit() time.Time {
+	began := l.auditing.Load()
+	if began == nil || l.config.Audit <= 0 {
+		return time.Time{}
+	}
+	passed := l.now().Sub(*began) / l.config.Audit
+	return began.Add((passed + 1) * l.config.Audit).UTC()
+}
+
+// status is that of the face: with the process around the line.
+func (f *face) status(ctx context.Context) (Status, error) {
+	l := f.line.Load()
+	if l == nil {
+		return Status{}, errTakingOver
+	}
+	s, err := l.Status(ctx)
+	s.Daemon = &DaemonStatus{Command: l.shared.command, PID: os.Getpid(), Version: l.shared.version, Since: l.shared.since.UTC(), Address: f.address()}
+	if refused := f.refused.Load(); refused != nil {
+		s.Reload = &Reload{At: refused.at.UTC(), Problems: refused.problems}
+	} else if at := f.accepted.Load(); at != nil {
+		s.Reload = &Reload{OK: true, At: at.UTC()}
+	}
+	return s, err
+}
+
+// shows says where the page is.
+func (f *face) shows(address string) { f.at.Store(&address) }
+
+func (f *face) address() string {
+	if at := f.at.Load(); at != nil {
+		return *at
+	}
+	return ""
+}

@@ -1,0 +1,307 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+)
+
+// Trace is everything that is known of one thing.
+type Trace struct {
+	Query  string   `json:"query"`
+	Commit string   `json:"commit"` // of the fleet repository
+	Found  []Traced `json:"found"`
+}
+
+// Traced is one entry that a query names: from the line that asks for it to the files that carry it.
+type Traced struct {
+	Set    string        `json:"set"`
+	Entry  string        `json:"entry"`
+	As     []string      `json:"as"` // what of it the query names
+	Source TracedSource  `json:"source"`
+	Stages []TracedStage `json:"stages"`
+	Files  []Mention     `json:"files"`
+	Runs   []Run         `json:"runs"`   // newest first
+	Events []Event       `json:"events"` // newest first
+}
+
+// TracedSource is the line of the fleet repository that asks for an entry.
+type TracedSource struct {
+	Where    mirror.Position  `json:"where"`
+	Text     string           `json:"text,omitempty"` // of the line
+	Image    mirror.Reference `json:"image,omitzero"`
+	Replaced bool             `json:"replaced,omitempty"` // the site's own image takes the vendor's place
+	BasedOn  mirror.Digest    `json:"basedOn,omitzero"`
+	Vendor   mirror.Reference `json:"vendor,omitzero"`
+}
+
+// TracedStage is an entry at a stage, with how it is pulled and what stood before.
+type TracedStage struct {
+	Stand
+	Pull     []mirror.Reference `json:"pull,omitempty"`     // local references: by digest, then by tag
+	Recorded string             `json:"recorded,omitempty"` // the commit of ours that recorded what stands
+	Was      []mirror.Reference `json:"was,omitempty"`      // newest first
+}
+
+// Mention is a line of a rendered file.
+type Mention struct {
+	File string `json:"file"`
+	Line int    `json:"line"`
+}
+
+// Bounds of what is shown of the past of one entry.
+const (
+	tracedRuns   = 10
+	tracedEvents = 30
+)
+
+// Trace gives everything that is known of what a query names: an entry (also as set/entry, or its last part), a
+// tag, a digest (also its first seven or more digits), or an upstream or local reference. An error that wraps
+// mirror.ErrNotFound says that nothing is named so, and what was perhaps meant.
+func (l *Line) Trace(ctx context.Context, query string) (Trace, error) {
+	g, err := l.glance(ctx)
+	if err != nil {
+		return Trace{}, err
+	}
+	rendered, err := g.rendered()
+	if err != nil {
+		return Trace{}, err
+	}
+	t := Trace{Query: query, Commit: g.fleet.head, Found: []Traced{}}
+	asked := parseQuery(query)
+	best := noMatch
+	var known []string
+	for _, set := range g.fleet.desired.Sets {
+		record, err := g.record(set)
+		if err != nil {
+			return t, err
+		}
+		for _, entry := range g.entries(set, record) {
+			known = append(known, entry.Entry, set.Name+"/"+entry.Entry, path.Base(repositoryOf(entry)), path.Base(entry.Entry))
+			rank, as := asked.matches(g.line.local, set, record, entry)
+			if rank == noMatch || rank > best {
+				continue
+			}
+			if rank < best { // an exact name leaves out what only resembles it
+				best, t.Found = rank, []Traced{}
+			}
+			one := g.traced(set, record, entry, rendered)
+			one.As = as
+			t.Found = append(t.Found, one)
+		}
+	}
+	if len(t.Found) == 0 {
+		return t, g.unknown(query, known)
+	}
+	return t, nil
+}
+
+func (g *glance) unknown(query string, known []string) error {
+	if set, ok := g.fleet.desired.Set(query); ok {
+		return fmt.Errorf("trace: %q is a set: `poundlock get entries --set %s` lists its entries: %w", query, set.Name, mirror.ErrNotFound)
+	}
+	hint := "`poundlock get entries` lists what there is"
+	if near := mirror.Nearest(query, known); near != "" {
+		hint = fmt.Sprintf("did you mean %q?", near)
+	}
+	return fmt.Errorf("trace: no entry, tag or digest %q: %w; %s", query, mirror.ErrNotFound, hint)
+}
+
+// rendered gives the overrides of the site and whatever else names what stands, without the record.
+func (g *glance) rendered() (mirror.Files, error) {
+	files, err := g.line.git.Files(g.fleet.head, g.line.renderedDir())
+	if err != nil {
+		return nil, fmt.Errorf("read what is rendered: %w", err)
+	}
+	for _, name := range files.Under(g.line.renderedDir() + "/record") {
+		delete(files, name)
+	}
+	return files, nil
+}
+
+func (g *glance) traced(set mirror.Set, record mirror.Record, e EntryLook, rendered mirror.Files) Traced {
+	t := Traced{Set: e.Set, Entry: e.Entry, Stages: []TracedStage{}, Files: []Mention{}, Runs: []Run{}, Events: []Event{},
+		Source: TracedSource{Where: e.Where, Image: e.Image, Text: lineOf(g.fleet.desired.Files, e.Where)}}
+	if i := slices.IndexFunc(set.Entries, func(one mirror.Entry) bool { return one.Name == e.Entry }); i >= 0 {
+		one := set.Entries[i]
+		t.Source.Replaced, t.Source.BasedOn, t.Source.Vendor = one.Replaced, one.BasedOn, one.Vendor
+	}
+	for _, stand := range e.Stages {
+		s := TracedStage{Stand: stand, Was: record.At(stand.Stage)[e.Entry].Was}
+		if !stand.Image.IsZero() {
+			s.Pull = g.pulls(set, stand.Stage, e.Entry, stand.Image)
+			s.Recorded = g.recorded(e, stand)
+			t.Files = mentions(t.Files, rendered, g.line.renderedDir()+"/"+set.Name+"/"+string(stand.Stage), stand.Image)
+		}
+		t.Stages = append(t.Stages, s)
+	}
+	runs := map[string]bool{}
+	for _, event := range g.events {
+		if event.Set == e.Set && event.Entry == e.Entry {
+			runs[event.Run] = true
+			if len(t.Events) < tracedEvents {
+				t.Events = append(t.Events, event)
+			}
+		}
+	}
+	for _, run := range g.runs {
+		if runs[run.ID] && len(t.Runs) < tracedRuns {
+			t.Runs = append(t.Runs, run)
+		}
+	}
+	return t
+}
+
+// pulls gives the local references of what stands: by digest, by stage tag and, where it is written, by the
+// vendor's tag.
+func (g *glance) pulls(set mirror.Set, stage mirror.Stage, entry string, image mirror.Reference) []mirror.Reference {
+	pointer := g.line.local.Pointer(set, stage, entry, image)
+	pulls := []mirror.Reference{pointer.AtDigest(image.Digest), pointer}
+	if stage == set.Stages.First() && set.Layout == mirror.LayoutTag && set.VendorTags != mirror.VendorNone && image.Tag != "" {
+		pulls = append(pulls, pointer.WithTag(image.Tag))
+	}
+	return pulls
+}
+
+// recorded gives the commit of the run that moved the tag to what stands; "" when no run is remembered.
+func (g *glance) recorded(e EntryLook, s Stand) string {
+	i := slices.IndexFunc(g.events, func(event Event) bool {
+		return event.Type == EventMoved && event.Set == e.Set && event.Entry == e.Entry && event.Stage == s.Stage && event.Image.Digest == s.Image.Digest
+	})
+	if i < 0 {
+		return ""
+	}
+	run := g.events[i].Run
+	if i := slices.IndexFunc(g.runs, func(r Run) bool { return r.ID == run }); i >= 0 {
+		return g.runs[i].Commit
+	}
+	return ""
+}
+
+// lineOf gives the text of a line of a file; "" when it is not there.
+func lineOf(files mirror.Files, where mirror.Position) string {
+	lines := strings.Split(string(files[where.File]), "\n")
+	if where.Line < 1 || where.Line > len(lines) {
+		return ""
+	}
+	return strings.TrimSpace(lines[where.Line-1])
+}
+
+// mentions adds the lines of rendered files of a stage that carry the digest of an image.
+func mentions(found []Mention, files mirror.Files, dir string, image mirror.Reference) []Mention {
+	for _, name := range sortedKeys(files) {
+		if name != dir+".yaml" && !strings.HasPrefix(name, dir+"/") && !strings.HasPrefix(name, dir+".d/") {
+			continue
+		}
+		for i, line := range strings.Split(string(files[name]), "\n") {
+			if strings.Contains(line, image.Digest.Hex) {
+				found = append(found, Mention{name, i + 1})
+			}
+		}
+	}
+	return found
+}
+
+func repositoryOf(e EntryLook) string {
+	for _, s := range e.Stages {
+		if image := cmp.Or(s.Image, s.Wanted); !image.IsZero() {
+			return image.Repository
+		}
+	}
+	return e.Entry
+}
+
+// query is what somebody typed, in each form that it may be meant in.
+type query struct {
+	text   string
+	digest string           // hexadecimal digits a digest begins with; "" when it cannot be one
+	ref    mirror.Reference // zero when it cannot be one
+}
+
+var digestStart = regexp.MustCompile(`^(?:sha256:)?([0-9a-f]{7,64})$`)
+
+func parseQuery(text string) query {
+	q := query{text: text}
+	if m := digestStart.FindStringSubmatch(strings.ToLower(text)); m != nil {
+		q.digest = m[1]
+	}
+	if strings.ContainsAny(text, "/:") || q.digest == "" {
+		if ref, err := mirror.ParseReference(text); err == nil {
+			q.ref = ref
+		}
+	}
+	return q
+}
+
+// How well something matches; the lower, the better.
+const (
+	exactMatch = iota // its name, its digest or its reference
+	nearMatch         // the last part of its name, its repository or its tag
+	noMatch
+)
+
+// matches says how well an entry is what is asked for, and what of it.
+func (q query) matches(local mirror.Local, set mirror.Set, record mirror.Record, e EntryLook) (rank int, as []string) {
+	rank = noMatch
+	found := func(r int, format string, args ...any) {
+		if r < rank {
+			rank, as = r, nil
+		}
+		if what := fmt.Sprintf(format, args...); r == rank && !slices.Contains(as, what) {
+			as = append(as, what)
+		}
+	}
+	switch q.text {
+	case e.Entry, set.Name + "/" + e.Entry:
+		found(exactMatch, "entry")
+	case path.Base(e.Entry):
+		found(nearMatch, "entry")
+	}
+	look := func(stage mirror.Stage, image mirror.Reference, how string) {
+		if image.IsZero() {
+			return
+		}
+		pointer := local.Pointer(set, stage, e.Entry, image)
+		switch {
+		case q.digest != "" && image.HasDigest() && strings.HasPrefix(image.Digest.Hex, q.digest):
+			found(exactMatch, "digest %s %s", how, stage)
+		case q.ref.IsZero():
+		case q.names(image):
+			found(exactMatch, "upstream reference %s %s", how, stage)
+		case q.names(pointer.WithDigest(image.Digest)), q.names(pointer.WithTag(image.Tag).WithDigest(image.Digest)):
+			found(exactMatch, "local reference %s %s", how, stage)
+		}
+		switch q.text {
+		case image.Tag, pointer.Tag:
+			found(nearMatch, "tag %s %s", how, stage)
+		case path.Base(image.Repository), image.Repository, path.Base(image.Repository) + ":" + image.Tag:
+			found(nearMatch, "repository")
+		}
+	}
+	for _, s := range e.Stages {
+		look(s.Stage, s.Image, "stands at")
+		if s.State != Stands {
+			look(s.Stage, s.Wanted, "wanted at")
+		}
+		if s.Trouble != nil {
+			look(s.Stage, s.Trouble.Image, "wanted at")
+		}
+		for _, was := range record.At(s.Stage)[e.Entry].Was {
+			look(s.Stage, was, "stood at")
+		}
+	}
+	return rank, as
+}
+
+// names says whether the reference that was typed names the image: its tag and its digest count where they
+// were typed.
+func (q query) names(image mirror.Reference) bool {
+	return q.ref.Name() == image.Name() && (q.ref.Tag == "" || q.ref.Tag == image.Tag) &&
+		(!q.ref.HasDigest() || q.ref.Digest == image.Digest)
+}

@@ -1,0 +1,124 @@
+package cli
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/internal/mirror"
+)
+
+func (a *app) getEntriesCommand() *cobra.Command {
+	var l looking
+	cmd := &cobra.Command{
+		Use: "entries [ENTRY...]", Aliases: []string{"entry"}, Short: "List the entries: which content stands at which stages, on which basis, and what is in the way",
+		Long: `List the entries. An entry has a line for each content that stands for it somewhere, and one for what is
+wanted and stands nowhere. An entry is named in full, as set/entry, or by its last part.`,
+		Example: "  poundlock get entries\n  poundlock get entries synapse -o wide\n  poundlock get entries --set ess --stage production -o json",
+	}
+	output := a.listed(cmd, &l)
+	l.setFlag(cmd)
+	l.stageFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		return a.look(cmd.Context(), l.refresh, func(line *daemon.Line) error {
+			look, err := line.Look(cmd.Context())
+			if err != nil {
+				return err
+			}
+			sets, err := l.sets(look)
+			if err != nil {
+				return err
+			}
+			entries := []daemon.EntryLook{}
+			for _, s := range sets {
+				entries = append(entries, slices.DeleteFunc(s.Lines, func(e daemon.EntryLook) bool { return len(e.Stages) == 0 })...)
+			}
+			name := func(e daemon.EntryLook) string { return e.Set + "/" + e.Entry }
+			entries, err = pick("entry", entries, names, isEntry, func(e daemon.EntryLook) string { return e.Entry })
+			if err != nil {
+				return err
+			}
+			doc := entriesDocument{"entries", 1, look.Commit, entries}
+			header := []string{"SET", "ENTRY", "TAG", "DIGEST", "STANDS AT", "BASIS", "SINCE"}
+			if *output == asWide {
+				header = append(header, "WHERE")
+			}
+			return list(a, *output, "entries", doc, entries, name, header, func(e daemon.EntryLook) [][]string { return entryRows(e, *output) })
+		})
+	}
+	return cmd
+}
+
+func isEntry(e daemon.EntryLook, name string) bool {
+	return name == e.Entry || name == e.Set+"/"+e.Entry || name == path.Base(e.Entry)
+}
+
+// entryRows gives a row for each content of an entry: the stages at which it stands, and what is wanted and
+// stands nowhere with what is in its way.
+func entryRows(e daemon.EntryLook, output format) [][]string {
+	var rows [][]string
+	at := map[string]int{} // the row of an image
+	row := func(image mirror.Reference, stage, basis string, since time.Time) {
+		key := image.String() + " " + basis
+		if stage != "" {
+			key = image.String()
+		}
+		if i, ok := at[key]; ok {
+			if stage != "" {
+				rows[i][4] += "," + stage
+			}
+			return
+		}
+		at[key] = len(rows)
+		digest, when := mirror.Short(image.Digest), age(time.Now(), since)
+		if output == asWide {
+			if digest = ""; image.HasDigest() {
+				digest = image.Digest.String()
+			}
+			if when = ""; !since.IsZero() {
+				when = since.UTC().Format(time.RFC3339)
+			}
+		}
+		if stage == "" {
+			stage = "-"
+		}
+		cells := []string{e.Set, e.Entry, image.Tag, digest, stage, basis, when}
+		if output == asWide {
+			cells = append(cells, e.Where.String())
+		}
+		rows = append(rows, cells)
+	}
+	for _, s := range e.Stages {
+		if !s.Image.IsZero() {
+			row(s.Image, string(s.Stage), s.Basis, s.Since)
+		}
+	}
+	for _, s := range e.Stages {
+		switch {
+		case s.Trouble != nil:
+			image := s.Wanted
+			if s.Trouble.Image.HasDigest() {
+				image = s.Trouble.Image
+			}
+			row(image, "", fmt.Sprintf("%s %s at %s: %s", symbol(s.Trouble.Type), s.Trouble.Type, s.Stage, s.Trouble.Reason), s.Trouble.At)
+		case s.State == daemon.Absent || s.State == daemon.Behind:
+			row(s.Wanted, "", fmt.Sprintf("wanted at %s", s.Stage), time.Time{})
+		}
+	}
+	return rows
+}
+
+// symbol is that of a plan's row, so that colour is never needed to tell what is wrong.
+func symbol(t daemon.EventType) string {
+	switch t {
+	case daemon.EventRefused:
+		return "!"
+	case daemon.EventMissing:
+		return "?"
+	}
+	return "x"
+}

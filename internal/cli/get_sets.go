@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/poundlock/poundlock/daemon"
+)
+
+func (a *app) getSetsCommand() *cobra.Command {
+	var l looking
+	cmd := &cobra.Command{
+		Use: "sets [SET...]", Aliases: []string{"set"}, Short: "List the sets: what they are read from, how far their stages are, their last run",
+		Example: "  poundlock get sets\n  poundlock get sets ess -o yaml",
+	}
+	output := a.listed(cmd, &l)
+	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		return a.look(cmd.Context(), l.refresh, func(line *daemon.Line) error {
+			look, err := line.Look(cmd.Context())
+			if err != nil {
+				return err
+			}
+			name := func(s daemon.SetLook) string { return s.Set }
+			sets, err := pick("set", look.Sets, names, func(s daemon.SetLook, n string) bool { return s.Set == n }, name)
+			if err != nil {
+				return err
+			}
+			doc := setsDocument{"sets", 1, look.Commit, sets}
+			header := []string{"SET", "SOURCE", "ENTRIES", "STAGES", "STATE", "LAST RUN"}
+			if *output == asWide {
+				header = append(header, "LAYOUT", "ATOMIC", "WHERE")
+			}
+			return list(a, *output, "sets", doc, sets, name, header, func(s daemon.SetLook) [][]string {
+				row := []string{s.Set, s.Source, fmt.Sprint(s.Entries), stageCounts(s.Stages), setState(s), lastRun(s.LastRun)}
+				if *output == asWide {
+					row = append(row, s.Layout, yesNo(s.Atomic), s.Where.String())
+				}
+				return [][]string{row}
+			})
+		})
+	}
+	return cmd
+}
+
+func stageCounts(stages []daemon.StageLook) string {
+	var parts []string
+	for _, s := range stages {
+		parts = append(parts, fmt.Sprintf("%s %s", s.Stage, ready(s)))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// ready says how many of what is wanted stand; "-" where nothing is asked for.
+func ready(s daemon.StageLook) string {
+	if s.Wanted == 0 && s.Standing == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d/%d", s.AsWanted, s.Wanted)
+}
+
+func setState(s daemon.SetLook) string {
+	switch {
+	case s.Suspended != nil:
+		return "suspended: " + s.Suspended.Reason
+	case s.LastRun == nil:
+		return "no run yet"
+	}
+	return string(s.LastRun.Outcome)
+}
+
+func lastRun(r *daemon.Run) string {
+	if r == nil {
+		return ""
+	}
+	return age(time.Now(), r.Ended) + " ago"
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func (a *app) getStagesCommand() *cobra.Command {
+	var l looking
+	cmd := &cobra.Command{
+		Use: "stages [STAGE...]", Aliases: []string{"stage"}, Short: "List the stages of every set: how much stands of what is wanted, and when it changed",
+		Example: "  poundlock get stages\n  poundlock get stages production --set ess",
+	}
+	output := a.listed(cmd, &l)
+	l.setFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, names []string) error {
+		return a.look(cmd.Context(), l.refresh, func(line *daemon.Line) error {
+			look, err := line.Look(cmd.Context())
+			if err != nil {
+				return err
+			}
+			sets, err := l.sets(look)
+			if err != nil {
+				return err
+			}
+			stages := []daemon.StageLook{}
+			for _, s := range sets {
+				stages = append(stages, s.Stages...)
+			}
+			name := func(s daemon.StageLook) string { return s.Set + "/" + string(s.Stage) }
+			stages, err = pick("stage", stages, names, func(s daemon.StageLook, n string) bool { return string(s.Stage) == n || name(s) == n },
+				func(s daemon.StageLook) string { return string(s.Stage) })
+			if err != nil {
+				return err
+			}
+			doc := stagesDocument{"stages", 1, look.Commit, stages}
+			header := []string{"SET", "STAGE", "STANDING", "MOVES", "CHANGED", "COMMIT"}
+			return list(a, *output, "stages", doc, stages, name, header, func(s daemon.StageLook) [][]string {
+				moves, changed := "one by one", age(time.Now(), s.Changed)
+				if s.Atomic {
+					moves = "together"
+				}
+				if *output == asWide && !s.Changed.IsZero() {
+					changed = s.Changed.UTC().Format(time.RFC3339)
+				}
+				return [][]string{{s.Set, string(s.Stage), ready(s), moves, changed, short(s.Commit, *output)}}
+			})
+		})
+	}
+	return cmd
+}
+
+// short gives the first digits of a commit, all of them in a wide table.
+func short(commit string, output format) string {
+	if output == asWide {
+		return commit
+	}
+	return commit[:min(len(commit), 12)]
+}

@@ -1,0 +1,162 @@
+package cli
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/testenv"
+)
+
+// inSyncedWorld makes the world of the demo, syncs it once and promotes a release to staging.
+func inSyncedWorld(t *testing.T) (*testenv.World, string) {
+	t.Helper()
+	w, config := inWorld(t)
+	if code, out, talk := command(t, t.Context(), "-c", config, "sync"); code != exitPartial {
+		t.Fatalf("sync: exit %d\n%s\n%s", code, out, talk)
+	}
+	return w, config
+}
+
+func TestGet_ListsWithoutANetwork(t *testing.T) {
+	w, config := inSyncedWorld(t)
+	w.Git.Close()
+	w.Local.Close()
+	w.Upstream.Close()
+	for _, tt := range []struct {
+		name string
+		args []string
+		want []string
+		not  []string
+	}{
+		{"sets", []string{"get", "sets"}, []string{"SET", "ess", "tools", "snapshot", "partial"}, nil},
+		{"one set", []string{"get", "sets", "ess", "-o", "name"}, []string{"ess\n"}, []string{"tools"}},
+		{"stages", []string{"get", "stages", "--set", "ess"}, []string{"snapshot", "production", "together"}, []string{"tools"}},
+		{"entries", []string{"get", "entries", "--set", "tools"}, []string{"probe", "signed by vendor", "! refused at snapshot: ", "? missing at snapshot: "}, []string{"synapse"}},
+		{"entry by its last part", []string{"get", "entries", "probe:3.2", "-o", "name"}, []string{"tools/quay.io/example-tools/probe:3.2\n"}, nil},
+		{"wide", []string{"get", "entries", "--set", "tools", "-o", "wide"}, []string{"sha256:", "desired/tools/images.txt:"}, nil},
+		{"one stage", []string{"get", "entries", "--stage", "production"}, nil, []string{"snapshot"}},
+		{"runs", []string{"get", "runs", "--set", "tools"}, []string{"RUN", "tools", "refused"}, []string{"ess"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			code, out, talk := command(t, t.Context(), append([]string{"-c", config}, tt.args...)...)
+			if code != exitOK {
+				t.Fatalf("exit %d: %s", code, talk)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(out, want) {
+					t.Errorf("want %q in\n%s", want, out)
+				}
+			}
+			for _, not := range tt.not {
+				if strings.Contains(out, not) {
+					t.Errorf("%q is in\n%s", not, out)
+				}
+			}
+		})
+	}
+}
+
+func TestGet_SaysWhatWasPerhapsMeant(t *testing.T) {
+	_, config := inSyncedWorld(t)
+	for _, tt := range []struct{ args, want string }{
+		{"get sets es", `did you mean "ess"?`},
+		{"get entries --set tolls", `did you mean "tools"?`},
+		{"get entries --stage stagin", `did you mean "staging"?`},
+		{"get runs nothing-like-it", "`poundlock get runs`"},
+	} {
+		code, out, talk := command(t, t.Context(), append([]string{"-c", config}, strings.Fields(tt.args)...)...)
+		if code != exitFailure || !strings.Contains(talk, tt.want) || out != "" {
+			t.Errorf("%s: exit %d, want %q in %q; %s", tt.args, code, tt.want, talk, out)
+		}
+	}
+}
+
+func TestGet_BeforeAnythingWasFetched(t *testing.T) {
+	_, config := inWorld(t)
+	code, _, talk := command(t, t.Context(), "-c", config, "get", "sets")
+	if code != exitConfig || !strings.Contains(talk, "--refresh") {
+		t.Errorf("exit %d: %s", code, talk)
+	}
+	code, out, talk := command(t, t.Context(), "-c", config, "get", "sets", "--refresh")
+	if code != exitOK || !strings.Contains(out, "no run yet") {
+		t.Errorf("exit %d: %s%s", code, out, talk)
+	}
+}
+
+func TestTrace_TellsEverythingOfOneImage(t *testing.T) {
+	w, config := inSyncedWorld(t)
+	trace := func(query string) daemon.Trace {
+		t.Helper()
+		code, out, talk := command(t, t.Context(), "-c", config, "trace", query, "-o", "json")
+		if code != exitOK {
+			t.Fatalf("trace %s: exit %d: %s", query, code, talk)
+		}
+		var doc traceDocument
+		if err := json.Unmarshal([]byte(out), &doc); err != nil || doc.Type != "trace" || doc.Version != 1 {
+			t.Fatalf("trace %s: %s %d: %v", query, doc.Type, doc.Version, err)
+		}
+		return doc.Trace
+	}
+	synapse := trace("synapse").Found
+	if len(synapse) == 0 || synapse[0].Set != "ess" {
+		t.Fatalf("found %+v", synapse)
+	}
+	one := synapse[0]
+	first := one.Stages[0]
+	if one.Source.Where.Line == 0 || one.Source.Text == "" || first.State != daemon.Stands || len(first.Pull) < 2 || first.Recorded == "" || len(one.Files) == 0 || len(one.Events) == 0 || len(one.Runs) == 0 {
+		t.Errorf("something is missing: %+v", one)
+	}
+	w.Git.Close()
+	digest := first.Image.Digest
+	for _, query := range []string{one.Set + "/" + one.Entry, one.Entry, digest.String(), digest.Hex[:7], strings.ToUpper(digest.Hex[:12]), first.Image.String(),
+		first.Image.Name(), first.Image.Name() + ":" + first.Image.Tag, first.Pull[0].String(), first.Pull[1].String()} {
+		found := trace(query).Found
+		if len(found) == 0 || found[0].Entry != one.Entry {
+			t.Errorf("%s: found %+v", query, found)
+		}
+	}
+	short := strings.TrimPrefix(first.Image.Name(), "docker.io/")
+	if short == first.Image.Name() {
+		t.Fatalf("%s is not of Docker Hub", short)
+	}
+	if found := trace(short).Found; len(found) == 0 || found[0].Entry != one.Entry {
+		t.Errorf("%s: found %+v", short, found)
+	}
+}
+
+func TestTrace_OfARefusalNamesTheFixAndWhatIsNext(t *testing.T) {
+	_, config := inSyncedWorld(t)
+	for query, want := range map[string][]string{
+		"unsigned":  {"! refused", "fix", "poundlock verify ghcr.io/example-tools/unsigned:1.0.0@sha256:", "--stage snapshot", "desired/tools/images.txt:"},
+		"wrong-key": {"! refused", "fix", "next      poundlock verify"},
+		"missing":   {"? missing", "fix", "next      poundlock verify"},
+	} {
+		code, out, talk := command(t, t.Context(), "-c", config, "trace", query)
+		if code != exitOK {
+			t.Errorf("%s: exit %d: %s", query, code, talk)
+		}
+		for _, w := range want {
+			if !strings.Contains(out, w) {
+				t.Errorf("%s: want %q in\n%s", query, w, out)
+			}
+		}
+	}
+}
+
+func TestTrace_OfNothingSaysWhatWasPerhapsMeant(t *testing.T) {
+	_, config := inSyncedWorld(t)
+	for query, want := range map[string]string{
+		"synaps":                            `did you mean "synapse"?`,
+		"ess":                               "poundlock get entries --set ess",
+		"0000000":                           "`poundlock get entries`",
+		"sha256:" + strings.Repeat("0", 64): "`poundlock get entries`",
+		"\x1b[31m":                          "`poundlock get entries`",
+	} {
+		code, out, talk := command(t, t.Context(), "-c", config, "trace", query)
+		if code != exitFailure || out != "" || !strings.Contains(talk, want) || strings.Contains(talk, "\x1b") {
+			t.Errorf("%q: exit %d, want %q in %q; %s", query, code, want, talk, out)
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package cli
+
+import (
+	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/internal/schema"
+	"github.com/poundlock/poundlock/sync/plan"
+)
+
+// output is one kind of document that commands write for programs: what -o json gives.
+type output struct {
+	short string // what it is, in one line
+	value any    // the Go value whose json tags are the document
+}
+
+// outputs maps the type of every document for programs to what it is made of. `poundlock schema
+// output/<type>` prints the schema of each, and a test holds every command with -o json against it.
+var outputs = map[string]output{
+	"explain":    {"what `explain` tells of a key", explainDocument{}},
+	"sets":       {"what `get sets` lists", setsDocument{}},
+	"entries":    {"what `get entries` lists", entriesDocument{}},
+	"stages":     {"what `get stages` lists", stagesDocument{}},
+	"runs":       {"what `get runs` lists", runsDocument{}},
+	"status":     {"what `status` shows", daemon.Status{}},
+	"events":     {"what `events` lists", eventsDocument{}},
+	"trigger":    {"what came of `trigger`", triggerDocument{}},
+	"suspension": {"what `suspend` and `resume` did", suspensionDocument{}},
+	"trace":      {"what `trace` tells of one image", traceDocument{}},
+	"doctor":     {"what `doctor` found", doctorReport{}},
+	"exit_error": {"the last line of talk of a command that failed with -o json", ending{}},
+	"plan":       {"what `plan` would do, and why", plan.Document{}},
+	"sync":       {"what `sync` did, and what it left", synced{}},
+	"validation": {"what `validate` found", validation{}},
+	"verdict":    {"what policy says of an image, by `verify`", verdictDocument{}},
+	"version":    {"what this binary is and is made of", buildInfo{}},
+}
+
+// outputSchema gives the schema of a document for programs. It is published open, since a later release may add
+// keys; the version in the document grows when one changes its meaning or goes.
+func outputSchema(name string, open bool) *schema.Schema {
+	o := outputs[name]
+	s := schema.Of(o.value, schema.Options{Title: "output/" + name, Description: o.short, Tag: "json", Open: open})
+	for key, value := range map[string]any{"type": name, "version": 1} {
+		if property, ok := s.Properties.Get(key); ok {
+			property.Const = value
+		}
+	}
+	return s
+}

@@ -1,0 +1,64 @@
+package plan
+
+import (
+	"fmt"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+)
+
+// Fix says what mends an action that cannot be done: who has to change what. It is empty where nothing is to
+// be mended.
+func Fix(a mirror.Action) string {
+	if a.Path != "" {
+		return "" // a file follows from the entries
+	}
+	switch a.Kind {
+	case mirror.Refuse, mirror.Missing, mirror.Failed:
+		return fix(a)
+	}
+	return ""
+}
+
+func fix(a mirror.Action) string {
+	switch a.Reason.Code {
+	case mirror.NoRule:
+		return "add a rule for " + a.Image.Name() + " to " + mirror.PolicyFile
+	case mirror.NoSignature:
+		return "have its signer sign this digest, or let " + mirror.PolicyFile + " ask for a pinned digest instead; unsigned images are looked at again by themselves"
+	case mirror.BadSignature:
+		return "ask the vendor; do not admit it unless they say which key signed it"
+	case mirror.Denied:
+		return "leave it out with exclude in the set, or take it off the deny list of " + mirror.PolicyFile
+	case mirror.NotPinned:
+		return fmt.Sprintf("name the digest where the entry is named: %s:%s@sha256:...", a.Image.Name(), a.Image.Tag)
+	case mirror.NotVerified:
+		return "run `poundlock verify " + a.Image.String() + "` to see why"
+	case mirror.Collision:
+		return "let both name the same digest, or give one set another layout or tag"
+	case mirror.ForeignTag:
+		return "set adopt: true in the set to take the tag over, or remove the tag"
+	case mirror.NotBelow:
+		return "promote it to the stage below first"
+	case mirror.Incomplete:
+		return "list every entry of the set in the stage file, or exclude those that nobody needs"
+	case mirror.Held:
+		return "mend what the set waits for; the entries of this set move together"
+	case mirror.Paused:
+		return "run `poundlock resume " + a.Key.Set + "` when it may go on"
+	case mirror.BasedOnMoved:
+		return "rebuild the replacement for the vendor's new image, then set basedOn to its digest"
+	case mirror.UpstreamMissing:
+		return "correct the tag where it is named, or ask the vendor where the image went"
+	case mirror.UpstreamFailed:
+		return "run `poundlock doctor` to see which upstream cannot be asked; it is tried again by itself"
+	case mirror.LocalFailed:
+		return "run `poundlock doctor` to check the local registry; it is tried again by itself"
+	case mirror.BadContent:
+		return "ask the vendor: what they serve does not match its digest"
+	case mirror.Offline:
+		return "run it again without --offline"
+	case mirror.Drift:
+		return "find out who else writes this tag; it is tried again by itself"
+	}
+	return "run `poundlock trace " + a.Key.String() + "` to see what is known of it"
+}
