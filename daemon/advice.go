@@ -67,7 +67,7 @@ func (c Config) advise(err error) mirror.Problems {
 	if errors.As(err, &known) {
 		return mirror.Problems{known}
 	}
-	for _, ask := range []func(error) (mirror.Problem, bool){c.adviseLock, c.adviseGit, c.adviseRegistry, c.adviseWire, c.adviseDisk} {
+	for _, ask := range []func(error) (mirror.Problem, bool){c.adviseLock, c.adviseSecret, c.adviseGit, c.adviseRegistry, c.adviseWire, c.adviseDisk} {
 		if p, ok := ask(err); ok {
 			return mirror.Problems{p}
 		}
@@ -95,6 +95,20 @@ func (c Config) adviseLock(err error) (mirror.Problem, bool) {
 	}
 	p.Why = "two processes would undo each other's work"
 	p.Fix = "ask the one that runs: `poundlock status`, `poundlock trigger SET --wait`; or end it first"
+	return p, true
+}
+
+// adviseSecret is for references that gave a secret at the start and give none now.
+func (c Config) adviseSecret(err error) (mirror.Problem, bool) {
+	var s *secretError
+	if !errors.As(err, &s) {
+		return mirror.Problem{}, false
+	}
+	p := c.problem("CFG017", "", "%v", s)
+	p.Where.File, p.Fix = c.file, s.fix
+	if p.Fix == "" {
+		p.Fix = "put it back, readable for the user of poundlock; it is read anew at each use"
+	}
 	return p, true
 }
 
@@ -128,6 +142,7 @@ func (c Config) adviseRest(err error) mirror.Problem {
 	case errors.Is(err, ErrConfiguration):
 		p = c.problem("CFG100", "", "%s", strings.TrimPrefix(err.Error(), ErrConfiguration.Error()+": "))
 		p.Where.File = c.file
+		p.Fix = "correct the configuration; `poundlock explain KEY` tells what a key takes"
 	case errors.Is(err, mirror.ErrRefused):
 		p = c.problem("POL100", "", "%v", err)
 		p.Fix = "`poundlock plan` shows what each entry lacks; a rule or an exception goes into desired/policy.yaml"

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -8,10 +9,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -104,7 +107,7 @@ func testRegistry(t *testing.T) *testenv.Registry {
 	t.Helper()
 	r := must(testenv.NewRegistry(""))(t)
 	t.Cleanup(r.Close)
-	must(testenv.Push(t.Context(), r.Back(), r.Back()+"/team/app", "1", testenv.Image("app")))(t)
+	must(testenv.Push(t.Context(), r.Back(), "team/app", "1", testenv.Image("app")))(t)
 	return r
 }
 
@@ -193,7 +196,7 @@ func TestAdvise_SaysWhatHappenedAndWhatToDo(t *testing.T) {
 		{"no credential", at(guarded.URL(), RegistryAuth{}), nil, "AUTH002", []string{"anonymous", "pull ems.example/team/app", "registries.ems.auth"}},
 		{"empty keychain", at(guarded.URL(), RegistryAuth{Keychain: true}), nil, "AUTH001", []string{"Docker keychain, which has no credential"}},
 		{"not allowed", at(answering(t, 403, nil, `{"errors":[{"code":"DENIED","message":"read only robot"}]}`), ci).pushing(), nil, "AUTH003", []string{"push ems.example/team/app", "DENIED", "read only robot", "right to push"}},
-		{"quota", home(at(answering(t, 403, nil, `{"errors":[{"code":"DENIED","message":"adding 3 MiB will exceed the configured upper limit of the quota"}]}`), ci).pushing()), nil, "REG008", []string{"quota", "registries.local", "raise the quota"}[:1]},
+		{"quota", home(at(answering(t, 403, nil, `{"errors":[{"code":"DENIED","message":"adding 3 MiB will exceed the configured upper limit of the quota"}]}`), ci).pushing()), nil, "REG008", []string{"quota", "raise the quota"}},
 		{"too large", at(answering(t, 413, nil, ""), ci).pushing(), nil, "REG008", []string{"413", "limit of a body"}},
 		{"full", at(answering(t, 507, nil, `{"errors":[{"code":"X","message":"disk is full"}]}`), ci).pushing(), nil, "REG008", []string{"507", "disk is full", "free space"}},
 		{"full, as 500", at(answering(t, 500, nil, `{"errors":[{"code":"UNKNOWN","message":"write: no space left on device"}]}`), ci).pushing(), nil, "REG008", []string{"no space left"}},
@@ -314,5 +317,23 @@ func TestAdvise_JoinedErrorsAreSeveralProblemsEachOnce(t *testing.T) {
 	wire.Conceal("advice-canary")
 	if got := c.Advise(errors.New("it says advice-canary")).Error(); strings.Contains(got, "canary") {
 		t.Errorf("a secret is shown: %s", got)
+	}
+}
+
+// A failed cycle is told in the log as a problem: code, what and fix are facts of their own.
+func TestLogTrouble_TellsAProblemByItsParts(t *testing.T) {
+	var said bytes.Buffer
+	l := &Line{config: Config{StateDir: "/var/lib/poundlock"}, log: slog.New(slog.NewJSONHandler(&said, nil))}
+	l.logTrouble("cycle failed", errors.Join(lockedBy(t.TempDir()), errors.New("odd")), keyWhy, "poll")
+	lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("want a line for each problem:\n%s", said.String())
+	}
+	var facts map[string]string
+	if err := json.Unmarshal([]byte(lines[0]), &facts); err != nil {
+		t.Fatal(err)
+	}
+	if facts[keyCode] != "LOCK001" || !strings.Contains(facts[keyWhat], "holds the state directory") || facts[keyFix] == "" || facts[keyWhy] != "poll" {
+		t.Errorf("got %v", facts)
 	}
 }

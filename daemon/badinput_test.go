@@ -143,7 +143,7 @@ func TestBadFleet_MistakeIsNamedAndNothingMoves(t *testing.T) {
 		{"two digests for one reference of a list", map[string]string{"desired/web.txt": list(web, web.WithDigest(mirror.DigestOf([]byte("other"))))}, "SRC023", "desired/web.txt:2:1"},
 		{"source file outside desired/", set("version: 1\nsource: {kind: list, file: ../stages/web/staging.yaml}\n"), "SRC005", "desired/more.yaml:2"},
 		{"source file with an absolute path", set("version: 1\nsource: {kind: list, file: /etc/hostname}\n"), "SRC005", "desired/more.yaml:2"},
-		{"syntax", set("version: 1\n\tsource: x\n"), "DOC001", "desired/more.yaml:1"},
+		{"syntax", set("version: 1\n\tsource: x\n"), "DOC001", "desired/more.yaml:2:1"},
 		{"stage file of no set", map[string]string{"stages/wbe/production.yaml": "version: 1\nentries: {}\n"}, "FLT007", "stages/wbe/production.yaml"},
 	} {
 		t.Run(tt.name, func(t *testing.T) { s.refusesFleet(t, tt.files, tt.code, tt.place) })

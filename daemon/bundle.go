@@ -17,8 +17,6 @@ import (
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v4"
-
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/wire"
 )
@@ -79,14 +77,13 @@ func (s *support) json(name string, value any, err error) {
 	s.files[name] = b.Bytes()
 }
 
-// config adds the configuration that is in force, with its secrets as references.
+// config adds the configuration that is in force, with its secrets as references and where each value was set.
 func (s *support) config(c Config) {
-	text, err := yaml.Marshal(c)
-	if err != nil {
-		s.problem("write the configuration", err)
-		return
+	var b strings.Builder
+	for _, v := range c.Values() {
+		fmt.Fprintf(&b, "%-48s %s\n", fmt.Sprintf("%s: %v", v.Path, v.Value), v.Origin)
 	}
-	s.files["config.yaml"] = text
+	s.files["config.txt"] = []byte(b.String())
 }
 
 func (s *support) line(ctx context.Context, l *Line) {
@@ -97,6 +94,8 @@ func (s *support) line(ctx context.Context, l *Line) {
 		entries = append(entries, set.Lines...)
 	}
 	s.json("entries.json", entries, err)
+	status, err := l.Status(ctx)
+	s.json("status.json", status, err)
 	runs, err := l.Runs("", 0)
 	s.json("runs.json", runs, err)
 	events, err := l.Events(Filter{})

@@ -22,16 +22,16 @@ func (s *State) keep(runs []Run, events []Event) error {
 			if r.replaces != "" {
 				errs = append(errs, tx.Bucket(bucketRuns).Delete([]byte(r.replaces)))
 			}
-			errs = append(errs, write(tx.Bucket(bucketRuns), r.ID, r))
+			errs = append(errs, putJSON(tx.Bucket(bucketRuns), r.ID, r))
 		}
 		for _, e := range events {
-			errs = append(errs, write(tx.Bucket(bucketEvents), e.ID, e))
+			errs = append(errs, putJSON(tx.Bucket(bucketEvents), e.ID, e))
 		}
 		return errors.Join(append(errs, trim(tx.Bucket(bucketRuns), keptRuns), trim(tx.Bucket(bucketEvents), keptEvents))...)
 	})
 }
 
-func write(b *bbolt.Bucket, key string, value any) error {
+func putJSON(b *bbolt.Bucket, key string, value any) error {
 	text, err := json.Marshal(value)
 	if err != nil {
 		return err

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,6 +67,9 @@ func (l *layer) set(path []string, v reflect.Value, text string, at mirror.Posit
 	return value
 }
 
+// emptyDocument is the code of a document that has nothing in it but comments.
+const emptyDocument = "DOC011"
+
 // fileLayer is one file of the configuration. It is the parser that koanf reads it with.
 type fileLayer struct {
 	*layer
@@ -84,33 +86,26 @@ func (*fileLayer) Marshal(map[string]any) ([]byte, error) {
 
 // Unmarshal reads the file strictly. Its mistakes are kept, so that those of the other layers are found, too.
 func (f *fileLayer) Unmarshal(data []byte) (map[string]any, error) {
-	if len(bytes.TrimSpace(data)) == 0 {
-		f.empty()
-		return nil, nil
-	}
 	root, problems := mirror.ParseDocument(f.name, data)
+	if len(problems) == 1 && problems[0].Code == emptyDocument {
+		if f.main {
+			problems[0].Fix = "write one with `poundlock init`, or see config.example.yaml"
+			f.problems, f.broken = problems, true
+		}
+		return nil, nil // a drop-in file may have all of it commented out
+	}
 	if f.problems = problems; problems.Stop() {
 		f.broken = true
 		return nil, nil
 	}
-	if root.IsZero() || root.IsNull() {
-		f.empty()
-		return nil, nil
-	}
 	f.problems = append(f.problems, root.Decode(&Config{})...)
-	if f.broken = !root.IsMapping(); f.broken {
+	if f.broken = !root.IsMapping() && !root.IsNull(); f.broken {
 		return nil, nil
 	}
 	f.version(root)
 	values, _ := f.read(root, configType, nil).(map[string]any)
 	f.mapping("", root.Where())
 	return values, nil
-}
-
-func (f *fileLayer) empty() {
-	if f.broken = f.main; f.main {
-		f.problems.Add("CFG024", mirror.Position{File: f.name}, "write one with `poundlock init`, or see config.example.yaml", "the configuration is empty")
-	}
 }
 
 // version refuses another form of the document than ours. A drop-in file need not name one.

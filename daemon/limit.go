@@ -105,20 +105,21 @@ func (m limit) sets() []string {
 	return slices.Compact(names)
 }
 
-// leaveOut turns what nobody asked for into what is left out, with its trouble: it is nobody's now.
-func (m limit) leaveOut(p mirror.Plan) mirror.Plan {
+// leaveOut turns what nobody asked for into what is left out, with its trouble and its peace: it is nobody's now.
+// judged says that policy had its say, so that what is still to be done really would be.
+func (m limit) leaveOut(p mirror.Plan, judged bool) mirror.Plan {
 	if !m.active() {
 		return p
 	}
 	actions := slices.Clone(p.Actions)
 	for i, a := range actions {
-		if a.Key.Entry == "" || a.Kind == mirror.Unchanged {
+		if a.Key.Entry == "" {
 			continue
 		}
 		switch {
 		case len(m.only) > 0 && !slices.ContainsFunc(m.only, func(s selector) bool { return s.matches(a.Key) }):
 			actions[i].Kind, actions[i].Reason = mirror.Skip, mirror.Because(mirror.NotSelected, "not selected")
-		case m.saved != nil && !m.saved.asks(a):
+		case m.saved != nil && m.saved.leaves(a, judged):
 			actions[i].Kind, actions[i].Reason = mirror.Skip, mirror.Because(mirror.NotSelected, "not in the saved plan")
 		}
 	}

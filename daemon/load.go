@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -70,29 +69,48 @@ func (r *reader) files(name string) error {
 		return mirror.Problems{noConfiguration(name, err)}
 	}
 	r.file(name, data, true)
-	folder := dropInFolder(name)
-	entries, err := os.ReadDir(folder)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		r.unreadable(folder, err)
+	names, ignored, err := dropIns(name)
+	if err != nil {
+		r.unreadable(dropInFolder(name), err)
 	}
-	for _, e := range entries {
-		name := filepath.Join(folder, e.Name())
-		switch ext := filepath.Ext(name); {
-		case strings.HasPrefix(e.Name(), "."), strings.HasPrefix(e.Name(), "#"), strings.HasSuffix(e.Name(), "~"):
-		case ext != ".yaml":
-			if strings.EqualFold(ext, ".yml") || strings.EqualFold(ext, ".yaml") {
-				r.warnings = append(r.warnings, fmt.Sprintf("%s is not read: rename it to %s", mirror.Clean(name), mirror.Clean(strings.TrimSuffix(e.Name(), ext)+".yaml")))
-			}
-		default:
-			data, err := readAtMost(name, mirror.MaxDocument)
-			if err != nil && !errors.As(err, new(*tooLargeError)) {
-				r.unreadable(name, err)
-				continue
-			}
-			r.file(name, data, false)
+	for _, name := range ignored {
+		r.warnings = append(r.warnings, mirror.Clean(name+" is not read: its name must end with .yaml"))
+	}
+	for _, name := range names {
+		data, err := readAtMost(name, mirror.MaxDocument)
+		if err != nil && !errors.As(err, new(*tooLargeError)) {
+			r.unreadable(name, err)
+			continue
 		}
+		r.file(name, data, false)
 	}
 	return nil
+}
+
+// dropInFolder is where the files lie that are laid over a configuration file: config.d beside config.yaml.
+func dropInFolder(file string) string {
+	return strings.TrimSuffix(file, filepath.Ext(file)) + ".d"
+}
+
+// dropIns lists the files of the drop-in folder in their order, and those that are not read though somebody may
+// have meant them to be.
+func dropIns(file string) (files, ignored []string, err error) {
+	folder := dropInFolder(file)
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	for _, e := range entries {
+		name := e.Name()
+		switch ext := filepath.Ext(name); {
+		case strings.HasPrefix(name, "."), strings.HasPrefix(name, "#"), strings.HasSuffix(name, "~"): // of an editor, or of Kubernetes
+		case ext == ".yaml":
+			files = append(files, filepath.Join(folder, name))
+		case strings.EqualFold(ext, ".yml"), strings.EqualFold(ext, ".yaml"):
+			ignored = append(ignored, filepath.Join(folder, name))
+		}
+	}
+	return files, ignored, err
 }
 
 func noConfiguration(name string, err error) mirror.Problem {
@@ -192,7 +210,7 @@ func (r *reader) config(file string) (Config, error) {
 		c.StateDir = filepath.Join(dir, c.StateDir)
 	}
 	err := r.k.UnmarshalWithConf("", &c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
-		Result: &c, TagName: "yaml", MatchName: func(key, field string) bool { return key == field },
+		Result: &c, TagName: "yaml", ErrorUnused: true, MatchName: func(key, field string) bool { return key == field },
 		DecodeHook: mapstructure.TextUnmarshallerHookFunc(),
 	}})
 	if err != nil {
@@ -201,8 +219,8 @@ func (r *reader) config(file string) (Config, error) {
 	}
 	c.settle()
 	c.file, c.settings = file, r.settings
-	c.Warnings = append(r.warnings, c.warn(r.strays, r.names)...)
-	if !r.broken {
+	c.Warnings = slices.Concat(r.warnings, c.warn(r.strays, r.names), c.warnJitter())
+	if !r.broken || len(r.problems) == 0 {
 		r.problems = r.problems.Plus(c.validate(r.settings.place))
 	}
 	r.problems.Quote(r.settings.files, Config{})
@@ -235,6 +253,9 @@ func (c *Config) warn(strays []string, names func([]string) []string) []string {
 	bare := func(name string) string { return strings.ReplaceAll(strings.TrimPrefix(name, EnvPrefix), "_", "") }
 	variables := map[string]string{} // by what is left without underscores, which are what people get wrong
 	for _, path := range allKeys(configType, nil, names) {
+		if path[0] == "version" {
+			continue // belongs to the file
+		}
 		variables[bare(envSpelling.of(path...))] = envSpelling.of(path...)
 	}
 	var warnings []string
@@ -277,12 +298,24 @@ func (c *Config) checkSecrets() mirror.Problems {
 		for _, way := range sortedKeys(s.keys()) {
 			at = key + "." + way
 		}
-		ps.AddAt(key, "CFG017", c.placeOf(at), fix, "%s: %v", key, err)
+		text := err.Error()
+		if where := c.placeOf(at); s.File != "" && sameFolder(s.File, where.File) {
+			// A bare word may be the secret itself. Who looks at the place sees it.
+			text = strings.ReplaceAll(text, s.File, filepath.Join(filepath.Dir(s.File), "***"))
+		}
+		ps.AddAt(key, "CFG017", c.placeOf(at), fix, "%s: %s", key, text)
 	}
 	if c.settings != nil {
 		ps.Quote(c.settings.files, Config{})
 	}
 	return ps
+}
+
+// sameFolder says whether a file lies in the folder of the configuration file that names it: then it may have been
+// named by a bare word.
+func sameFolder(file, config string) bool {
+	dir, err := filepath.Abs(filepath.Dir(config))
+	return err != nil || dir == filepath.Dir(file)
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

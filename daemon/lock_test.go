@@ -114,15 +114,14 @@ func TestDisk_ARealOne(t *testing.T) {
 		t.Skipf("a mount namespace is needed to fill a disk of our own: %v: %s", err, out)
 	}
 	disk, self := t.TempDir(), must(os.Executable())(t)
-	script := `set -e
-mount -t tmpfs -o size=256k none "$1"
-open() { ` + diskVariable + `="$1"/state "$2" -test.run '^TestDisk_ARealOne$' -test.v=false | grep -v PASS || true; }
-open "$1" "$2"
-ls "$1"/state; cp "$1"/state/state.db "$3"
-dd if=/dev/zero of="$1"/fill bs=4k 2>/dev/null || true
-truncate -s 0 "$1"/state/state.db; echo full; open "$1" "$2"; ls "$1"/state
-rm "$1"/fill; mount -o remount,ro "$1"; echo read-only; open "$1" "$2"; ls "$1"/state`
-	out, err := exec.Command("unshare", "-m", "sh", "-c", script, "sh", disk, self, filepath.Join(t.TempDir(), "copy")).CombinedOutput()
+	script := `mount -t tmpfs -o size=512k none "$1" && mkdir "$1"/fresh || exit 1
+open() { ` + diskVariable + `="$1" "$2" -test.run '^TestDisk_ARealOne$'; ls "$1"; }
+open "$1"/state "$2"
+dd if=/dev/zero of="$1"/fill bs=4k 2>/dev/null
+echo full; open "$1"/fresh "$2"; open "$1"/state "$2"
+rm "$1"/fill; mount -o remount,ro "$1"
+echo read-only; open "$1"/state "$2"`
+	out, err := exec.Command("unshare", "-m", "sh", "-c", script, "sh", disk, self).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

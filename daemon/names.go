@@ -2,9 +2,14 @@ package daemon
 
 import (
 	"context"
-	"log/slog"
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
-	"time"
+
+	"github.com/poundlock/poundlock/internal/git"
+	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sources"
 )
 
 // Names are the words of a fleet that commands take as arguments.
@@ -14,23 +19,35 @@ type Names struct {
 	Stages  []string // each once, lowest first
 }
 
-// LastNames gives the names of the fleet repository as it was fetched last. It uses no network and writes to
-// no log.
+// LastNames gives the names of the fleet repository as it was fetched last, as far as they can be read. It is
+// asked at each press of a key, so it opens nothing but a copy of the clone: no state, no key, no network.
 func LastNames(ctx context.Context, c Config) (n Names, err error) {
-	l, err := Open(ctx, c, Options{Temporary: true, Offline: true, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	dir, err := os.MkdirTemp("", "poundlock-")
 	if err != nil {
 		return n, err
 	}
-	defer func() {
-		if closeErr := l.Close(context.WithoutCancel(ctx)); err == nil {
-			err = closeErr
-		}
-	}()
-	f, err := l.refresh(ctx)
-	if f == nil {
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := git.CopyClone(filepath.Join(c.StateDir, "git"), dir); err != nil {
 		return n, err
 	}
-	for _, set := range f.desired.Sets {
+	repo, err := git.Open(ctx, c.Git.options(dir, unreachable{}))
+	if err != nil {
+		return n, err
+	}
+	defer repo.Close()
+	head, err := repo.Head()
+	if err != nil {
+		return n, err
+	}
+	files, err := repo.Files(head, "desired", "stages")
+	if err != nil {
+		return n, err
+	}
+	desired, _ := mirror.ParseDesired(head, files) // what has mistakes has names too
+	for _, set := range desired.Sets {
+		if set.Source.Kind != "" {
+			sources.Read(&set, files)
+		}
 		n.Sets = append(n.Sets, set.Name)
 		for _, e := range set.Entries {
 			n.Entries = append(n.Entries, set.Name+"/"+e.Name)

@@ -124,11 +124,11 @@ func (n *notifier) follow(ctx context.Context, h *heart, status func() string) {
 	defer wg.Wait()
 	wg.Go(func() {
 		for {
+			n.show(status())
 			select {
 			case <-ctx.Done():
 				return
 			case <-look.C:
-				n.show(status())
 			}
 		}
 	})

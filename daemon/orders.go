@@ -218,9 +218,9 @@ func tellEvents(w http.ResponseWriter, r *http.Request, l *Line) error {
 	if err := http.NewResponseController(w).Flush(); err != nil {
 		return err
 	}
-	last := ""
+	told := map[string]bool{}
 	for _, e := range events {
-		if last = e.ID; send(w, e) != nil {
+		if told[e.ID] = true; send(w, e) != nil {
 			return nil
 		}
 	}
@@ -232,7 +232,7 @@ func tellEvents(w http.ResponseWriter, r *http.Request, l *Line) error {
 			if !ok {
 				return nil // too far behind
 			}
-			if e.ID > last && filter.wants(e) && send(w, e) != nil {
+			if !told[e.ID] && filter.wants(e) && send(w, e) != nil {
 				return nil
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"net/url"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -183,9 +182,4 @@ func afterAuthority(rest string) string {
 		return rest[i:]
 	}
 	return ""
-}
-
-// dropInFolder is where the files lie that are laid over a configuration file: config.d beside config.yaml.
-func dropInFolder(file string) string {
-	return strings.TrimSuffix(file, filepath.Ext(file)) + ".d"
 }

@@ -8,8 +8,6 @@ import (
 	"html/template"
 	"net/http"
 	"time"
-
-	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 // What the page is made of: no script, and nothing from elsewhere.
@@ -31,37 +29,24 @@ var (
 
 // pageData is what the page shows.
 type pageData struct {
-	At      time.Time
-	Site    string
-	Rhythm  string
-	Next    time.Time
-	Trouble string // of the daemon as a whole; empty when it is ready
-	Refused *pageRefusal
-	Sets    []pageSet
-}
-
-type pageRefusal struct {
-	At       time.Time
-	Problems mirror.Problems
-}
-
-type pageSet struct {
-	Name    string
-	Copying bool
-	Last    *Run
-	Trouble string
+	Status
+	Site   string
+	Rhythm string
+	Other  string // why there is nothing else to show
 }
 
 // page answers GET /: how the daemon is, for people.
-func (f *face) page(w http.ResponseWriter, _ *http.Request) {
-	data := pageData{At: f.now()}
-	if refused := f.refused.Load(); refused != nil {
-		data.Refused = &pageRefusal{refused.at, refused.problems}
+func (f *face) page(w http.ResponseWriter, r *http.Request) {
+	status, err := f.status(r.Context())
+	data := pageData{Status: status}
+	if data.At = f.now(); err != nil {
+		data.Other = err.Error()
+	}
+	if refused := f.refused.Load(); refused != nil { // also while there is no status
+		data.Reload = &Reload{At: refused.at, Problems: refused.problems}
 	}
 	if l := f.line.Load(); l != nil {
-		l.describe(&data)
-	} else {
-		data.Trouble = errTakingOver.Error()
+		data.Site, data.Rhythm = l.config.Site, l.config.Rhythm()
 	}
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, data); err != nil {
@@ -75,35 +60,6 @@ func (f *face) page(w http.ResponseWriter, _ *http.Request) {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
 	w.Write(b.Bytes())
-}
-
-// describe fills in what the line knows.
-func (l *Line) describe(data *pageData) {
-	data.Site, data.Rhythm, data.Next = l.config.Site, l.config.Rhythm(), l.NextLook()
-	if err := l.ready(); err != nil {
-		data.Trouble = err.Error()
-	}
-	f := l.fleet.Load()
-	if f == nil {
-		return
-	}
-	last := map[string]*Run{}
-	runs, err := l.Runs("", 0)
-	if err != nil {
-		l.log.Warn("runs cannot be read", keyError, err)
-	}
-	for i := range runs {
-		if last[runs[i].Set] == nil {
-			last[runs[i].Set] = &runs[i]
-		}
-	}
-	for _, set := range f.desired.Sets {
-		shown := pageSet{Name: set.Name, Copying: !l.mover.Idle(set.Name), Last: last[set.Name]}
-		if err := l.progress(set.Name).trouble(); err != nil {
-			shown.Trouble = err.Error()
-		}
-		data.Sets = append(data.Sets, shown)
-	}
 }
 
 // Sets gives the names of the sets in order, as they were read last; none before the first look.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -114,17 +115,18 @@ func wholeFleet(t *testing.T) *site {
 func TestPreview_AnUnchangedFleetCostsNoRegistryRequest(t *testing.T) {
 	s := wholeFleet(t)
 	s.sync()
-	for _, daemonRuns := range []bool{true, false} {
-		if !daemonRuns {
-			s.close()
-		}
+	s.close()
+	for _, daemonRuns := range []bool{false, true} {
 		s.now = s.now.Add(4 * time.Minute)
+		if daemonRuns {
+			s.runs() // it asks all at its start
+		}
 		s.quiet()
 		began := time.Now()
 		doc := s.preview(PreviewOptions{MaxAge: 15 * time.Minute, Sizes: true})
 		t.Logf("a plan of %d entries beside a daemon (%t): %s", doc.Totals.Unchanged, daemonRuns, time.Since(began))
 		if up, local := s.asked(); up+local != 0 {
-			t.Errorf("daemon %t: %d upstream and %d local requests, want none: %v", daemonRuns, up, local, append(s.upstream.Proxy().Counts().Paths, s.local.Proxy().Counts().Paths...))
+			t.Errorf("daemon %t: %d upstream and %d local requests, want none", daemonRuns, up, local)
 		}
 		for _, path := range s.git.Proxy().Counts().Paths {
 			if !strings.Contains(path, "info/refs") {
@@ -135,10 +137,27 @@ func TestPreview_AnUnchangedFleetCostsNoRegistryRequest(t *testing.T) {
 		if doc.Totals != want || !doc.Totals.Quiet() {
 			t.Errorf("daemon %t: got %+v, want %+v", daemonRuns, doc.Totals, want)
 		}
-		if age := s.now.Sub(doc.AsOf); age < 4*time.Minute || age > 8*time.Minute {
-			t.Errorf("upstream tags as of %s ago, want the age of the sync", age)
+		if age := s.now.Sub(doc.AsOf); age != 4*time.Minute && !daemonRuns || age != 0 && daemonRuns {
+			t.Errorf("daemon %t: upstream tags as of %s ago, want the age of the last run", daemonRuns, age)
 		}
 	}
+}
+
+// runs starts the daemon on the site and waits until its first cycle is over.
+func (s *site) runs() {
+	s.t.Helper()
+	line := s.open()
+	ctx, cancel := contextWithCancel(s.t)
+	line.setReady(errStarting)
+	ended := make(chan error, 1)
+	go func() { ended <- line.Run(ctx) }()
+	until(s.t, "the first cycle has ended", func() bool { return line.ready() == nil })
+	s.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			s.t.Errorf("run: %v", err)
+		}
+	})
 }
 
 func TestPreview_AsksAgainWhatIsTooOld(t *testing.T) {
@@ -147,6 +166,7 @@ func TestPreview_AsksAgainWhatIsTooOld(t *testing.T) {
 	s.pushSigned("docker.io/library/web:1", "old")
 	s.push("docker.io/library/other:1", "other")
 	s.sync()
+	s.close()
 	s.pushSigned("docker.io/library/web:1", "new")
 	s.now = s.now.Add(10 * time.Minute)
 	for _, tt := range []struct {
@@ -165,9 +185,9 @@ func TestPreview_AsksAgainWhatIsTooOld(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s.quiet()
 			doc := s.preview(tt.options)
-			up := s.upstream.Proxy().Counts().Of(testenv.ManifestHead)
-			if doc.Totals.Copy != tt.copies || (up > 0) != tt.upstream {
-				t.Errorf("%d copies, want %d; %d upstream HEADs, want some: %t", doc.Totals.Copy, tt.copies, up, tt.upstream)
+			up := slices.Contains(s.upstream.Proxy().Counts().Paths, "HEAD /v2/docker.io/library/web/manifests/1")
+			if doc.Totals.Copy != tt.copies || up != tt.upstream {
+				t.Errorf("%d copies, want %d; the upstream tag was asked: %t, want %t", doc.Totals.Copy, tt.copies, up, tt.upstream)
 			}
 			if local := s.local.Proxy().Counts().Of(testenv.ManifestHead); (local >= 2) != tt.audited {
 				t.Errorf("%d local HEADs, want an audit: %t", local, tt.audited)
@@ -182,12 +202,14 @@ func TestPreview_AsksAgainWhatIsTooOld(t *testing.T) {
 func TestPreview_ShowsANewRefusalUntilARunFoundIt(t *testing.T) {
 	s := webSite(t)
 	s.sync()
+	s.close()
 	s.commit("stricter", map[string]string{"desired/policy.yaml": vendorPolicy})
 	doc := s.preview(PreviewOptions{MaxAge: time.Hour})
 	if doc.Totals.Refused != 1 || doc.Totals.AsBefore != 0 || doc.Totals.Quiet() {
 		t.Errorf("before a run: %+v", doc.Totals)
 	}
 	s.sync()
+	s.close()
 	if doc = s.preview(PreviewOptions{MaxAge: time.Hour}); doc.Totals.AsBefore != 1 || !doc.Totals.Quiet() {
 		t.Errorf("after a run: %+v", doc.Totals)
 	}
@@ -256,6 +278,7 @@ func TestPreview_WeighsWhatIsToCome(t *testing.T) {
 	base := s.push("docker.io/library/web:1", "one", shared)
 	s.commit("one", map[string]string{"desired/web.txt": list(base)})
 	s.sync()
+	s.close()
 	next := s.push("docker.io/library/web:2", "two", shared, testenv.Layer{Seed: "two", Size: 50_000})
 	twin := s.push("ghcr.io/team/twin:1", "twin", testenv.Layer{Seed: "two", Size: 50_000})
 	s.commit("more", map[string]string{"desired/web.txt": list(base, next, twin)})
@@ -284,5 +307,19 @@ func TestPreview_WeighsWhatIsToCome(t *testing.T) {
 	doc = s.preview(PreviewOptions{Sizes: true})
 	if doc.Totals.SizesUnknown != 2 || doc.Totals.Copy != 2 || doc.Totals.Failed != 0 {
 		t.Errorf("manifests that cannot be read: %+v, want two copies of unknown size", doc.Totals)
+	}
+}
+
+func TestPreview_ASuspendedSetWaits(t *testing.T) {
+	s := webSite(t)
+	s.commit("pause", map[string]string{"rendered/demo/suspended.yaml": "version: 1\nsuspended:\n  web: {reason: the disk is full}\n"})
+	doc := s.preview(PreviewOptions{})
+	if doc.Totals.Refused != 1 || doc.Totals.Changes() {
+		t.Errorf("got %+v, want the copy to wait", doc.Totals)
+	}
+	for _, a := range doc.Plans[0].Actions {
+		if a.Kind == mirror.Refuse && a.Key.Entry != "" && (a.Reason.Code != mirror.Paused || !strings.Contains(a.Reason.Detail, "the disk is full") || !strings.Contains(a.Fix, "poundlock resume web")) {
+			t.Errorf("it does not say why: %+v", a)
+		}
 	}
 }

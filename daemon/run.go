@@ -161,7 +161,7 @@ func (l *Line) complain(err error, said complaint, w Wake) complaint {
 	}
 	if now := l.now(); err.Error() != said.text || now.Sub(said.at) >= remind {
 		said = complaint{err.Error(), now}
-		l.log.Error("cycle failed", keyWhy, w.Why, keyError, err)
+		l.logTrouble("cycle failed", err, keyWhy, w.Why)
 	}
 	return said
 }

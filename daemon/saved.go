@@ -116,13 +116,16 @@ func ReadSavedPlan(file string) (SavedPlan, error) {
 	return s, nil
 }
 
-// asks says whether the saved plan does just this.
-func (s *SavedPlan) asks(a mirror.Action) bool {
-	return slices.ContainsFunc(s.Plans, func(p plan.Set) bool {
-		return p.Set == a.Key.Set && slices.ContainsFunc(p.Actions, func(o plan.Row) bool {
-			return does(o.Action) && o.Stage == a.Stage && o.Key == a.Key && o.New == a.New
-		})
-	})
+// leaves says whether the saved plan has nothing to do with an action: it left the entry out, or does not do
+// just this.
+func (s *SavedPlan) leaves(a mirror.Action, judged bool) bool {
+	planned := slices.IndexFunc(s.Plans, func(p plan.Set) bool { return p.Set == a.Key.Set })
+	if planned < 0 {
+		return true
+	}
+	rows := s.Plans[planned].Actions
+	i := slices.IndexFunc(rows, func(r plan.Row) bool { return r.Stage == a.Stage && r.Key == a.Key })
+	return i < 0 || rows[i].Kind == mirror.Skip || judged && does(a) && (!does(rows[i].Action) || rows[i].New != a.New)
 }
 
 func does(a mirror.Action) bool { return a.Kind == mirror.Copy || a.Kind == mirror.Tag }

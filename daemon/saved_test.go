@@ -54,7 +54,7 @@ func (s *site) follows(file string) (map[string]Report, error) {
 
 func TestSavedPlan_DoesWhatItSaysAndNothingElse(t *testing.T) {
 	s := taggedSite(t)
-	file := s.save("web/*other*")
+	file := s.save("web/**/other:*")
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file: %v %v", info.Mode(), err)
 	}
@@ -199,6 +199,7 @@ func TestOnly_LeavesTheRestAlone(t *testing.T) {
 	if s.tag("mirror/snapshot/docker.io/library/other", "1") == (mirror.Digest{}) || s.tag("mirror/snapshot/docker.io/library/web", "1") != (mirror.Digest{}) || s.tag("mirror/snapshot/ghcr.io/team/pin", "1") != (mirror.Digest{}) {
 		t.Errorf("tags: %v", testenv.TagsOf(s.local.Back()))
 	}
+	s.close()
 	if got := s.sync(); got["web"].Plan.Count(mirror.Unchanged) != 2 || got["pins"].Plan.Count(mirror.Unchanged) != 1 {
 		t.Errorf("the rest afterwards: %+v", got)
 	}

@@ -52,6 +52,27 @@ func late(ctx context.Context, jitter time.Duration) error {
 	}
 }
 
+// warnJitter tells of a jitter that is no shorter than the shortest time between two looks: then some are left out.
+func (c Config) warnJitter() []string {
+	schedule, err := c.schedule()
+	if err != nil || c.Jitter <= 0 {
+		return nil
+	}
+	const looks = 200 // more than a day of a line that runs every ten minutes
+	at := schedule.Next(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	for range looks {
+		next := schedule.Next(at)
+		if next.IsZero() {
+			return nil
+		}
+		if gap := next.Sub(at); c.Jitter >= gap {
+			return []string{fmt.Sprintf("jitter %s is not shorter than the time between two looks, %s: some looks will be left out", c.Jitter, gap)}
+		}
+		at = next
+	}
+	return nil
+}
+
 // NextLook is when the schedule asks moving upstream tags again, at most jitter earlier than it really happens;
 // the zero time when the line does not run.
 func (l *Line) NextLook() time.Time {

@@ -90,3 +90,25 @@ func TestSchedule_JitterSkipsWhatWouldOverlap(t *testing.T) {
 		stop()
 	})
 }
+
+// A jitter that swallows looks is worth a warning, not a refusal.
+func TestSchedule_WarnsOfALongJitter(t *testing.T) {
+	for _, tt := range []struct {
+		line   string
+		jitter time.Duration
+		warns  bool
+	}{
+		{"@every 15m", 0, false},
+		{"@every 15m", 14 * time.Minute, false},
+		{"@every 15m", 15 * time.Minute, true},
+		{"0,50 8 * * *", 50 * time.Minute, true},
+		{"0,50 8 * * *", 49 * time.Minute, false},
+		{"0 3 * * *", 23 * time.Hour, false},
+		{"0 0 30 2 *", time.Hour, false}, // never
+		{"no cron line", time.Hour, false},
+	} {
+		if got := (Config{Schedule: tt.line, Jitter: tt.jitter}).warnJitter(); (len(got) > 0) != tt.warns {
+			t.Errorf("%s, jitter %s: %q", tt.line, tt.jitter, got)
+		}
+	}
+}

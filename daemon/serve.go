@@ -79,9 +79,13 @@ func (f *face) listen(addr string) (*server, error) {
 // address gives where the server listens, with the port that it really has.
 func (s *server) address() string { return s.listener.Addr().String() }
 
-// close stops the server and waits for it, within the context.
+// close stops the server and waits for answers under way, within the context; then it breaks them off, which is
+// no error: whoever reads that slowly shall not make an orderly stop a failed one.
 func (s *server) close(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
+	if ctx.Err() != nil {
+		err = s.http.Close()
+	}
 	if served := <-s.done; err == nil && !errors.Is(served, http.ErrServerClosed) {
 		err = served
 	}

@@ -97,8 +97,14 @@ func (l *Line) Status(ctx context.Context) (Status, error) {
 	f := l.fleet.Load()
 	if f == nil && l.offline {
 		var err error
-		if f, err = l.refresh(ctx); err != nil {
+		f, err = l.refresh(ctx)
+		switch {
+		case f != nil: // what is wrong in it follows
+		case errors.As(err, new(mirror.Problems)):
 			s.Git.Problem = l.problem(err)
+		default:
+			l.log.Debug("status without a fleet", keyError, err)
+			s.Git.Problem = &mirror.Problem{Code: "CTL006", What: "the fleet repository was not read yet on this state directory", Fix: "`poundlock plan` shows what there is to do, `poundlock run` does it"}
 		}
 	}
 	l.mu.Lock()

@@ -54,7 +54,7 @@ func (c Config) validate(where func(path ...string) mirror.Position) mirror.Prob
 	if _, err := mirror.ParseStage(c.Site); err != nil && c.Site != "" {
 		k.add(keyPath{"site"}, "CFG002", "use lower-case letters and digits, joined by single dashes", "site %q cannot be the name of a folder", c.Site)
 	}
-	k.need(c.Git.URL, "write git: {url: https://host/path/fleet.git}", "git", "url")
+	k.need(c.Git.URL, "add url: https://host/path/fleet.git", "git", "url")
 	k.need(c.StateDir, "name a folder that the daemon may write", "stateDir")
 	k.git(c.Git)
 	k.registries(c.Registries)
@@ -111,7 +111,7 @@ func (k *checker) git(g GitConfig) {
 	if !slices.Contains([]string{"", "ssh", "openpgp"}, g.Signing.Format) {
 		k.add(at.to("signing", "format"), "CFG011", "write ssh or openpgp", "git.signing.format is neither ssh nor openpgp")
 	} else if g.Signing.Format != "" && g.Signing.Key.IsZero() {
-		k.missing(at.to("signing", "key"), "add git.signing.key with {file: ...} or {env: ...}")
+		k.missing(at.to("signing", "key"), "add key: and one of "+Secret{}.SecretForm())
 	}
 	if filepath.IsAbs(g.Path) || slices.Contains(strings.Split(g.Path, "/"), "..") {
 		k.add(at.to("path"), "CFG012", "name a folder inside the repository, such as sites/berlin", "git.path %q leaves the repository", g.Path)
@@ -129,7 +129,7 @@ func (k *checker) registries(all map[string]Registry) {
 	if _, ok := all[LocalRegistry]; !ok {
 		fix := "add registries.local with the host of the registry that is to be filled"
 		if near := mirror.Nearest(LocalRegistry, sortedKeys(all)); near != "" {
-			fix = "rename registries." + near
+			fix = fmt.Sprintf("rename registries.%s to registries.%s", near, LocalRegistry)
 		}
 		k.ps.AddAt("registries.local", "CFG001", k.where("registries"), fix, "registries.local is missing")
 	}
@@ -163,7 +163,7 @@ func (k *checker) registry(name string, r Registry, at keyPath) {
 		}
 	}
 	if r.Auth.Username != "" && r.Auth.Password.IsZero() && r.Auth.Token.IsZero() {
-		k.missing(at.to("auth", "password"), "add password: {file: ...} or {env: ...}")
+		k.missing(at.to("auth", "password"), "add password: and one of "+Secret{}.SecretForm())
 	}
 	k.secret(r.Auth.Password, at.to("auth", "password"))
 	k.secret(r.Auth.Token, at.to("auth", "token"))
@@ -231,7 +231,7 @@ func (k *checker) tls(t TLS, at keyPath) {
 	}
 	if (t.CertFile == "") != (t.KeyFile == "") {
 		key := map[bool]string{true: "certFile", false: "keyFile"}[t.CertFile == ""]
-		k.missing(at.to(key), "a client certificate needs both certFile and keyFile")
+		k.missing(at.to(key), "add "+key+": a client certificate needs both certFile and keyFile")
 	}
 }
 

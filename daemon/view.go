@@ -73,12 +73,12 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	if l.offline {
 		v.plan = unknown(v.plan, inventory)
 	}
-	v.plan = l.limit.leaveOut(f.policy.Gate(v.plan, set, trusted))
+	v.plan = l.limit.leaveOut(f.policy.Gate(v.plan, set, trusted), false)
 	if err := l.verify(ctx, f, v, p, at); err != nil {
 		return nil, err
 	}
 	l.prove(ctx, f, v, p, at)
-	v.plan = plan.Hold(set, l.limit.leaveOut(v.plan))
+	v.plan = plan.Hold(set, l.limit.leaveOut(v.plan, true))
 	return v, nil
 }
 

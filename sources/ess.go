@@ -142,7 +142,7 @@ func essImage(name string, body mirror.Node) (mirror.Reference, mirror.Problems)
 	image, err := mirror.ParseReference(fields.Server + "/" + fields.Path + ":" + fields.Tag)
 	switch {
 	case err != nil || image.Tag != fields.Tag:
-		ps.Add("SRC011", body.Where(), "server is host[:port] without scheme, path a repository, tag a tag", "%s: %q, %q and %q are no image reference", name, fields.Server, fields.Path, fields.Tag)
+		ps.Add("SRC011", body.Key("image_repository_server").Where(), "write the server as host[:port] without scheme, the path without tag and digest, the tag alone", "%s: %q, %q and %q are no image reference", name, fields.Server, fields.Path, fields.Tag)
 		return image, ps
 	case !strings.EqualFold(image.Host, fields.Server) && fields.Server != "index.docker.io":
 		// A server without dot or port would be taken for the first part of a Docker Hub repository.

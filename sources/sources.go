@@ -104,7 +104,7 @@ func choose(set mirror.Set, entries []mirror.Entry) ([]mirror.Entry, mirror.Prob
 		chosen = append(chosen, e)
 	}
 	if len(chosen) == 0 && len(ps) == 0 {
-		ps.Add("SRC004", set.Where, "name at least one image; to retire the set delete its file", "set %s selects no entry", set.Name)
+		ps.Add("SRC004", set.KeyAt("source"), "name at least one image; to retire the set delete its file", "set %s selects no entry", set.Name)
 	}
 	slices.SortFunc(chosen, func(a, b mirror.Entry) int { return cmp.Compare(a.Name, b.Name) })
 	return chosen, ps

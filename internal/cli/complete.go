@@ -78,7 +78,7 @@ func (a *app) names(words wordsOf, several bool) cobra.CompletionFunc {
 }
 
 func (a *app) liveNames(ctx context.Context) (daemon.Names, error) {
-	a.talk = io.Discard
+	a.talk = &talker{to: io.Discard}
 	config, err := a.load()
 	if err != nil {
 		return daemon.Names{}, err

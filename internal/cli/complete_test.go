@@ -26,9 +26,7 @@ func completed(t *testing.T, args ...string) []string {
 	return words
 }
 
-func TestComplete_LiveNamesWithoutANetwork(t *testing.T) {
-	w, config := inSyncedWorld(t)
-	w.Git.Close()
+func completionOffersLiveNames(t *testing.T, config string) {
 	for _, tt := range []struct{ args, want string }{
 		{"get sets ", "ess tools"},
 		{"get sets e", "ess"},

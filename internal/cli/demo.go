@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -46,19 +47,26 @@ const (
 	demoStage = "staging"
 )
 
-func (a *app) demo(ctx context.Context, o demoOptions) error {
+func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 	if o.dir != "" {
 		if err := os.Mkdir(o.dir, 0o700); err != nil {
 			return fmt.Errorf("demo: %w", err) // what is there already is not ours to remove
 		}
 		defer os.RemoveAll(o.dir)
 	}
-	world, err := testenv.NewWorld(ctx, o.dir, testenv.WorldOptions{})
+	dir := o.dir
+	if dir != "" {
+		// The configuration names files of the world: it must not matter who reads it from where.
+		if dir, err = filepath.Abs(dir); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+	}
+	world, err := testenv.NewWorld(ctx, dir, testenv.WorldOptions{})
 	if err != nil {
 		return err
 	}
 	defer world.Close()
-	file := filepath.Join(world.Dir(), "config.yaml")
+	file := filepath.Join(cmp.Or(o.dir, world.Dir()), "config.yaml")
 	if err := os.WriteFile(file, []byte(world.ConfigYAML()), 0o600); err != nil {
 		return err
 	}
@@ -78,7 +86,7 @@ func (a *app) demo(ctx context.Context, o demoOptions) error {
 	if err != nil {
 		return err
 	}
-	line, err := a.openConfig(ctx, config, daemon.Options{Arrived: a.arrived})
+	line, err := a.openConfig(ctx, config, daemon.Options{Command: "demo", Arrived: a.arrived})
 	if err != nil {
 		return err
 	}

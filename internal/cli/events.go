@@ -13,6 +13,7 @@ import (
 
 	"github.com/poundlock/poundlock/daemon"
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sync/plan"
 )
 
 // eventsDocument is what events lists, for programs.
@@ -162,7 +163,7 @@ func bytesText(e daemon.Event) string {
 	case e.Bytes == 0:
 		return "all here already"
 	}
-	return size(e.Bytes)
+	return plan.Bytes(e.Bytes)
 }
 
 func reasonText(e daemon.Event) string {

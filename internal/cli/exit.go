@@ -87,13 +87,18 @@ func codeOfOne(err error) int {
 // codeOfProblem goes by the family of the problem's code.
 func codeOfProblem(p mirror.Problem) int {
 	switch strings.TrimRight(p.Code, "0123456789") {
-	case "CFG", "DOC", "FLT", "POL", "SRC", "RND", "GIT", "TLS":
+	case "CFG", "DOC", "FLT", "POL", "SRC", "RND", "GIT", "TLS", "PLN":
 		return exitConfig
 	case "AUTH":
 		return exitAuth
 	case "LOCK":
 		return exitLocked
 	case "NET", "RATE":
+		return exitRetry
+	case "DISK":
+		if p.Code < "DISK003" { // who may write where; what is full or broken may be well again later
+			return exitConfig
+		}
 		return exitRetry
 	}
 	return exitFailure
@@ -107,7 +112,7 @@ func codeOfReports(reports []daemon.Report) int {
 		well += len(r.Moved)
 		for _, a := range r.Plan.Actions {
 			switch {
-			case a.Key.Entry == "": // a file, which follows from the entries
+			case a.Key.Entry == "" || a.Kind == mirror.Skip: // a file, which follows from the entries, or nobody asked for it
 			case a.Kind == mirror.Refuse || a.Kind == mirror.Missing:
 				refused++
 			case a.Kind == mirror.Failed || a.Kind == mirror.Copy: // a copy at rest is one that did not come about

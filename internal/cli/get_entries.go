@@ -104,7 +104,11 @@ func entryRows(e daemon.EntryLook, output format) [][]string {
 			if s.Trouble.Image.HasDigest() {
 				image = s.Trouble.Image
 			}
-			row(image, "", fmt.Sprintf("%s %s at %s: %s", symbol(s.Trouble.Type), s.Trouble.Type, s.Stage, s.Trouble.Reason), s.Trouble.At)
+			why := s.Trouble.Reason // trace tells it in full, as a wide table does
+			if s.Trouble.Code != "" && output != asWide {
+				why = string(s.Trouble.Code)
+			}
+			row(image, "", fmt.Sprintf("%s %s at %s: %s", symbol(s.Trouble.Type), s.Trouble.Type, s.Stage, why), s.Trouble.At)
 		case s.State == daemon.Absent || s.State == daemon.Behind:
 			row(s.Wanted, "", fmt.Sprintf("wanted at %s", s.Stage), time.Time{})
 		}

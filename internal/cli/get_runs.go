@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/sync/plan"
 )
 
 func (a *app) getRunsCommand() *cobra.Command {
@@ -67,7 +68,7 @@ func cameOf(r daemon.Run) string {
 		}
 	}
 	if r.Bytes > 0 {
-		parts = append(parts, size(r.Bytes))
+		parts = append(parts, plan.Bytes(r.Bytes))
 	}
 	if r.Problem != nil {
 		parts = append(parts, r.Problem.What)

@@ -6,24 +6,27 @@ import (
 	"testing"
 
 	"github.com/poundlock/poundlock/daemon"
-	"github.com/poundlock/poundlock/testenv"
 )
 
-// inSyncedWorld makes the world of the demo, syncs it once and promotes a release to staging.
-func inSyncedWorld(t *testing.T) (*testenv.World, string) {
-	t.Helper()
+// TestLooking holds every command that only looks against the world of the demo after one sync, with every
+// server gone: none of them needs a network.
+func TestLooking(t *testing.T) {
 	w, config := inWorld(t)
 	if code, out, talk := command(t, t.Context(), "-c", config, "sync"); code != exitPartial {
 		t.Fatalf("sync: exit %d\n%s\n%s", code, out, talk)
 	}
-	return w, config
+	w.Close()
+	for name, test := range map[string]func(*testing.T, string){
+		"get lists": getLists, "get says what was perhaps meant": getSaysWhatWasPerhapsMeant,
+		"trace tells everything of one image": traceTellsEverythingOfOneImage, "trace of a refusal names the fix and what is next": traceOfARefusal,
+		"trace of nothing says what was perhaps meant": traceOfNothing, "completion offers live names": completionOffersLiveNames,
+		"a reader that has enough is no failure": aReaderThatHasEnoughIsNoFailure, "a pipe in a shell": aPipeInAShell,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, config) })
+	}
 }
 
-func TestGet_ListsWithoutANetwork(t *testing.T) {
-	w, config := inSyncedWorld(t)
-	w.Git.Close()
-	w.Local.Close()
-	w.Upstream.Close()
+func getLists(t *testing.T, config string) {
 	for _, tt := range []struct {
 		name string
 		args []string
@@ -33,7 +36,7 @@ func TestGet_ListsWithoutANetwork(t *testing.T) {
 		{"sets", []string{"get", "sets"}, []string{"SET", "ess", "tools", "snapshot", "partial"}, nil},
 		{"one set", []string{"get", "sets", "ess", "-o", "name"}, []string{"ess\n"}, []string{"tools"}},
 		{"stages", []string{"get", "stages", "--set", "ess"}, []string{"snapshot", "production", "together"}, []string{"tools"}},
-		{"entries", []string{"get", "entries", "--set", "tools"}, []string{"probe", "signed by vendor", "! refused at snapshot: ", "? missing at snapshot: "}, []string{"synapse"}},
+		{"entries", []string{"get", "entries", "--set", "tools"}, []string{"probe", "signed by vendor", "! refused at snapshot: no-signature", "? missing at snapshot: upstream-missing"}, []string{"synapse"}},
 		{"entry by its last part", []string{"get", "entries", "probe:3.2", "-o", "name"}, []string{"tools/quay.io/example-tools/probe:3.2\n"}, nil},
 		{"wide", []string{"get", "entries", "--set", "tools", "-o", "wide"}, []string{"sha256:", "desired/tools/images.txt:"}, nil},
 		{"one stage", []string{"get", "entries", "--stage", "production"}, nil, []string{"snapshot"}},
@@ -58,8 +61,7 @@ func TestGet_ListsWithoutANetwork(t *testing.T) {
 	}
 }
 
-func TestGet_SaysWhatWasPerhapsMeant(t *testing.T) {
-	_, config := inSyncedWorld(t)
+func getSaysWhatWasPerhapsMeant(t *testing.T, config string) {
 	for _, tt := range []struct{ args, want string }{
 		{"get sets es", `did you mean "ess"?`},
 		{"get entries --set tolls", `did you mean "tools"?`},
@@ -85,8 +87,7 @@ func TestGet_BeforeAnythingWasFetched(t *testing.T) {
 	}
 }
 
-func TestTrace_TellsEverythingOfOneImage(t *testing.T) {
-	w, config := inSyncedWorld(t)
+func traceTellsEverythingOfOneImage(t *testing.T, config string) {
 	trace := func(query string) daemon.Trace {
 		t.Helper()
 		code, out, talk := command(t, t.Context(), "-c", config, "trace", query, "-o", "json")
@@ -108,7 +109,6 @@ func TestTrace_TellsEverythingOfOneImage(t *testing.T) {
 	if one.Source.Where.Line == 0 || one.Source.Text == "" || first.State != daemon.Stands || len(first.Pull) < 2 || first.Recorded == "" || len(one.Files) == 0 || len(one.Events) == 0 || len(one.Runs) == 0 {
 		t.Errorf("something is missing: %+v", one)
 	}
-	w.Git.Close()
 	digest := first.Image.Digest
 	for _, query := range []string{one.Set + "/" + one.Entry, one.Entry, digest.String(), digest.Hex[:7], strings.ToUpper(digest.Hex[:12]), first.Image.String(),
 		first.Image.Name(), first.Image.Name() + ":" + first.Image.Tag, first.Pull[0].String(), first.Pull[1].String()} {
@@ -126,12 +126,11 @@ func TestTrace_TellsEverythingOfOneImage(t *testing.T) {
 	}
 }
 
-func TestTrace_OfARefusalNamesTheFixAndWhatIsNext(t *testing.T) {
-	_, config := inSyncedWorld(t)
+func traceOfARefusal(t *testing.T, config string) {
 	for query, want := range map[string][]string{
 		"unsigned":  {"! refused", "fix", "poundlock verify ghcr.io/example-tools/unsigned:1.0.0@sha256:", "--stage snapshot", "desired/tools/images.txt:"},
-		"wrong-key": {"! refused", "fix", "next      poundlock verify"},
-		"missing":   {"? missing", "fix", "next      poundlock verify"},
+		"wrong-key": {"! refused", "fix", "next       poundlock verify"},
+		"missing":   {"? missing", "fix", "next       poundlock verify"},
 	} {
 		code, out, talk := command(t, t.Context(), "-c", config, "trace", query)
 		if code != exitOK {
@@ -145,8 +144,7 @@ func TestTrace_OfARefusalNamesTheFixAndWhatIsNext(t *testing.T) {
 	}
 }
 
-func TestTrace_OfNothingSaysWhatWasPerhapsMeant(t *testing.T) {
-	_, config := inSyncedWorld(t)
+func traceOfNothing(t *testing.T, config string) {
 	for query, want := range map[string]string{
 		"synaps":                            `did you mean "synapse"?`,
 		"ess":                               "poundlock get entries --set ess",

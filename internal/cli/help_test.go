@@ -52,7 +52,8 @@ func TestCommands_EachIsExplained(t *testing.T) {
 func TestCommands_ExamplesAreCommands(t *testing.T) {
 	walk((&app{}).root(), func(cmd *cobra.Command) {
 		for line := range strings.Lines(cmd.Example) {
-			for part := range strings.SplitSeq(line, "|") {
+			typed, _, _ := strings.Cut(strings.TrimSpace(line), "   ") // what follows explains it
+			for part := range strings.SplitSeq(typed, "|") {
 				words := strings.Fields(part)
 				for len(words) > 0 && words[0] != "poundlock" {
 					words = words[1:] // kubectl exec pod -- poundlock ...

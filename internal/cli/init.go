@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -77,7 +78,7 @@ func (a *app) initialise(o scaffolding, dir string, force bool) error {
 	if err != nil {
 		return err
 	}
-	names := files.Under("")
+	names := slices.Sorted(maps.Keys(files))
 	var taken mirror.Problems
 	for _, name := range names {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil && !force {
@@ -107,7 +108,7 @@ func (a *app) initialise(o scaffolding, dir string, force bool) error {
 		fmt.Fprintln(a.talk, "note:", note)
 	}
 	config := filepath.Join(dir, "config.yaml")
-	fmt.Fprintf(a.talk, "\nNext: go through the TODOs, put the secrets into %s, commit all but what .gitignore names, then\n  poundlock -c %s doctor\n",
+	fmt.Fprintf(a.talk, "\nGo through the TODOs, put the secrets into %s, and commit all but what .gitignore names.\nNext: poundlock -c %s doctor\n",
 		filepath.Join(dir, "secrets"), config)
 	return nil
 }

@@ -31,7 +31,7 @@ func (a *app) logger() (*slog.Logger, error) {
 		}
 	}
 	plain := &slog.HandlerOptions{Level: &a.level}
-	f, isFile := a.talk.(*os.File)
+	f, isFile := fileOf(a.talk)
 	terminal := isFile && term.IsTerminal(int(f.Fd()))
 	var h slog.Handler
 	switch {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestMan_IsTheSameTwiceAndWholeWithoutAReader(t *testing.T) {
-	t.Setenv("POUNDLOCK_CONFIG", "/home/somebody/config.yaml")
+	t.Setenv("POUNDLOCK_CONFIG", "/home/canary/config.yaml")
 	dir, again := t.TempDir(), filepath.Join(t.TempDir(), "new")
 	for _, d := range []string{dir, again} {
 		if code, out, talk := command(t, t.Context(), "man", d); code != exitOK || out != "" {
@@ -32,7 +32,7 @@ func TestMan_IsTheSameTwiceAndWholeWithoutAReader(t *testing.T) {
 			t.Errorf("%s differs between two runs: %v", filepath.Base(page), err)
 		}
 		wellFormed(t, filepath.Base(page), string(text))
-		if strings.Contains(string(text), "somebody") {
+		if strings.Contains(string(text), "/home/canary") {
 			t.Errorf("%s shows this machine's environment", filepath.Base(page))
 		}
 	}

@@ -15,6 +15,7 @@ type output struct {
 // outputs maps the type of every document for programs to what it is made of. `poundlock schema
 // output/<type>` prints the schema of each, and a test holds every command with -o json against it.
 var outputs = map[string]output{
+	"config":     {"what `config view` shows", configDocument{}},
 	"explain":    {"what `explain` tells of a key", explainDocument{}},
 	"sets":       {"what `get sets` lists", setsDocument{}},
 	"entries":    {"what `get entries` lists", entriesDocument{}},
@@ -22,6 +23,7 @@ var outputs = map[string]output{
 	"runs":       {"what `get runs` lists", runsDocument{}},
 	"status":     {"what `status` shows", daemon.Status{}},
 	"events":     {"what `events` lists", eventsDocument{}},
+	"event":      {"a line of `events --follow`", daemon.Event{}},
 	"trigger":    {"what came of `trigger`", triggerDocument{}},
 	"suspension": {"what `suspend` and `resume` did", suspensionDocument{}},
 	"trace":      {"what `trace` tells of one image", traceDocument{}},
@@ -39,10 +41,9 @@ var outputs = map[string]output{
 func outputSchema(name string, open bool) *schema.Schema {
 	o := outputs[name]
 	s := schema.Of(o.value, schema.Options{Title: "output/" + name, Description: o.short, Tag: "json", Open: open})
-	for key, value := range map[string]any{"type": name, "version": 1} {
-		if property, ok := s.Properties.Get(key); ok {
-			property.Const = value
-		}
+	kind, _ := s.Properties.Get("type")
+	if version, ok := s.Properties.Get("version"); ok { // an event has none: its type is that of what happened
+		kind.Const, version.Const = name, 1
 	}
 	return s
 }

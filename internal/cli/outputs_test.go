@@ -2,19 +2,30 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/spf13/cobra"
+
+	"github.com/poundlock/poundlock/daemon"
 )
 
 // machineCommands are the command lines that TestOutputs runs, by command: for every one that has -o json.
 var machineCommands = map[string][]string{
+	"config view": nil,
+	"events":      nil,
+	"resume":      {"ess"},
+	"status":      nil,
+	"suspend":     {"ess", "--reason", "the vendor ships broken images"},
+	"trigger":     {"tools", "--wait"},
 	"doctor":      nil,
 	"explain":     {"git.poll"},
 	"get entries": nil,
@@ -43,9 +54,8 @@ func speaksJSON(cmd *cobra.Command) []string {
 	return names
 }
 
-// strictly reads a document for programs and holds it against the schema of its type, in which no other key
-// may stand than those that are published.
-func strictly(t *testing.T, from string, text []byte) string {
+// typed reads a document for programs and holds it against the schema of its type.
+func typed(t *testing.T, from string, text []byte) string {
 	t.Helper()
 	var head struct {
 		Type    string
@@ -59,29 +69,102 @@ func strictly(t *testing.T, from string, text []byte) string {
 		t.Errorf("%s: no schema is published for the type %q: add it to outputs\n%.300s", from, head.Type, text)
 		return head.Type
 	}
+	strictly(t, from, head.Type, text)
+	return head.Type
+}
+
+// strictly holds a document against a schema, in which no other key may stand than those that are published.
+func strictly(t *testing.T, from, name string, text []byte) {
+	t.Helper()
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", from, err, text)
+	}
+	if err := compiled(t, outputSchema(name, false)).Validate(doc); err != nil {
+		t.Errorf("%s: %v\n%.2000s", from, err, text)
+	}
+}
+
+// writes hands on what is written, until nobody takes it.
+type writes chan []byte
+
+func (w writes) Write(b []byte) (int, error) {
+	select {
+	case w <- bytes.Clone(b):
+	default:
+	}
+	return len(b), nil
+}
+
+// follows gives the first event that a follower is told once the daemon has something to do.
+func follows(t *testing.T, config string) []byte {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	lines, ended := make(writes, 1), make(chan int, 1)
+	go func() {
+		ended <- Main(ctx, []string{"-c", config, "events", "--follow", "-o", "json"}, lines, io.Discard)
+	}()
+	defer func() { cancel(); <-ended }()
+	for {
+		if code, _, talk := command(t, ctx, "-c", config, "trigger", "tools"); code != exitOK {
+			t.Fatalf("trigger: exit %d: %s", code, talk)
+		}
+		select {
+		case line := <-lines:
+			return line
+		case <-time.After(100 * time.Millisecond): // it did not listen yet
+		}
+	}
+}
+
+// aDaemon runs one until the function that it gives is called. It answers when aDaemon returns.
+func aDaemon(t *testing.T, config string) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() { ended <- Main(ctx, []string{"-c", config, "run"}, io.Discard, io.Discard) }()
+	loaded, err := daemon.Load(config, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := compiled(t, outputSchema(head.Type, false)).Validate(doc); err != nil {
-		t.Errorf("%s: %v\n%.2000s", from, err, text)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		client, err := daemon.Dial(loaded)
+		if err == nil {
+			if _, err = client.Status(ctx); err == nil {
+				break
+			}
+		}
+		select {
+		case <-tick.C:
+		case code := <-ended:
+			t.Fatalf("the daemon ended with %d", code)
+		}
 	}
-	return head.Type
+	return func() {
+		cancel()
+		<-ended
+	}
 }
 
 func TestOutputs_EveryCommandKeepsItsSchema(t *testing.T) {
 	_, config := inWorld(t)
-	commands := speaksJSON((&app{out: io.Discard, talk: io.Discard}).root())
-	// What there is to tell of comes about by a sync.
-	slices.SortStableFunc(commands, func(a, b string) int {
-		return strings.Compare(strings.Replace(a, "sync", " ", 1), strings.Replace(b, "sync", " ", 1))
-	})
+	commands := speaksJSON((&app{out: io.Discard, talk: &talker{to: io.Discard}}).root())
+	// What there is to tell of comes about first; the last one wants a daemon.
+	turn := map[string]int{"sync": -3, "suspend": -2, "resume": -1, "trigger": 1}
+	slices.SortStableFunc(commands, func(a, b string) int { return cmp.Compare(turn[a], turn[b]) })
 	seen := map[string]bool{}
 	for _, name := range commands {
 		args, ok := machineCommands[name]
 		if !ok {
 			t.Errorf("%s knows -o json and no document of it is tried: add it to machineCommands", name)
 			continue
+		}
+		if name == "trigger" {
+			defer aDaemon(t, config)()
+			strictly(t, "events --follow", "event", follows(t, config))
+			seen["event"] = true
 		}
 		_, out, talk := command(t, t.Context(), slices.Concat([]string{"-c", config}, strings.Fields(name), args, []string{"-o", "json"})...)
 		documents := 0
@@ -92,7 +175,7 @@ func TestOutputs_EveryCommandKeepsItsSchema(t *testing.T) {
 			} else if err != nil {
 				t.Fatalf("%s: %v\n%s", name, err, out)
 			}
-			seen[strictly(t, name, text)] = true
+			seen[typed(t, name, text)] = true
 		}
 		if documents == 0 {
 			t.Errorf("%s: no document\n%s", name, talk)
@@ -106,7 +189,7 @@ func TestOutputs_EveryCommandKeepsItsSchema(t *testing.T) {
 	// What ends the talk of a command that failed.
 	_, _, talk := command(t, t.Context(), "-c", configure(t, "version: 1\nsiet: x\n"), "plan", "-o", "json")
 	lines := strings.Split(strings.TrimSpace(talk), "\n")
-	seen[strictly(t, "a command that failed", []byte(lines[len(lines)-1]))] = true
+	seen[typed(t, "a command that failed", []byte(lines[len(lines)-1]))] = true
 	for name := range outputs {
 		if !seen[name] {
 			t.Errorf("nothing that is tried gives a document of type %s", name)

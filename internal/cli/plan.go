@@ -94,7 +94,11 @@ func (a *app) plan(cmd *cobra.Command, o planOptions, f format) error {
 		return err
 	}
 	if since := time.Since(doc.AsOf); !doc.AsOf.IsZero() && since > time.Second {
-		fmt.Fprintf(a.talk, "upstream tags as of %s ago; --refresh asks again\n", age(doc.AsOf.Add(since), doc.AsOf))
+		hint := "; --refresh asks again"
+		if o.offline {
+			hint = ""
+		}
+		fmt.Fprintf(a.talk, "upstream tags as of %s ago%s\n", age(doc.AsOf.Add(since), doc.AsOf), hint)
 	}
 	if err := a.printPlan(doc, o, f); err != nil {
 		return err

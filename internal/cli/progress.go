@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/poundlock/poundlock/daemon"
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sync/plan"
 )
 
 const (
@@ -36,10 +38,26 @@ func beat(copying func() daemon.Copying, say func(line string, now daemon.Copyin
 	})
 }
 
+// watch shows how far the copies of a line are, until stop: drawn on a terminal, a line now and then elsewhere.
+func (a *app) watch(line *daemon.Line, layers bool) (stop func()) {
+	if !a.draws() {
+		return beat(line.Copying, func(text string, _ daemon.Copying) { fmt.Fprintln(a.talk, text) })
+	}
+	drawn, end := draw(a.talk.to, line.Copying, layers)
+	a.talk.draws(drawn)
+	return func() {
+		a.talk.draws(nil)
+		end()
+	}
+}
+
+// draws says whether progress is drawn: on a terminal that can move its cursor.
+func (a *app) draws() bool { return a.terminalOf(a.talk).is && os.Getenv("TERM") != "dumb" }
+
 // distance is how far the copies are in words. crossed are the bytes that came in during the last heartbeat.
 func distance(now daemon.Copying, crossed int64) string {
 	rate := crossed / int64(heartbeat/time.Second)
-	text := fmt.Sprintf("copying: %d of %d images, %s of %s, %s/s", now.Done, now.Images, size(now.Bytes), size(now.Total), size(rate))
+	text := fmt.Sprintf("copying: %d of %d images, %s of %s, %s/s", now.Done, now.Images, plan.Bytes(now.Bytes), plan.Bytes(now.Total), plan.Bytes(rate))
 	if rate > 0 && now.Total > now.Bytes {
 		text += fmt.Sprintf(", about %s left", (time.Duration((now.Total-now.Bytes)/rate) * time.Second).String())
 	}
@@ -48,9 +66,6 @@ func distance(now daemon.Copying, crossed int64) string {
 	}
 	return text
 }
-
-// size writes bytes for people.
-func size(n int64) string { return fmt.Sprintf("% .1f", decor.SizeB1024(n)) }
 
 // every does something at an interval until stop, which waits for the last time to end.
 func every(interval time.Duration, do func()) (stop func()) {
@@ -154,10 +169,10 @@ func (d *drawing) list(now daemon.Copying) (text map[string]string, order []stri
 	}
 	for _, image := range now.Active {
 		name := image.Image.WithDigest(mirror.Digest{}).String()
-		add(name, fmt.Sprintf("  %s  %s of %s", name, size(image.Bytes), size(image.Total)))
+		add(name, fmt.Sprintf("  %s  %s of %s", name, plan.Bytes(image.Bytes), plan.Bytes(image.Total)))
 		for _, l := range image.Layers {
 			if d.layers && l.State == daemon.BlobCopies {
-				add(name+l.Digest.Hex, fmt.Sprintf("    %s  %s of %s", mirror.Short(l.Digest), size(l.Bytes), size(l.Total)))
+				add(name+l.Digest.Hex, fmt.Sprintf("    %s  %s of %s", mirror.Short(l.Digest), plan.Bytes(l.Bytes), plan.Bytes(l.Total)))
 			}
 		}
 	}

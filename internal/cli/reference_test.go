@@ -24,8 +24,8 @@ Four documents are written by people. The same text is in the binary: ` + "`poun
 
 The daemon's configuration comes in layers, of which a later one wins: defaults, then ` + "`config.yaml`" + `, then the files of
 ` + "`config.d/`" + ` beside it by name, then environment variables, then ` + "`--set key=value`" + `. A variable spells the path of a key in capitals, with two
-underscores for each dot; a list is written with commas. ` + "`poundlock config view --origin`" + ` says where each value came from. The documents
-of the fleet repository come from Git alone.
+underscores for each dot and one for a dash or a dot inside a name; a list is written with commas. ` + "`poundlock config view --origin`" + ` says where each
+value came from. A relative path starts at the folder of the file that has it. The documents of the fleet repository come from Git alone.
 
 Unknown keys, duplicate keys and wrong types are refused, all in one pass. A duration has a unit (` + "`30s`, `15m`, `72h`" + `). A secret is never written into a
 file: a key that wants one refers to where it lies.

@@ -16,12 +16,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/policy"
 )
 
 // app is what the commands share.
 type app struct {
-	out, talk io.Writer
+	out       io.Writer
+	talk      *talker
 	config    string
 	logLevel  string
 	noColor   bool
@@ -36,7 +38,7 @@ type app struct {
 func Main(ctx context.Context, args []string, out, talk io.Writer) int {
 	ctx, data := untilClosed(ctx, out)
 	defer data.end(nil)
-	a := &app{out: data, talk: talk}
+	a := &app{out: data, talk: &talker{to: talk}}
 	a.level.Set(slog.LevelWarn)
 	if err := policy.ClearEnvironment(); err != nil {
 		a.end(err, exitFailure)
@@ -89,7 +91,8 @@ func (a *app) root() *cobra.Command {
 // read reads the configuration that the flags name, for whoever tells its warnings itself.
 func (a *app) read() (daemon.Config, error) {
 	if a.config == "" {
-		return daemon.Config{}, fmt.Errorf("%w: none is named; give --config, set POUNDLOCK_CONFIG, or try `poundlock demo`", daemon.ErrConfiguration)
+		return daemon.Config{}, mirror.Problems{{Code: "CFG100", What: "no configuration is named",
+			Fix: "give --config FILE or set POUNDLOCK_CONFIG; `poundlock init` writes one, `poundlock demo` needs none"}}
 	}
 	overrides, err := a.overrides()
 	if err != nil {
@@ -154,7 +157,7 @@ func (a *app) overrides() (map[string]any, error) {
 	for _, s := range a.set {
 		key, value, ok := strings.Cut(s, "=")
 		if !ok || key == "" {
-			return nil, usageError{fmt.Sprintf("--set %q: want key=value", s), "as in --set git.poll=1m"}
+			return nil, usageError{"--set: want key=value", "as in --set git.poll=1m"} // not what was given: it may hold a secret
 		}
 		m[key] = value
 	}

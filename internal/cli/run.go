@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -50,6 +51,17 @@ func (a *app) run(ctx context.Context) error {
 		Options: daemon.Options{Log: log, Now: time.Now, Version: version(), Command: "run"},
 		Load:    a.read, Reload: reload,
 	}
+	var running atomic.Pointer[daemon.Line]
+	service.Began = func(l *daemon.Line, _ string) { running.Store(l) }
+	copying := func() daemon.Copying {
+		if l := running.Load(); l != nil {
+			return l.Copying()
+		}
+		return daemon.Copying{}
+	}
+	defer beat(copying, func(_ string, now daemon.Copying) {
+		log.Info("copying", "done", now.Done, "failed", now.Failed, "images", now.Images, "bytes", now.Bytes, "total", now.Total)
+	})()
 	if a.terminalOf(a.talk).is {
 		service.Looked = func(l *daemon.Line, address string) { fmt.Fprintln(a.talk, greeting(l, address, time.Now())) }
 	}

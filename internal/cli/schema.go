@@ -65,6 +65,8 @@ func schemas() []published {
 	for _, d := range documents() {
 		all = append(all, published{d.Name, d.File + ": " + d.Short, func() *schema.Schema { return d.Schema }})
 	}
+	// A drop-in file is no document of its own: it has the keys of config, any of them.
+	all = slices.Insert(all, 1, published{"config.d", "config.d/*.yaml: what is laid over config.yaml, in any part", func() *schema.Schema { return schema.Partial(configSchema()) }})
 	for _, name := range slices.Sorted(maps.Keys(outputs)) {
 		all = append(all, published{"output/" + name, "-o json: " + outputs[name].short, func() *schema.Schema { return outputSchema(name, true) }})
 	}

@@ -164,6 +164,21 @@ func TestSchemas_AcceptEveryGoodFixture(t *testing.T) {
 		t.Errorf("the demo has %v", seen)
 	}
 	accept("a document of the record", "stage", files["rendered/demo/ess/snapshot.yaml"])
+	scaffold := filepath.Join(t.TempDir(), "fleet")
+	list := filepath.Join(t.TempDir(), "images.txt")
+	if err := os.WriteFile(list, []byte("quay.io/example/tool:1@sha256:"+strings.Repeat("b", 64)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, talk := command(t, t.Context(), "init", "--dir", scaffold, "--from", "tools=list:"+list); code != exitOK {
+		t.Fatalf("init: exit %d\n%s%s", code, out, talk)
+	}
+	for file, kind := range map[string]string{"config.yaml": "config", "desired/tools.yaml": "set", "desired/policy.yaml": "policy"} {
+		text, err := os.ReadFile(filepath.Join(scaffold, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		accept("what init writes: "+file, kind, string(text))
+	}
 	for _, pattern := range []string{"../../sources/testdata/*/*.txtar", "../../sync/render/testdata/*/*.txtar"} {
 		archives, err := filepath.Glob(pattern)
 		if err != nil || len(archives) == 0 {
@@ -322,5 +337,27 @@ func TestExample_ValidatesAgainstTheSchema(t *testing.T) {
 	}
 	if err := asEditor(t, people(t)["config"], string(text)); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestSchema_ADropInFileMayLeaveAnythingOut(t *testing.T) {
+	dropIn := published{}
+	for _, s := range schemas() {
+		if s.name == "config.d" {
+			dropIn = s
+		}
+	}
+	for text, good := range map[string]bool{
+		"git: {poll: 1m}\n": true,
+		"registries: {ems: {limits: {concurrent: 4}}}\n": true,
+		"git: {pol: 1m}\n":                                     false,
+		"git: {poll: 1}\n":                                     false,
+		"git: {auth: {password: {}}}\n":                        false, // a reference is one value
+		"git: {auth: {password: {file: /x, env: HOME}}}\n":     false,
+		"registries: {ems: {embedded: {dir: x, listne: y}}}\n": false,
+	} {
+		if err := asEditor(t, compiled(t, dropIn.schema()), text); (err == nil) != good {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }

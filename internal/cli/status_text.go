@@ -9,6 +9,7 @@ import (
 
 	"github.com/poundlock/poundlock/daemon"
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sync/plan"
 )
 
 // statusText writes a status for people.
@@ -36,7 +37,7 @@ func (a *app) statusText(s daemon.Status, f format, now time.Time) string {
 		say("config", "in force since %s ago", age(now, r.At))
 	}
 	if c := s.Copying; c != nil {
-		say("copies", "%d of %d images, %s of %s", c.Done+c.Failed, c.Images, size(c.Bytes), size(c.Total))
+		say("copies", "%d of %d images, %s of %s", c.Done+c.Failed, c.Images, plan.Bytes(c.Bytes), plan.Bytes(c.Total))
 	}
 	b.WriteByte('\n')
 	header := []string{"SET", "STATE", "STAGES", "LAST RUN"}
@@ -125,7 +126,7 @@ func stateOf(s daemon.SetStatus, now time.Time) string {
 		if c := s.Copying; c != nil {
 			text = fmt.Sprintf("copying %d of %d", c.Done, c.Images)
 			if c.Bytes > 0 {
-				text += ", " + size(c.Bytes)
+				text += ", " + plan.Bytes(c.Bytes)
 			}
 		}
 	case daemon.SetPartial, daemon.SetFailing:

@@ -17,6 +17,7 @@ import (
 
 	"github.com/poundlock/poundlock/daemon"
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sync/plan"
 )
 
 // bundleName is the file that a bundle goes to and, without its ending, the folder inside.
@@ -42,7 +43,7 @@ machine is. It works without a network and without a daemon, and with a configur
 			for _, name := range names(files) {
 				fmt.Fprintf(a.talk, "%8d  %s\n", len(files[name]), clean(name))
 			}
-			fmt.Fprintf(a.talk, "wrote %s: %d files, %s; read it before you send it: tar -xzf %s\n", out, len(files), size(int64(len(packed))), out)
+			fmt.Fprintf(a.talk, "wrote %s: %d files, %s; read it before you send it: tar -xzf %s\n", out, len(files), plan.Bytes(int64(len(packed))), out)
 			return nil
 		},
 	}

@@ -18,6 +18,7 @@ import (
 func (a *app) syncCommand() *cobra.Command {
 	var only []string
 	var saved string
+	var layers bool
 	cmd := &cobra.Command{
 		Use: "sync", Short: "Run the line once, until every set is at rest", Args: cobra.NoArgs,
 		Long: `Copies what Git asks for and policy admits, moves the tags, renders and commits, until nothing is left to do.
@@ -39,12 +40,13 @@ saved plan not acceptable; 8 a set is suspended; 9 something failed and a retry 
 	format := a.outputFlag(cmd, asTable, asJSON, asYAML)
 	cmd.Flags().StringSliceVar(&only, "only", nil, "sets, or set/entry with globs, to look at")
 	cmd.Flags().StringVar(&saved, "plan", "", "do what this saved plan says, and nothing else")
+	cmd.Flags().BoolVarP(&layers, "verbose", "v", false, "on a terminal, show the layers on their way too")
 	cmd.MarkFlagsMutuallyExclusive("only", "plan")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.sync(cmd.Context(), only, saved, *format) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.sync(cmd.Context(), only, saved, layers, *format) }
 	return cmd
 }
 
-func (a *app) sync(ctx context.Context, only []string, file string, f format) error {
+func (a *app) sync(ctx context.Context, only []string, file string, layers bool, f format) error {
 	var saved daemon.SavedPlan
 	var err error
 	if file != "" {
@@ -60,12 +62,14 @@ func (a *app) sync(ctx context.Context, only []string, file string, f format) er
 	if err := line.Only(only...); err != nil {
 		return closing(line, err)
 	}
+	stop := a.watch(line, layers)
 	var reports []daemon.Report
 	if file != "" {
 		reports, err = line.SyncPlan(ctx, saved)
 	} else {
 		reports, err = line.Sync(ctx, daemon.Wake{Why: "sync", Only: line.Selected(), Resolve: true, Audit: true})
 	}
+	stop()
 	end.take(line, reports)
 	if err = closing(line, err); err == nil || len(reports) > 0 {
 		if printErr := a.printSynced(end, f); err == nil {
@@ -132,7 +136,7 @@ func (s *synced) take(line *daemon.Line, reports []daemon.Report) {
 	rest := plan.NewDocument(plan.Sizes{}, plans...)
 	s.Left, s.Plans = rest.Totals, rest.Plans
 	s.Code = codeOfReports(reports)
-	if len(suspended) > 0 && (s.Code == exitOK || s.Code == exitPartial) {
+	if len(suspended) > 0 && s.Code == exitOK {
 		s.Code = exitWaiting
 	}
 	s.Outcome = map[int]string{exitOK: "done", exitPartial: "partial", exitRefused: "refused", exitWaiting: "waiting"}[s.Code]
@@ -229,8 +233,11 @@ func many(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-// arrived is a line of progress for each copy that ended.
+// arrived is a line for each copy that ended; what went well is drawn on a terminal.
 func (a *app) arrived(d mirror.Done) {
+	if d.Err == nil && a.draws() {
+		return
+	}
 	if d.Err != nil {
 		fmt.Fprintf(a.talk, "  %-10s %s  failed: %v\n", d.Action.Stage, d.Action.Image, d.Err)
 		return

@@ -28,10 +28,7 @@ func (a *app) terminal() terminal { return a.terminalOf(a.out) }
 // none of its own. There is no colour off a terminal, nor where NO_COLOR, TERM=dumb or --no-color forbid it.
 func (a *app) terminalOf(w io.Writer) terminal {
 	var t terminal
-	if p, ok := w.(*pipe); ok {
-		w = p.to
-	}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := fileOf(w); ok && term.IsTerminal(int(f.Fd())) {
 		t.is = true
 		t.width, _, _ = term.GetSize(int(f.Fd())) // 0 when it does not know
 		t.colour = !a.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"

@@ -168,7 +168,7 @@ func fact(b *strings.Builder, level int, name, value string) {
 	if value == "" {
 		return
 	}
-	const column = 10
+	const column = 11
 	name = clean(name)
 	pad := strings.Repeat(" ", max(1, column-lipgloss.Width(name)))
 	b.WriteString(strings.Repeat("  ", level) + name + pad + clean(value) + "\n")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -258,6 +259,9 @@ func (d decoder) mapping(n Node, v reflect.Value, path string) {
 			return
 		}
 		fix := "write keys below it: " + strings.Join(names, ", ")
+		if path == "" {
+			fix = "write keys at the top: " + strings.Join(names, ", ")
+		}
 		if isSecret {
 			fix = "write " + secret.SecretForm() + ", or delete the key"
 		}
@@ -289,7 +293,11 @@ func (d decoder) mapping(n Node, v reflect.Value, path string) {
 	}
 	for _, f := range fields {
 		if f.required && !seen[f.name] {
-			d.add(n, join(path, f.name), "DOC005", "add the key "+f.name, "%s is missing", join(path, f.name))
+			where := n.Where()
+			if path == "" {
+				where = Position{File: n.file} // it belongs to no line
+			}
+			d.ps.AddAt(join(path, f.name), "DOC005", where, "add the key "+f.name, "%s is missing", join(path, f.name))
 		}
 	}
 }
@@ -300,7 +308,7 @@ func (d decoder) unknown(key Node, path, near string, names []string, secret Gua
 	name := key.node.Value
 	fix := "known keys: " + strings.Join(names, ", ")
 	if near != "" {
-		fix = fmt.Sprintf("did you mean %q? rename it, or delete it", near)
+		fix = fmt.Sprintf("did you mean %q? rename it, or %s", near, explain(key.file, path))
 		path = join(path, near)
 		d.add(key, path, "DOC002", fix, "unknown key %q %s", name, under(path))
 		return
@@ -314,6 +322,31 @@ func (d decoder) unknown(key Node, path, near string, names []string, secret Gua
 		d.add(key, at, "DOC002", fix, "unknown key %q %s", name, under(at))
 	}
 }
+
+// explain names the command that tells of the keys at a path; documents of others are only to be read again.
+func explain(file, path string) string {
+	switch dir, _, _ := strings.Cut(file, "/"); {
+	case strings.Contains(path, "/"):
+		return "delete it"
+	case file == PolicyFile:
+		path = join("policy", path)
+	case dir == "desired" && strings.Count(file, "/") == 1:
+		path = join("set", path)
+	case dir == "stages":
+		path = join("stage", path)
+	case dir == "desired":
+		return "delete it"
+	case path == "":
+		path = "config"
+	}
+	path = strings.TrimSuffix(path, ".") // the top of a document
+	if path = listIndex.ReplaceAllString(path, "[]"); strings.Contains(path, "[") {
+		path = "'" + path + "'"
+	}
+	return "see `poundlock explain " + path + "`"
+}
+
+var listIndex = regexp.MustCompile(`\[\d+\]`)
 
 // under says where the key at a path stands.
 func under(path string) string {

@@ -98,28 +98,6 @@ func (n Node) IsNull() bool {
 	return n.node != nil && n.node.Kind == yaml.ScalarNode && n.node.Tag == "!!null"
 }
 
-// Value gives the part as plain maps, slices and text, for a library that merges documents. Every scalar is
-// its text; an empty value is nil.
-func (n Node) Value() any {
-	switch {
-	case n.node == nil || n.IsNull():
-		return nil
-	case n.node.Kind == yaml.MappingNode:
-		m := map[string]any{}
-		for _, key := range n.Keys() {
-			m[key] = n.Key(key).Value()
-		}
-		return m
-	case n.node.Kind == yaml.SequenceNode:
-		list := make([]any, len(n.node.Content))
-		for i, c := range n.node.Content {
-			list[i] = Node{n.file, c}.Value()
-		}
-		return list
-	}
-	return n.node.Value
-}
-
 // IsMapping says whether the part is a mapping.
 func (n Node) IsMapping() bool { return n.node != nil && n.node.Kind == yaml.MappingNode }
 

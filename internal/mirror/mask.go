@@ -212,6 +212,10 @@ func (m *strictMasker) unparsed(n int, line []rune, hide []bool) {
 		return
 	}
 	text := string(line)
+	if strings.HasPrefix(text, "<<<<<<< ") || text == "---" {
+		reveal(0, min(7, len(line)))
+		return
+	}
 	k := keyInLine.FindStringSubmatchIndex(text)
 	if k == nil {
 		if strings.HasPrefix(string(line[indent:]), "- ") {

@@ -121,15 +121,27 @@ func markOf(line []rune, column int) (from, to int) {
 		}
 		return from, from + 1
 	}
-	if strings.ContainsRune("[]{},:-?&*!|>%@`\t ", line[from]) {
+	ends := func(i int) bool { return i == len(line) || line[i] == ' ' || line[i] == '\t' }
+	if strings.ContainsRune("[]{},&*!|>%@`\t ", line[from]) || strings.ContainsRune(":-?", line[from]) && ends(from+1) {
 		return from, from + 1
+	}
+	flow := 0 // brackets that are open before the mark
+	for _, r := range line[:from] {
+		switch r {
+		case '[', '{':
+			flow++
+		case ']', '}':
+			flow--
+		}
 	}
 	for to = from; to < len(line); to++ {
 		r := line[to]
-		ends := to+1 == len(line) || line[to+1] == ' ' || line[to+1] == '\t'
-		if r == ' ' || r == '\t' || strings.ContainsRune(",]}", r) || r == ':' && ends {
+		if r == '#' && ends(to-1) || r == ':' && ends(to+1) || flow > 0 && strings.ContainsRune(",]}", r) {
 			break
 		}
+	}
+	for to > from && ends(to-1) {
+		to--
 	}
 	return from, max(to, from+1)
 }

@@ -224,7 +224,7 @@ func parseSet(name, file string, data []byte) (Set, Problems) {
 func (s Set) checkStages() Problems {
 	var ps Problems
 	if len(s.Stages) == 0 {
-		ps.AddAt("stages", "FLT003", s.At("stages"), "list at least one, or delete the key to have "+fmt.Sprint(DefaultStages), "stages: the list is empty")
+		ps.AddAt("stages", "FLT003", s.At("stages"), "list at least one, or delete the key to have "+strings.Join(stageNames(DefaultStages), ", "), "stages: the list is empty")
 	}
 	for i, stage := range s.Stages {
 		if slices.Contains(s.Stages[:i], stage) {
@@ -319,11 +319,16 @@ func suggestSet(name string, d Desired) string {
 	return "delete the file, or add desired/" + name + ".yaml"
 }
 
-func suggestStage(name string, s Set) string {
-	var stages []string
-	for _, stage := range s.Stages {
-		stages = append(stages, string(stage))
+func stageNames(stages Stages) []string {
+	names := make([]string, len(stages))
+	for i, stage := range stages {
+		names[i] = string(stage)
 	}
+	return names
+}
+
+func suggestStage(name string, s Set) string {
+	stages := stageNames(s.Stages)
 	if near := Nearest(name, stages); near != "" && near != name {
 		return fmt.Sprintf("did you mean %q? rename the file", near)
 	}

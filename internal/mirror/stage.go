@@ -28,6 +28,9 @@ func ParseStage(s string) (Stage, error) {
 	return Stage(s), nil
 }
 
+// Form says how a stage is written.
+func (Stage) Form() string { return "write lower-case letters and digits, such as production" }
+
 // UnmarshalText reads a stage with ParseStage.
 func (s *Stage) UnmarshalText(b []byte) (err error) { *s, err = ParseStage(string(b)); return err }
 

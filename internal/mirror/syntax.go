@@ -205,7 +205,11 @@ func (s syntax) colon() *Problem {
 	case n > 0 && !strings.Contains(above, ":"):
 		return s.problem(Position{Line: n, Column: indentOf(above) + 1}, `write "key: value"`, "the line is no key with a value")
 	case indentOf(line) > indentOf(above):
-		return s.problem(first, fmt.Sprintf("indent it by %d, as line %d", indentOf(above), n), "the line is indented deeper than the one above, which has a value already")
+		fix := fmt.Sprintf("indent it by %d spaces, as line %d", indentOf(above), n)
+		if indentOf(above) == 0 {
+			fix = fmt.Sprintf("begin it without spaces, as line %d", n)
+		}
+		return s.problem(first, fix, "the line is indented deeper than the one above, which has a value already")
 	}
 	return s.problem(first, "indent it as the other keys beside it", "the indentation of this line fits nothing above")
 }

@@ -20,7 +20,7 @@ func CheckText(file string, data []byte) Problems {
 	utf16 := bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff"))
 	switch head := data[:min(len(data), 64)]; {
 	case len(data) > MaxDocument:
-		ps.Add("DOC007", where, fmt.Sprintf("split it; the limit is %d MiB", MaxDocument>>20), "the file of %d bytes is too large", len(data))
+		ps.Add("DOC007", where, "split it, or see whether this is the right file", "the file is larger than %d MiB", MaxDocument>>20)
 		return ps
 	case utf16, len(head) >= 4 && bytes.Count(head, []byte{0})*2 >= len(head)-1:
 		ps.Add("DOC010", where, "save it as UTF-8, or: iconv -f UTF-16 -t UTF-8", "the file is in UTF-16, want UTF-8")
@@ -54,6 +54,8 @@ func Unreadable(file string, err error) Problem {
 	switch {
 	case errors.Is(err, syscall.EISDIR):
 		p.What, p.Fix = "this is a directory, want a file", "name the file inside it"
+	case errors.Is(err, syscall.ENOTDIR):
+		p.What, p.Fix = "a part of the path is a file, not a directory", "see the spelling of the path"
 	case errors.Is(err, fs.ErrNotExist):
 		p.What, p.Fix = "there is no such file", "see the spelling; a relative name counts from the current folder"
 	case errors.Is(err, fs.ErrPermission):

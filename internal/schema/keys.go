@@ -13,8 +13,11 @@ type Document struct {
 	File   string // where it lies
 	Short  string // what it is for, in one line
 	Schema *Schema
-	Env    string // prefix of the environment variables that set its keys; empty: there are none
+	Env    string // prefix of the environment variables that set its keys, all but version; empty: there are none
 }
+
+// versionKey says how the document itself is to be read, so that it stands in the document.
+const versionKey = "version"
 
 // Key says what one key of a document means.
 type Key struct {
@@ -78,7 +81,7 @@ func (d Document) key(path, kind string, s *Schema, required bool) Key {
 	case named(s):
 		k.below = path + ".<name>."
 	}
-	if d.Env != "" && !isMapping(s) && !strings.Contains(path, "[") {
+	if d.Env != "" && path != versionKey && !isMapping(s) && !strings.Contains(path, "[") {
 		k.Variable = d.Env + strings.ToUpper(strings.ReplaceAll(path, ".", "__"))
 	}
 	return k

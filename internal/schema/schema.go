@@ -94,6 +94,22 @@ func Kinds(byKind map[string]*Schema) *Schema {
 	return s
 }
 
+// Partial lets any key of a document be left out, for a file that is laid over another one. A mapping that is
+// one value, and an item of a list, stays as it is.
+func Partial(s *Schema) *Schema {
+	if s.Items != nil || len(s.OneOf) > 0 {
+		return s
+	}
+	s.Required, s.AnyOf = nil, nil
+	for _, property := range s.Properties.FromOldest() {
+		Partial(property)
+	}
+	if named(s) {
+		Partial(s.AdditionalProperties)
+	}
+	return s
+}
+
 // OrNothing lets a key stand without a value.
 func OrNothing(s *Schema) *Schema {
 	s.Type, s.Extras = "", map[string]any{"type": []string{"object", "null"}}

@@ -24,7 +24,7 @@ func fix(a mirror.Action) string {
 	case mirror.NoRule:
 		return "add a rule for " + a.Image.Name() + " to " + mirror.PolicyFile
 	case mirror.NoSignature:
-		return "have its signer sign this digest, or let " + mirror.PolicyFile + " ask for a pinned digest instead; unsigned images are looked at again by themselves"
+		return "have it signed, or require a pinned digest for it in " + mirror.PolicyFile + " and name that; it is looked at again by itself"
 	case mirror.BadSignature:
 		return "ask the vendor; do not admit it unless they say which key signed it"
 	case mirror.Denied:

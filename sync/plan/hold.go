@@ -15,7 +15,7 @@ func Hold(set mirror.Set, p mirror.Plan) mirror.Plan {
 		}
 		var waits, left []string
 		for _, a := range actions {
-			if a.Stage == stage && a.Kind == mirror.Skip {
+			if a.Stage == stage && a.Kind == mirror.Skip && a.Old != a.New {
 				left = append(left, a.Key.Entry)
 			}
 			if a.Stage == stage && (a.Kind == mirror.Refuse || a.Kind == mirror.Missing || a.Kind == mirror.Failed) {

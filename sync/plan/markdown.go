@@ -125,7 +125,7 @@ func (l line) markdown() string {
 	if a.Fix != "" {
 		text += "<br>fix: " + escape(a.Fix)
 	}
-	cells := []string{"<code>" + escape(symbol(a.Action)) + "</code>", code(name(a.Action)), escape(string(a.Stage)), code(tag(a.Action)), code(digest), escape(size), text, code(a.Where.String())}
+	cells := []string{"<code>" + escape(symbol(a.Action)) + "</code>", code(name(a.Action)), escape(string(a.Stage)), code(tag(a.Action)), code(digest), escape(size), text, code(place(a.Where))}
 	return "| " + strings.Join(cells, " | ") + " |\n"
 }
 

@@ -102,7 +102,7 @@ func rowsOf(p Set, s Style) []row {
 		if a.Kind == mirror.Copy {
 			r.cells[4], r.cells[5] = sizeOf(a.Size)
 		}
-		why, where := why(a.Action), a.Where.String()
+		why, where := why(a.Action), place(a.Where)
 		if s.Wide && !a.To.IsZero() && a.Path == "" {
 			why += "; to " + a.To.WithDigest(mirror.Digest{}).String()
 		}
@@ -120,6 +120,12 @@ func rowsOf(p Set, s Style) []row {
 		rows = append(rows, r)
 	}
 	return rows
+}
+
+// place gives file:line.
+func place(p mirror.Position) string {
+	p.Column = 0
+	return p.String()
 }
 
 func name(a mirror.Action) string {

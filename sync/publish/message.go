@@ -113,7 +113,7 @@ func (Message) Form() string {
 func (m *Message) UnmarshalText(b []byte) error {
 	tmpl, err := template.New("message").Option("missingkey=error").Parse(string(b))
 	if err != nil {
-		return fmt.Errorf("message template: %w", err)
+		return templateError(err)
 	}
 	tried := Message{tmpl}
 	if _, err := tried.Text(Facts{Set: "set", Site: "site", Cycle: "id", Moves: []Move{{Stage: "stage", Entry: "entry"}}}); err != nil {
@@ -122,6 +122,17 @@ func (m *Message) UnmarshalText(b []byte) error {
 	*m = tried
 	return nil
 }
+
+// templateError takes off an error what only tells of Go.
+func templateError(err error) error {
+	text := templatePlace.ReplaceAllString(err.Error(), "")
+	return errors.New("message template: " + templateType.ReplaceAllString(text, ""))
+}
+
+var (
+	templatePlace = regexp.MustCompile(`^template: [^:]*:\d+(?::\d+)?: (?:executing "[^"]*" at )?`)
+	templateType  = regexp.MustCompile(` in type \S+$`)
+)
 
 var (
 	trailerLine = regexp.MustCompile(`^[A-Za-z0-9-]+: `)
@@ -132,7 +143,7 @@ var (
 func (m Message) Text(f Facts) (string, error) {
 	var b strings.Builder
 	if err := cmp.Or(m.tmpl, defaultMessage).Execute(&b, f); err != nil {
-		return "", fmt.Errorf("message template: %w", err)
+		return "", templateError(err)
 	}
 	lines := strings.Split(strings.ReplaceAll(b.String(), "\r", ""), "\n")
 	lines = slices.DeleteFunc(lines, func(l string) bool {
