@@ -6,13 +6,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/providers/confmap"
-	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
 
@@ -166,31 +164,6 @@ func (r *reader) outside(s spelling, place func(string) string, instead string) 
 		secrets: map[string]Secret{}, setBy: map[string]string{}}
 }
 
-// reservedEnv are variables that carry our prefix and are no configuration keys.
-var reservedEnv = []string{EnvPrefix + "CONFIG"}
-
-func (r *reader) environment(environ []string) {
-	o := r.outside(envSpelling, func(name string) string { return "env " + name },
-		"if others could read this environment, change the secret")
-	top, _ := keysOf(configType)
-	sorted := slices.Sorted(slices.Values(environ))
-	r.load(o.layer, env.Provider(keySeparator, env.Opt{
-		Prefix:      EnvPrefix,
-		EnvironFunc: func() []string { return sorted },
-		TransformFunc: func(name, value string) (string, any) {
-			key := strings.TrimPrefix(name, EnvPrefix)
-			switch {
-			case slices.Contains(reservedEnv, name):
-				return "", nil
-			case !strings.Contains(key, "__") && !slices.ContainsFunc(top, func(k string) bool { return k != "version" && strings.EqualFold(k, key) }):
-				r.strays = append(r.strays, name)
-				return "", nil
-			}
-			return o.take(name, key, value)
-		},
-	}), nil)
-}
-
 func (r *reader) flags(overrides map[string]any) {
 	o := r.outside(flagSpelling, func(name string) string { return "flag --set " + name },
 		"everybody on this host can read flags, so change the secret")
@@ -238,84 +211,6 @@ func (c *Config) settle() {
 		}
 		c.Registries[name] = r
 	}
-}
-
-// ofKubernetes are the variables that Kubernetes makes for services whose names begin as our prefix does.
-var ofKubernetes = regexp.MustCompile(`^` + EnvPrefix + `(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$`)
-
-// warn tells of variables that look like ours and set nothing, except those that a secret is read from and
-// those that Kubernetes makes.
-func (c *Config) warn(strays []string, names func([]string) []string) []string {
-	used := map[string]bool{}
-	for _, s := range c.secrets() {
-		used[s.Env] = true
-	}
-	bare := func(name string) string { return strings.ReplaceAll(strings.TrimPrefix(name, EnvPrefix), "_", "") }
-	variables := map[string]string{} // by what is left without underscores, which are what people get wrong
-	for _, path := range allKeys(configType, nil, names) {
-		if path[0] == "version" {
-			continue // belongs to the file
-		}
-		variables[bare(envSpelling.of(path...))] = envSpelling.of(path...)
-	}
-	var warnings []string
-	for _, name := range strays {
-		if used[name] || ofKubernetes.MatchString(name) {
-			continue
-		}
-		fix := "; the keys are in `poundlock explain config`"
-		if near := mirror.Nearest(strings.ToUpper(bare(name)), sortedKeys(variables)); near != "" {
-			fix = "; did you mean " + variables[near] + "?"
-		}
-		warnings = append(warnings, mirror.Clean("the variable "+name+" sets nothing"+fix))
-	}
-	return warnings
-}
-
-// secrets gives every secret that the configuration refers to, by its key path.
-func (c *Config) secrets() map[string]Secret {
-	all := map[string]Secret{"git.auth.password": c.Git.Auth.Password, "git.auth.token": c.Git.Auth.Token,
-		"git.auth.sshKey": c.Git.Auth.SSHKey, "git.signing.key": c.Git.Signing.Key}
-	for name, r := range c.Registries {
-		all["registries."+name+".auth.password"], all["registries."+name+".auth.token"] = r.Auth.Password, r.Auth.Token
-	}
-	return all
-}
-
-// checkSecrets reads every secret once, so that a missing one is told at the start, at the line that refers to it.
-func (c *Config) checkSecrets() mirror.Problems {
-	var ps mirror.Problems
-	for _, key := range sortedKeys(c.secrets()) {
-		s := c.secrets()[key]
-		_, err := s.Read()
-		if err == nil {
-			continue
-		}
-		fix, at := "", key
-		if e, ok := errors.AsType[*secretError](err); ok {
-			fix = e.fix
-		}
-		for _, way := range sortedKeys(s.keys()) {
-			at = key + "." + way
-		}
-		text := err.Error()
-		if where := c.placeOf(at); s.File != "" && sameFolder(s.File, where.File) {
-			// A bare word may be the secret itself. Who looks at the place sees it.
-			text = strings.ReplaceAll(text, s.File, filepath.Join(filepath.Dir(s.File), "***"))
-		}
-		ps.AddAt(key, "CFG017", c.placeOf(at), fix, "%s: %s", key, text)
-	}
-	if c.settings != nil {
-		ps.Quote(c.settings.files, Config{})
-	}
-	return ps
-}
-
-// sameFolder says whether a file lies in the folder of the configuration file that names it: then it may have been
-// named by a bare word.
-func sameFolder(file, config string) bool {
-	dir, err := filepath.Abs(filepath.Dir(config))
-	return err != nil || dir == filepath.Dir(file)
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
