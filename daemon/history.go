@@ -176,8 +176,8 @@ var eventLogs = map[EventType]struct {
 
 func (l *Line) logEvent(e Event) {
 	as := eventLogs[e.Type]
-	if copied := e.Type == EventCopied || e.Type == EventCopyFailed; copied && l.arrive != nil {
-		as.level = slog.LevelDebug // whoever is told of arrivals shows them
+	if shown := []EventType{EventCopied, EventCopyFailed, EventRefused, EventMissing, EventFailed}; l.arrive != nil && slices.Contains(shown, e.Type) {
+		as.level = slog.LevelDebug // a command shows these itself
 	}
 	facts := []slog.Attr{}
 	add := func(key, value string) {

@@ -300,7 +300,7 @@ func next(a mirror.Action) string {
 	case mirror.NoRule:
 		return "poundlock help policy"
 	case mirror.NotBelow, mirror.Incomplete, mirror.Held:
-		return "poundlock get entries --set " + a.Key.Set
+		return "poundlock get entries --only " + a.Key.Set
 	case mirror.Collision, mirror.ForeignTag, mirror.BasedOnMoved:
 		return "poundlock plan"
 	}

@@ -37,6 +37,7 @@ func (l *Line) Run(ctx context.Context) error {
 // a retry is due, until ctx ends.
 func (l *Line) follow(ctx context.Context) error {
 	l.setReady(errStarting)
+	l.arrive = nil // a daemon tells its story by the log
 	group, gctx := errgroup.WithContext(ctx)
 	stop, err := l.startSchedule(gctx)
 	if err != nil {

@@ -104,7 +104,7 @@ func (l *Line) Trace(ctx context.Context, query string) (Trace, error) {
 
 func (g *glance) unknown(query string, known []string) error {
 	if set, ok := g.fleet.desired.Set(query); ok {
-		return fmt.Errorf("trace: %q is a set: `poundlock get entries --set %s` lists its entries: %w", query, set.Name, mirror.ErrNotFound)
+		return fmt.Errorf("trace: %q is a set: `poundlock get entries --only %s` lists its entries: %w", query, set.Name, mirror.ErrNotFound)
 	}
 	hint := "`poundlock get entries` lists what there is"
 	if near := mirror.Nearest(query, known); near != "" {

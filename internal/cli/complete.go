@@ -39,8 +39,8 @@ func (a *app) complete(root *cobra.Command) {
 			cmd.ValidArgsFunction = a.names(c.words, c.several)
 		}
 	}
-	flags := map[string]wordsOf{"get entries --set": setNames, "get stages --set": setNames, "get runs --set": setNames, "get entries --stage": stageNames,
-		"verify --stage": stageNames, "sync --only": setsAndEntries, "plan --only": setsAndEntries, "events --set": setNames}
+	flags := map[string]wordsOf{"get entries --only": setNames, "get stages --only": setNames, "get runs --only": setNames, "get entries --stage": stageNames,
+		"verify --stage": stageNames, "sync --only": setsAndEntries, "plan --only": setsAndEntries, "events --only": setNames}
 	for where, words := range flags {
 		command, flag, _ := strings.Cut(where, " --")
 		cmd, rest, err := root.Find(strings.Fields(command))

@@ -135,7 +135,7 @@ func TestControl_ADaemonIsAskedAndOrdered(t *testing.T) {
 		t.Errorf("resume: %s", out)
 	}
 	run(exitOK, "trigger", "ess", "--wait")
-	out, _ = run(exitOK, "events", "--set", "ess", "-n", "0")
+	out, _ = run(exitOK, "events", "--only", "ess", "-n", "0")
 	at := 0
 	for _, want := range []string{"copied", "moved", "committed", "triggered", "suspended", "(vendor [31mis ill)", "resumed", "copied", "committed"} {
 		i := strings.Index(out[at:], want)
@@ -213,7 +213,7 @@ func TestControl_FollowersEndWithoutFailure(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"events", "--follow", "--set", "ess", "--type", "copied"}, "copied "},
+		{[]string{"events", "--follow", "--only", "ess", "--type", "copied"}, "copied "},
 		{[]string{"events", "--follow", "--type", "committed", "-o", "json"}, `"type":"committed"`},
 		{[]string{"status", "-w"}, "ess  at rest"},
 		{[]string{"status", "-w", "-o", "json"}, `"state":"at-rest"`},

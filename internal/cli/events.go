@@ -35,10 +35,10 @@ read from there.
 
 With --follow events are shown as they happen, until Ctrl-C or the end of the daemon. -o json gives one document;
 with --follow it gives one object a line.`,
-		Example: "  poundlock events\n  poundlock events --follow --set ess\n  poundlock events --since 1h --type refused -o json",
+		Example: "  poundlock events\n  poundlock events --follow --only ess\n  poundlock events --since 1h --type refused -o json",
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on as things happen")
-	cmd.Flags().StringVar(&filter.Set, "set", "", "only of this set")
+	cmd.Flags().StringVar(&filter.Set, "only", "", "only of this set")
 	cmd.Flags().StringVar(&kind, "type", "", "only of this type: "+strings.Join(eventTypes(), ", "))
 	cmd.Flags().DurationVar(&since, "since", 0, "only of the time since, such as 1h")
 	cmd.Flags().IntVarP(&filter.N, "number", "n", 50, "at most so many, the newest; 0 for all that are kept")

@@ -18,7 +18,7 @@ func (a *app) getCommand() *cobra.Command {
 		Use: "get", Short: "List sets, entries, stages or runs",
 		Long: `List sets, entries, stages or runs, from what was fetched and recorded last. No network is used unless
 --refresh is given; whether what stands is still right upstream is for plan and verify to say.`,
-		Example: "  poundlock get sets\n  poundlock get entries --set ess --stage production\n  poundlock get entries -o name | xargs -n1 poundlock trace",
+		Example: "  poundlock get sets\n  poundlock get entries --only ess --stage production\n  poundlock get entries -o name | xargs -n1 poundlock trace",
 	}
 	cmd.AddCommand(a.getSetsCommand(), a.getEntriesCommand(), a.getStagesCommand(), a.getRunsCommand())
 	return cmd
@@ -71,7 +71,7 @@ func (l *looking) refreshFlag(cmd *cobra.Command) {
 }
 
 func (l *looking) setFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&l.set, "set", "", "only this set")
+	cmd.Flags().StringVar(&l.set, "only", "", "only this set")
 }
 
 func (l *looking) stageFlag(cmd *cobra.Command) {

@@ -18,7 +18,7 @@ func (a *app) getEntriesCommand() *cobra.Command {
 		Use: "entries [ENTRY...]", Aliases: []string{"entry"}, Short: "List the entries: which content stands at which stages, on which basis, and what is in the way",
 		Long: `List the entries. An entry has a line for each content that stands for it somewhere, and one for what is
 wanted and stands nowhere. An entry is named in full, as set/entry, or by its last part.`,
-		Example: "  poundlock get entries\n  poundlock get entries synapse -o wide\n  poundlock get entries --set ess --stage production -o json",
+		Example: "  poundlock get entries\n  poundlock get entries synapse -o wide\n  poundlock get entries --only ess --stage production -o json",
 	}
 	output := a.listed(cmd, &l)
 	l.setFlag(cmd)

@@ -16,7 +16,7 @@ func (a *app) getRunsCommand() *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use: "runs [ID...]", Aliases: []string{"run"}, Short: "List the last runs: what woke them and what came of them",
-		Example: "  poundlock get runs\n  poundlock get runs --set ess --limit 3 -o json",
+		Example: "  poundlock get runs\n  poundlock get runs --only ess --limit 3 -o json",
 	}
 	output := a.listed(cmd, &l)
 	l.setFlag(cmd)

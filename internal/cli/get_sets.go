@@ -89,7 +89,7 @@ func (a *app) getStagesCommand() *cobra.Command {
 	var l looking
 	cmd := &cobra.Command{
 		Use: "stages [STAGE...]", Aliases: []string{"stage"}, Short: "List the stages of every set: how much stands of what is wanted, and when it changed",
-		Example: "  poundlock get stages\n  poundlock get stages production --set ess",
+		Example: "  poundlock get stages\n  poundlock get stages production --only ess",
 	}
 	output := a.listed(cmd, &l)
 	l.setFlag(cmd)

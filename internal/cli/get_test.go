@@ -35,12 +35,12 @@ func getLists(t *testing.T, config string) {
 	}{
 		{"sets", []string{"get", "sets"}, []string{"SET", "ess", "tools", "snapshot", "partial"}, nil},
 		{"one set", []string{"get", "sets", "ess", "-o", "name"}, []string{"ess\n"}, []string{"tools"}},
-		{"stages", []string{"get", "stages", "--set", "ess"}, []string{"snapshot", "production", "together"}, []string{"tools"}},
-		{"entries", []string{"get", "entries", "--set", "tools"}, []string{"probe", "signed by vendor", "! refused at snapshot: no-signature", "? missing at snapshot: upstream-missing"}, []string{"synapse"}},
+		{"stages", []string{"get", "stages", "--only", "ess"}, []string{"snapshot", "production", "together"}, []string{"tools"}},
+		{"entries", []string{"get", "entries", "--only", "tools"}, []string{"probe", "signed by vendor", "! refused at snapshot: no-signature", "? missing at snapshot: upstream-missing"}, []string{"synapse"}},
 		{"entry by its last part", []string{"get", "entries", "probe:3.2", "-o", "name"}, []string{"tools/quay.io/example-tools/probe:3.2\n"}, nil},
-		{"wide", []string{"get", "entries", "--set", "tools", "-o", "wide"}, []string{"sha256:", "desired/tools/images.txt:"}, nil},
+		{"wide", []string{"get", "entries", "--only", "tools", "-o", "wide"}, []string{"sha256:", "desired/tools/images.txt:"}, nil},
 		{"one stage", []string{"get", "entries", "--stage", "production"}, nil, []string{"snapshot"}},
-		{"runs", []string{"get", "runs", "--set", "tools"}, []string{"RUN", "tools", "refused"}, []string{"ess"}},
+		{"runs", []string{"get", "runs", "--only", "tools"}, []string{"RUN", "tools", "refused"}, []string{"ess"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			code, out, talk := command(t, t.Context(), append([]string{"-c", config}, tt.args...)...)
@@ -64,7 +64,7 @@ func getLists(t *testing.T, config string) {
 func getSaysWhatWasPerhapsMeant(t *testing.T, config string) {
 	for _, tt := range []struct{ args, want string }{
 		{"get sets es", `did you mean "ess"?`},
-		{"get entries --set tolls", `did you mean "tools"?`},
+		{"get entries --only tolls", `did you mean "tools"?`},
 		{"get entries --stage stagin", `did you mean "staging"?`},
 		{"get runs nothing-like-it", "`poundlock get runs`"},
 	} {
@@ -147,7 +147,7 @@ func traceOfARefusal(t *testing.T, config string) {
 func traceOfNothing(t *testing.T, config string) {
 	for query, want := range map[string]string{
 		"synaps":                            `did you mean "synapse"?`,
-		"ess":                               "poundlock get entries --set ess",
+		"ess":                               "poundlock get entries --only ess",
 		"0000000":                           "`poundlock get entries`",
 		"sha256:" + strings.Repeat("0", 64): "`poundlock get entries`",
 		"\x1b[31m":                          "`poundlock get entries`",
