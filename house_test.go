@@ -120,9 +120,10 @@ var rooms = []room{
 	{"schemas know no document of ours", []string{"internal/schema"}, nil, nil},
 	{"registry and git know the nouns alone", []string{"internal/registry", "internal/registry/embedded", "internal/git"}, nouns, testWorld},
 	{"a step of the line knows nouns and registries, never a sibling", []string{"sources", "policy", "sync/plan", "sync/transfer", "sync/promote", "sync/render", "sync/publish", "internal/epr"}, append(nouns, "internal/registry"), testWorld},
+	{"the configuration knows no client and no line", []string{"daemon/config"}, []string{"internal/mirror", "internal/wire", "sync/publish"}, nil},
 	{"the outside world knows neither daemon nor commands", []string{"testenv"}, append(nouns, "internal/registry", "internal/registry/embedded"), []string{"policy", "sources"}},
-	{"the daemon puts all together, without tests' furniture", []string{"daemon"}, []string{"internal/mirror", "internal/wire", "internal/forge", "internal/registry/...", "internal/git", "internal/epr", "sources", "policy", "sync/..."}, testWorld},
-	{"the commands call the daemon", []string{"internal/cli"}, []string{"daemon", "docs", "testenv", "internal/...", "policy", "sources", "sync/..."}, testWorld},
+	{"the daemon puts all together, without tests' furniture", []string{"daemon"}, []string{"daemon/config", "internal/mirror", "internal/wire", "internal/forge", "internal/registry/...", "internal/git", "internal/epr", "sources", "policy", "sync/..."}, testWorld},
+	{"the commands call the daemon", []string{"internal/cli"}, []string{"daemon", "daemon/config", "docs", "testenv", "internal/...", "policy", "sources", "sync/..."}, testWorld},
 	{"main only calls the commands", []string{"."}, []string{"internal/cli"}, testWorld},
 }
 
@@ -172,8 +173,8 @@ var fences = []struct {
 	{"github.com/sigstore/", []string{"policy"}, "signatures are judged in one place"},
 	{"github.com/go-git/", []string{"internal/git"}, "Git is spoken in one place"},
 	{"github.com/distribution/distribution/", []string{"internal/registry/embedded"}, "the embedded registry is one package"},
-	{"github.com/knadh/koanf/", []string{"daemon"}, "configuration is read in one place"},
-	{"github.com/robfig/cron/", []string{"daemon"}, "time belongs to the daemon"},
+	{"github.com/knadh/koanf/", []string{"daemon/config"}, "configuration is read in one place"},
+	{"github.com/robfig/cron/", []string{"daemon", "daemon/config"}, "time belongs to the daemon"},
 	{"github.com/spf13/", []string{"internal/cli"}, "flags belong to the commands"},
 	{"os/signal", []string{".", "internal/cli"}, "signals belong to the process"},
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/wire"
 )
@@ -16,10 +17,10 @@ import (
 // Advise says of any error what happened, which key of the configuration governs it, why, and what to do about
 // it. Problems come back as they are; joined errors become several problems, the same one only once. An error
 // that nobody here knows is ERR001 with its own text. No problem holds a secret that this process has read.
-func (c Config) Advise(err error) mirror.Problems {
+func Advise(c config.Config, err error) mirror.Problems {
 	var all mirror.Problems
 	for _, cause := range Causes(err) {
-		for _, p := range c.advise(cause) {
+		for _, p := range (adviser{c}).advise(cause) {
 			for _, text := range []*string{&p.What, &p.Why, &p.Fix, &p.Where.File, &p.Snippet} {
 				*text = wire.Mask(*text)
 			}
@@ -58,7 +59,7 @@ func Causes(err error) []error {
 	return []error{err}
 }
 
-func (c Config) advise(err error) mirror.Problems {
+func (c adviser) advise(err error) mirror.Problems {
 	var many mirror.Problems
 	if errors.As(err, &many) {
 		return many
@@ -75,16 +76,19 @@ func (c Config) advise(err error) mirror.Problems {
 	return mirror.Problems{c.adviseRest(err)}
 }
 
+// adviser looks for what a configuration has to do with an error.
+type adviser struct{ config.Config }
+
 // problem begins one about a key of the configuration; "" for none.
-func (c Config) problem(code, key, format string, args ...any) mirror.Problem {
+func (c adviser) problem(code, key, format string, args ...any) mirror.Problem {
 	p := mirror.Problem{Code: code, Path: key, What: mirror.Clean(fmt.Sprintf(format, args...))}
 	if key != "" {
-		p.Where = c.placeOf(key)
+		p.Where = c.PlaceOf(key)
 	}
 	return p
 }
 
-func (c Config) adviseLock(err error) (mirror.Problem, bool) {
+func (c adviser) adviseLock(err error) (mirror.Problem, bool) {
 	if !errors.Is(err, ErrLocked) {
 		return mirror.Problem{}, false
 	}
@@ -99,13 +103,13 @@ func (c Config) adviseLock(err error) (mirror.Problem, bool) {
 }
 
 // adviseSecret is for references that gave a secret at the start and give none now.
-func (c Config) adviseSecret(err error) (mirror.Problem, bool) {
-	var s *secretError
+func (c adviser) adviseSecret(err error) (mirror.Problem, bool) {
+	var s *config.SecretError
 	if !errors.As(err, &s) {
 		return mirror.Problem{}, false
 	}
 	p := c.problem("CFG017", "", "%v", s)
-	p.Where.File, p.Fix = c.file, s.fix
+	p.Where.File, p.Fix = c.File(), s.Fix
 	if p.Fix == "" {
 		p.Fix = "put it back, readable for the user of poundlock; it is read anew at each use"
 	}
@@ -113,7 +117,7 @@ func (c Config) adviseSecret(err error) (mirror.Problem, bool) {
 }
 
 // adviseDisk is for files other than the state, whose own errors say more.
-func (c Config) adviseDisk(err error) (mirror.Problem, bool) {
+func (c adviser) adviseDisk(err error) (mirror.Problem, bool) {
 	file := "a file"
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
 		file = path.Path
@@ -136,12 +140,12 @@ func (c Config) adviseDisk(err error) (mirror.Problem, bool) {
 	return p, true
 }
 
-func (c Config) adviseRest(err error) mirror.Problem {
+func (c adviser) adviseRest(err error) mirror.Problem {
 	var p mirror.Problem
 	switch {
-	case errors.Is(err, ErrConfiguration):
-		p = c.problem("CFG100", "", "%s", strings.TrimPrefix(err.Error(), ErrConfiguration.Error()+": "))
-		p.Where.File = c.file
+	case errors.Is(err, config.ErrConfiguration):
+		p = c.problem("CFG100", "", "%s", strings.TrimPrefix(err.Error(), config.ErrConfiguration.Error()+": "))
+		p.Where.File = c.File()
 		p.Fix = "correct the configuration; `poundlock explain KEY` tells what a key takes"
 	case errors.Is(err, mirror.ErrRefused):
 		p = c.problem("POL100", "", "%v", err)
@@ -172,7 +176,7 @@ type peer struct {
 
 // peerAt finds the registry that is asked at host:port; of several behind one address the one that references
 // call name.
-func (c Config) peerAt(address, name string) peer {
+func (c adviser) peerAt(address, name string) peer {
 	p := peer{name: "registry " + name, who: asNobody, ca: c.TLS.CAFiles}
 	if name == "" || name == address {
 		p.name = address
@@ -181,10 +185,10 @@ func (c Config) peerAt(address, name string) peer {
 	}
 	for _, key := range sortedKeys(c.Registries) {
 		r := c.Registries[key]
-		if !sameAddress(r.endpoint(), address) || p.key != "" && r.Host != name {
+		if !sameAddress(r.URL(), address) || p.key != "" && r.Host != name {
 			continue
 		}
-		p.key, p.who, p.home = "registries."+key, r.who(), key == LocalRegistry
+		p.key, p.who, p.home = "registries."+key, registryWho(r), key == config.LocalRegistry
 		p.ca = slices.Concat(c.TLS.CAFiles, r.TLS.CAFiles)
 	}
 	return p
@@ -192,8 +196,8 @@ func (c Config) peerAt(address, name string) peer {
 
 const asNobody = "anonymous"
 
-// who says in words which credential a registry gets, and where it comes from.
-func (r Registry) who() string {
+// registryWho says in words which credential a registry gets, and where it comes from.
+func registryWho(r config.Registry) string {
 	switch {
 	case !r.Auth.Token.IsZero():
 		return "the token of " + r.Auth.Token.String()
@@ -205,8 +209,8 @@ func (r Registry) who() string {
 	return asNobody
 }
 
-// who says in words which credential Git gets, and where it comes from.
-func (g GitConfig) who() string {
+// gitWho says in words which credential Git gets, and where it comes from.
+func gitWho(g config.GitConfig) string {
 	switch {
 	case !strings.Contains(g.URL, "://") && strings.HasPrefix(g.URL, "/"), strings.HasPrefix(g.URL, "file:"):
 		return asNobody
@@ -218,15 +222,4 @@ func (g GitConfig) who() string {
 		return fmt.Sprintf("user %q with the password of %s", g.Auth.Username, g.Auth.Password)
 	}
 	return asNobody
-}
-
-// placeOf gives where a key of the configuration was set, or the nearest mapping around it.
-func (c Config) placeOf(key string) mirror.Position {
-	for key != "" {
-		if at := c.Origin(key).Position(); at != (mirror.Position{}) {
-			return at
-		}
-		key = key[:max(0, strings.LastIndexByte(key, '.'))]
-	}
-	return mirror.Position{File: c.file}
 }

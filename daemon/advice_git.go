@@ -12,8 +12,8 @@ import (
 )
 
 // gitPeer is the Git server.
-func (c Config) gitPeer() peer {
-	return peer{name: "Git server " + gitHost(c.Git.URL), key: "git", who: c.Git.who(), ca: slices.Concat(c.TLS.CAFiles, c.Git.TLS.CAFiles)}
+func (c adviser) gitPeer() peer {
+	return peer{name: "Git server " + gitHost(c.Git.URL), key: "git", who: gitWho(c.Git), ca: slices.Concat(c.TLS.CAFiles, c.Git.TLS.CAFiles)}
 }
 
 // gitHost gives the host of a Git address, the address itself for a path.
@@ -28,7 +28,7 @@ func gitHost(address string) string {
 }
 
 // adviseGit is for exchanges with the Git server.
-func (c Config) adviseGit(err error) (mirror.Problem, bool) {
+func (c adviser) adviseGit(err error) (mirror.Problem, bool) {
 	var e *git.Error
 	if !errors.As(err, &e) {
 		return mirror.Problem{}, false

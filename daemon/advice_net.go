@@ -20,7 +20,7 @@ import (
 )
 
 // adviseWire is for network errors that carry no registry and no Git server.
-func (c Config) adviseWire(err error) (mirror.Problem, bool) {
+func (c adviser) adviseWire(err error) (mirror.Problem, bool) {
 	host := ""
 	var op *net.OpError
 	if errors.As(err, &op) && op.Addr != nil {
@@ -30,7 +30,7 @@ func (c Config) adviseWire(err error) (mirror.Problem, bool) {
 }
 
 // adviseNetwork says what an exchange that brought no answer died of.
-func (c Config) adviseNetwork(to peer, err error) (mirror.Problem, bool) {
+func (c adviser) adviseNetwork(to peer, err error) (mirror.Problem, bool) {
 	var aside *wire.AsideError
 	if errors.As(err, &aside) {
 		to.name = fmt.Sprintf("%s, which %s names", aside.Host, to.name)
@@ -44,7 +44,7 @@ func (c Config) adviseNetwork(to peer, err error) (mirror.Problem, bool) {
 }
 
 // adviseRefusal is for requests that our own rules did not let out.
-func (c Config) adviseRefusal(to peer, err error) (mirror.Problem, bool) {
+func (c adviser) adviseRefusal(to peer, err error) (mirror.Problem, bool) {
 	var r *wire.Refusal
 	if !errors.As(err, &r) {
 		return mirror.Problem{}, false
@@ -63,7 +63,7 @@ func (c Config) adviseRefusal(to peer, err error) (mirror.Problem, bool) {
 }
 
 // adviseToken is for token servers that answer with neither a token nor a refusal.
-func (c Config) adviseToken(to peer, err error) (mirror.Problem, bool) {
+func (c adviser) adviseToken(to peer, err error) (mirror.Problem, bool) {
 	var t *wire.TokenError
 	if !errors.As(err, &t) {
 		return mirror.Problem{}, false
@@ -78,7 +78,7 @@ func (c Config) adviseToken(to peer, err error) (mirror.Problem, bool) {
 	return p, true
 }
 
-func (c Config) adviseProxy(to peer, err error) (mirror.Problem, bool) {
+func (c adviser) adviseProxy(to peer, err error) (mirror.Problem, bool) {
 	var p *wire.ProxyError
 	if !errors.As(err, &p) {
 		return mirror.Problem{}, false
@@ -92,7 +92,7 @@ func (c Config) adviseProxy(to peer, err error) (mirror.Problem, bool) {
 	return out, true
 }
 
-func (c Config) adviseTLS(to peer, err error) (mirror.Problem, bool) {
+func (c adviser) adviseTLS(to peer, err error) (mirror.Problem, bool) {
 	var authority x509.UnknownAuthorityError
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
@@ -139,7 +139,7 @@ func (c Config) adviseTLS(to peer, err error) (mirror.Problem, bool) {
 	return mirror.Problem{}, false
 }
 
-func (c Config) adviseDial(to peer, err error) (mirror.Problem, bool) {
+func (c adviser) adviseDial(to peer, err error) (mirror.Problem, bool) {
 	var dns *net.DNSError
 	var timeout net.Error
 	var p mirror.Problem

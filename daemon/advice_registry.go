@@ -12,7 +12,7 @@ import (
 )
 
 // adviseRegistry is for requests to registries, answered or not.
-func (c Config) adviseRegistry(err error) (mirror.Problem, bool) {
+func (c adviser) adviseRegistry(err error) (mirror.Problem, bool) {
 	var e *registry.Error
 	if !errors.As(err, &e) {
 		return mirror.Problem{}, false
@@ -33,7 +33,7 @@ func (c Config) adviseRegistry(err error) (mirror.Problem, bool) {
 	return p, true
 }
 
-func (c Config) adviseStatus(to peer, e *registry.Error) mirror.Problem {
+func (c adviser) adviseStatus(to peer, e *registry.Error) mirror.Problem {
 	switch e.Status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		if isQuota(e) {
@@ -75,7 +75,7 @@ func (c Config) adviseStatus(to peer, e *registry.Error) mirror.Problem {
 }
 
 // adviseAuth names the credential that was tried, what it was tried for, and which key gives it.
-func (c Config) adviseAuth(to peer, e *registry.Error) mirror.Problem {
+func (c adviser) adviseAuth(to peer, e *registry.Error) mirror.Problem {
 	key := to.key
 	if key != "" {
 		key += ".auth"
@@ -130,7 +130,7 @@ func keyOr(key, other string) string {
 	return key
 }
 
-func (c Config) adviseMissing(to peer, e *registry.Error) mirror.Problem {
+func (c adviser) adviseMissing(to peer, e *registry.Error) mirror.Problem {
 	switch {
 	case to.home && e.Action() == "push":
 		p := c.problem("REG004", to.key, "%s has no place for %s%s", to.name, e.Ref.Name(), saying(e))
@@ -157,7 +157,7 @@ func (c Config) adviseMissing(to peer, e *registry.Error) mirror.Problem {
 	return p
 }
 
-func (c Config) adviseFull(to peer, e *registry.Error) mirror.Problem {
+func (c adviser) adviseFull(to peer, e *registry.Error) mirror.Problem {
 	p := c.problem("REG008", to.key, "%s has no room for %s: %d %s%s", to.name, e.Ref.Name(), e.Status, http.StatusText(e.Status), saying(e))
 	p.Fix = "free space there or raise the quota of the project, or the proxy's limit of a body for 413; it is tried again"
 	return p

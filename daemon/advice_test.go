@@ -26,6 +26,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/registry"
@@ -35,15 +36,15 @@ import (
 
 // mishap is a server and how it is configured, and what is asked of it.
 type mishap struct {
-	config Config
+	config config.Config
 	ask    func(ctx context.Context, r *registry.Client) error
 }
 
 // at gives a configuration with one registry, ems, asked at a URL, and a pull from it.
-func at(endpoint string, auth RegistryAuth) mishap {
+func at(endpoint string, auth config.RegistryAuth) mishap {
 	u, _ := url.Parse(endpoint)
-	c := Default()
-	c.Registries = map[string]Registry{"ems": {Host: "ems.example", Endpoint: endpoint, Insecure: u.Scheme == "http", Auth: auth}}
+	c := config.Default()
+	c.Registries = map[string]config.Registry{"ems": {Host: "ems.example", Endpoint: endpoint, Insecure: u.Scheme == "http", Auth: auth}}
 	return mishap{config: c, ask: pulls("ems.example/team/app:1")}
 }
 
@@ -82,7 +83,7 @@ func (t mishap) asking(image string) mishap { t.ask = pulls(image); return t }
 // advice makes the trouble come about and gives what is advised.
 func (t mishap) advice(tt *testing.T, proxy *url.URL) mirror.Problem {
 	tt.Helper()
-	hosts, endpoints, err := t.config.hosts()
+	hosts, endpoints, err := hostsOf(t.config)
 	if err != nil {
 		tt.Fatal(err)
 	}
@@ -95,7 +96,7 @@ func (t mishap) advice(tt *testing.T, proxy *url.URL) mirror.Problem {
 	if err == nil {
 		tt.Fatal("nothing went wrong")
 	}
-	all := t.config.Advise(fmt.Errorf("set ess: %w", err))
+	all := Advise(t.config, fmt.Errorf("set ess: %w", err))
 	if len(all) != 1 {
 		tt.Fatalf("%d problems: %v", len(all), all)
 	}
@@ -154,7 +155,7 @@ func withCertificate(t *testing.T, name string, from, until time.Time) (endpoint
 // Each trouble of the world is told with its code, whom and what it is about, and a way out.
 func TestAdvise_SaysWhatHappenedAndWhatToDo(t *testing.T) {
 	t.Setenv("POUNDLOCK_TEST_PW", "wrong-canary")
-	ci := RegistryAuth{Username: "ci", Password: Secret{Env: "POUNDLOCK_TEST_PW"}}
+	ci := config.RegistryAuth{Username: "ci", Password: config.Secret{Env: "POUNDLOCK_TEST_PW"}}
 	now := time.Now()
 	guarded, tokens := testRegistry(t), testRegistry(t)
 	guarded.RequireBasic("ci", "right-canary")
@@ -171,17 +172,17 @@ func TestAdvise_SaysWhatHappenedAndWhatToDo(t *testing.T) {
 	if text, err := os.ReadFile(otherCA); err != nil || os.WriteFile(elsewhere, text, 0o600) != nil {
 		t.Fatal(err)
 	}
-	plainHTTP := at(open.URL(), RegistryAuth{})
+	plainHTTP := at(open.URL(), config.RegistryAuth{})
 	r := plainHTTP.config.Registries["ems"]
 	r.Insecure = false
 	plainHTTP.config.Registries["ems"] = r
 	gone := "ems.example/team/app@" + mirror.DigestOf([]byte("gone")).String()
 	home := func(tr mishap) mishap {
-		tr.config.Registries[LocalRegistry] = tr.config.Registries["ems"]
+		tr.config.Registries[config.LocalRegistry] = tr.config.Registries["ems"]
 		delete(tr.config.Registries, "ems")
 		return tr
 	}
-	proxied := at("https://proxied.example", RegistryAuth{})
+	proxied := at("https://proxied.example", config.RegistryAuth{})
 	wantsUser := must(url.Parse(answering(t, http.StatusProxyAuthRequired, nil, "")))(t)
 	wantsUser.User = url.UserPassword("me", "proxy-canary")
 	for _, tt := range []struct {
@@ -193,28 +194,28 @@ func TestAdvise_SaysWhatHappenedAndWhatToDo(t *testing.T) {
 	}{
 		{"wrong password", at(guarded.URL(), ci), nil, "AUTH001", []string{`user "ci"`, "env POUNDLOCK_TEST_PW", "pull ems.example/team/app", guarded.Host(), "fix: check the user"}},
 		{"wrong password for tokens", at(tokens.URL(), ci), nil, "AUTH001", []string{`user "ci"`, "token server " + tokens.Host() + " refuses", "repository:team/app:pull"}},
-		{"no credential", at(guarded.URL(), RegistryAuth{}), nil, "AUTH002", []string{"anonymous", "pull ems.example/team/app", "registries.ems.auth"}},
-		{"empty keychain", at(guarded.URL(), RegistryAuth{Keychain: true}), nil, "AUTH001", []string{"Docker keychain, which has no credential"}},
+		{"no credential", at(guarded.URL(), config.RegistryAuth{}), nil, "AUTH002", []string{"anonymous", "pull ems.example/team/app", "registries.ems.auth"}},
+		{"empty keychain", at(guarded.URL(), config.RegistryAuth{Keychain: true}), nil, "AUTH001", []string{"Docker keychain, which has no credential"}},
 		{"not allowed", at(answering(t, 403, nil, `{"errors":[{"code":"DENIED","message":"read only robot"}]}`), ci).pushing(), nil, "AUTH003", []string{"push ems.example/team/app", "DENIED", "read only robot", "right to push"}},
 		{"quota", home(at(answering(t, 403, nil, `{"errors":[{"code":"DENIED","message":"adding 3 MiB will exceed the configured upper limit of the quota"}]}`), ci).pushing()), nil, "REG008", []string{"quota", "raise the quota"}},
 		{"too large", at(answering(t, 413, nil, ""), ci).pushing(), nil, "REG008", []string{"413", "limit of a body"}},
 		{"full", at(answering(t, 507, nil, `{"errors":[{"code":"X","message":"disk is full"}]}`), ci).pushing(), nil, "REG008", []string{"507", "disk is full", "free space"}},
 		{"full, as 500", at(answering(t, 500, nil, `{"errors":[{"code":"UNKNOWN","message":"write: no space left on device"}]}`), ci).pushing(), nil, "REG008", []string{"no space left"}},
 		{"read-only", at(answering(t, 405, nil, `{"errors":[{"code":"UNSUPPORTED","message":"The operation is unsupported."}]}`), ci).deleting(), nil, "REG003", []string{"does not delete", "405", "REGISTRY_STORAGE_DELETE_ENABLED"}},
-		{"too many requests", at(answering(t, 429, map[string]string{"Retry-After": "5400", "RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "0;w=21600"}, ""), RegistryAuth{}), nil, "RATE001",
+		{"too many requests", at(answering(t, 429, map[string]string{"Retry-After": "5400", "RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "0;w=21600"}, ""), config.RegistryAuth{}), nil, "RATE001",
 			[]string{"1h30m0s", "until ", "UTC", "0 of 100 requests are left per 6h", "log in"}},
 		{"fault", at(answering(t, 501, nil, ""), ci), nil, "REG005", []string{"501", "tried again"}},
 		{"refused", at(answering(t, 418, nil, ""), ci), nil, "REG006", []string{"418"}},
-		{"digest is gone", at(open.URL(), RegistryAuth{}).asking(gone), nil, "REG001", []string{"no longer has " + gone, "garbage", "stays and is still served"}},
-		{"no such tag", at(open.URL(), RegistryAuth{}).asking("ems.example/team/app:9"), nil, "REG002", []string{"ems.example/team/app:9", "crane ls ems.example/team/app"}},
-		{"unknown authority", at(unknownCA, RegistryAuth{}), nil, "TLS002", []string{"Corp Test CA", "no file of the configuration", "registries.ems.tls.caFiles: [corp-ca.pem]"}},
-		{"unknown authority with files", trusting(at(unknownCA, RegistryAuth{}), elsewhere), nil, "TLS002", []string{"other-ca.pem"}},
-		{"wrong name", trusting(at(otherName, RegistryAuth{}), otherCA), nil, "TLS003", []string{`not for "127.0.0.1"`, "it is for registry.corp.example"}},
-		{"expired", trusting(at(expired, RegistryAuth{}), expiredCA), nil, "TLS001", []string{now.Add(-time.Hour).UTC().Format("2006-01-02 15:04 UTC"), "our clock", "current time"}},
-		{"no TLS there", at(strings.Replace(open.URL(), "http:", "https:", 1), RegistryAuth{}), nil, "TLS005", []string{"does not speak TLS", "insecure: true"}},
+		{"digest is gone", at(open.URL(), config.RegistryAuth{}).asking(gone), nil, "REG001", []string{"no longer has " + gone, "garbage", "stays and is still served"}},
+		{"no such tag", at(open.URL(), config.RegistryAuth{}).asking("ems.example/team/app:9"), nil, "REG002", []string{"ems.example/team/app:9", "crane ls ems.example/team/app"}},
+		{"unknown authority", at(unknownCA, config.RegistryAuth{}), nil, "TLS002", []string{"Corp Test CA", "no file of the configuration", "registries.ems.tls.caFiles: [corp-ca.pem]"}},
+		{"unknown authority with files", trusting(at(unknownCA, config.RegistryAuth{}), elsewhere), nil, "TLS002", []string{"other-ca.pem"}},
+		{"wrong name", trusting(at(otherName, config.RegistryAuth{}), otherCA), nil, "TLS003", []string{`not for "127.0.0.1"`, "it is for registry.corp.example"}},
+		{"expired", trusting(at(expired, config.RegistryAuth{}), expiredCA), nil, "TLS001", []string{now.Add(-time.Hour).UTC().Format("2006-01-02 15:04 UTC"), "our clock", "current time"}},
+		{"no TLS there", at(strings.Replace(open.URL(), "http:", "https:", 1), config.RegistryAuth{}), nil, "TLS005", []string{"does not speak TLS", "insecure: true"}},
 		{"plain http", plainHTTP, nil, "NET006", []string{"plain http", "insecure: true"}},
-		{"closed port", at("http://127.0.0.1:1", RegistryAuth{}), nil, "NET002", []string{"nothing listens", "127.0.0.1:1"}},
-		{"no such name", at("https://no-such-name.invalid", RegistryAuth{}), nil, "NET001", []string{"no-such-name.invalid"}},
+		{"closed port", at("http://127.0.0.1:1", config.RegistryAuth{}), nil, "NET002", []string{"nothing listens", "127.0.0.1:1"}},
+		{"no such name", at("https://no-such-name.invalid", config.RegistryAuth{}), nil, "NET001", []string{"no-such-name.invalid"}},
 		{"proxy is down", proxied, must(url.Parse("http://me:proxy-canary@127.0.0.1:1"))(t), "NET004", []string{"proxied.example", "proxy 127.0.0.1:1", "NO_PROXY"}},
 		{"proxy wants a user", proxied, wantsUser, "NET004", []string{wantsUser.Host, "407", "user and password"}},
 		{"realm of another host", at(answering(t, 401, map[string]string{"WWW-Authenticate": `Bearer realm="https://evil.example/token",service="x"`}, ""), ci), nil, "NET005", []string{"evil.example:443", "registries.ems.auth.realms: [evil.example]"}},
@@ -243,42 +244,42 @@ func TestAdvise_Git(t *testing.T) {
 	t.Cleanup(server.Close)
 	must(server.Commit(t.Context(), "first", map[string]string{"README.md": "hello\n"}))(t)
 	server.User, server.Password = "poundlock", "right-canary"
-	wrong := GitAuth{Username: "poundlock", Password: Secret{Env: "POUNDLOCK_TEST_PW"}}
-	right := GitAuth{Username: "poundlock", Password: Secret{Env: "POUNDLOCK_TEST_RIGHT"}}
+	wrong := config.GitAuth{Username: "poundlock", Password: config.Secret{Env: "POUNDLOCK_TEST_PW"}}
+	right := config.GitAuth{Username: "poundlock", Password: config.Secret{Env: "POUNDLOCK_TEST_RIGHT"}}
 	t.Setenv("POUNDLOCK_TEST_RIGHT", "right-canary")
 	busy := answering(t, 429, map[string]string{"Retry-After": "600"}, "")
 	for _, tt := range []struct {
 		name   string
-		change func(*GitConfig)
+		change func(*config.GitConfig)
 		push   bool
 		code   string
 		says   []string
 	}{
-		{"wrong password", func(g *GitConfig) { g.Auth = wrong }, false, "AUTH004", []string{`user "poundlock" with the password of env POUNDLOCK_TEST_PW`, server.Host(), "fleet.git"}},
-		{"wrong password to push", func(g *GitConfig) { g.Auth = wrong }, true, "AUTH004", []string{"does not let us push"}},
-		{"no credential", func(g *GitConfig) {}, false, "AUTH005", []string{"anonymous", "git.auth.token"}},
-		{"no branch", func(g *GitConfig) { g.Auth, g.Branch = right, "mian" }, false, "GIT021", []string{`no branch "mian"`, "poundlock init"}},
-		{"no branch to push to", func(g *GitConfig) { g.Auth, g.Branch = right, "mian" }, true, "GIT021", []string{`no branch "mian"`}},
-		{"no repository", func(g *GitConfig) { g.Auth, g.URL = right, strings.Replace(g.URL, "fleet.git", "felet.git", 1) }, false, "GIT022", []string{"felet.git", "git.url"}},
-		{"server is down", func(g *GitConfig) { g.URL = "http://127.0.0.1:1/fleet.git" }, false, "NET002", []string{"Git server 127.0.0.1:1"}},
-		{"busy", func(g *GitConfig) { g.URL = busy + "/fleet.git" }, false, "RATE001", []string{"10m0s", "until ", "git.poll"}},
+		{"wrong password", func(g *config.GitConfig) { g.Auth = wrong }, false, "AUTH004", []string{`user "poundlock" with the password of env POUNDLOCK_TEST_PW`, server.Host(), "fleet.git"}},
+		{"wrong password to push", func(g *config.GitConfig) { g.Auth = wrong }, true, "AUTH004", []string{"does not let us push"}},
+		{"no credential", func(g *config.GitConfig) {}, false, "AUTH005", []string{"anonymous", "git.auth.token"}},
+		{"no branch", func(g *config.GitConfig) { g.Auth, g.Branch = right, "mian" }, false, "GIT021", []string{`no branch "mian"`, "poundlock init"}},
+		{"no branch to push to", func(g *config.GitConfig) { g.Auth, g.Branch = right, "mian" }, true, "GIT021", []string{`no branch "mian"`}},
+		{"no repository", func(g *config.GitConfig) { g.Auth, g.URL = right, strings.Replace(g.URL, "fleet.git", "felet.git", 1) }, false, "GIT022", []string{"felet.git", "git.url"}},
+		{"server is down", func(g *config.GitConfig) { g.URL = "http://127.0.0.1:1/fleet.git" }, false, "NET002", []string{"Git server 127.0.0.1:1"}},
+		{"busy", func(g *config.GitConfig) { g.URL = busy + "/fleet.git" }, false, "RATE001", []string{"10m0s", "until ", "git.poll"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := Default()
+			c := config.Default()
 			c.Git.URL, c.Git.Insecure = server.URL(), true
 			tt.change(&c.Git)
-			hosts, _, err := c.hosts()
+			hosts, _, err := hostsOf(c)
 			if err != nil {
 				t.Fatal(err)
 			}
 			out := must(wire.New(wire.Settings{Hosts: hosts}))(t)
 			defer out.Close()
-			repo := must(git.Open(t.Context(), c.Git.options(t.TempDir(), out)))(t)
+			repo := must(git.Open(t.Context(), gitOptions(c.Git, t.TempDir(), out)))(t)
 			defer repo.Close()
 			if _, err = repo.Fetch(t.Context()); tt.push {
 				err = repo.CanPush(t.Context())
 			}
-			all := c.Advise(gitError(err))
+			all := Advise(c, gitError(err))
 			if len(all) != 1 || all[0].Code != tt.code || all[0].Fix == "" {
 				t.Fatalf("want %s alone, with a fix, of %v:\n%v", tt.code, err, all)
 			}
@@ -298,8 +299,8 @@ func TestAdvise_JoinedErrorsAreSeveralProblemsEachOnce(t *testing.T) {
 	mistakes := mirror.Problems{{Code: "FLT001", What: "one"}, {Code: "FLT002", What: "two"}}
 	odd := errors.New("an odd thing")
 	locked := fmt.Errorf("open: %w", lockedBy("/var/lib/poundlock"))
-	var c Config
-	got := c.Advise(fmt.Errorf("sync: %w", errors.Join(
+	var c config.Config
+	got := Advise(c, fmt.Errorf("sync: %w", errors.Join(
 		fmt.Errorf("set a: %w", mistakes), odd, errors.Join(odd, locked), fmt.Errorf("set b: %w", mistakes))))
 	var codes []string
 	for _, p := range got {
@@ -308,14 +309,14 @@ func TestAdvise_JoinedErrorsAreSeveralProblemsEachOnce(t *testing.T) {
 	if want := "FLT001 FLT002 ERR001 LOCK001"; strings.Join(codes, " ") != want {
 		t.Errorf("got %v, want %s\n%v", codes, want, got)
 	}
-	if got := c.Advise(fmt.Errorf("%w: %w", ErrConfiguration, odd)); len(got) != 1 || got[0].Code != "CFG100" || got[0].What != "an odd thing" {
+	if got := Advise(c, fmt.Errorf("%w: %w", config.ErrConfiguration, odd)); len(got) != 1 || got[0].Code != "CFG100" || got[0].What != "an odd thing" {
 		t.Errorf("two wrapped into one sentence are one problem: %v", got)
 	}
-	if got := c.Advise(nil); got != nil {
+	if got := Advise(c, nil); got != nil {
 		t.Errorf("no error is no problem: %v", got)
 	}
 	wire.Conceal("advice-canary")
-	if got := c.Advise(errors.New("it says advice-canary")).Error(); strings.Contains(got, "canary") {
+	if got := Advise(c, errors.New("it says advice-canary")).Error(); strings.Contains(got, "canary") {
 		t.Errorf("a secret is shown: %s", got)
 	}
 }
@@ -323,7 +324,7 @@ func TestAdvise_JoinedErrorsAreSeveralProblemsEachOnce(t *testing.T) {
 // A failed cycle is told in the log as a problem: code, what and fix are facts of their own.
 func TestLogTrouble_TellsAProblemByItsParts(t *testing.T) {
 	var said bytes.Buffer
-	l := &Line{config: Config{StateDir: "/var/lib/poundlock"}, log: slog.New(slog.NewJSONHandler(&said, nil))}
+	l := &Line{config: config.Config{StateDir: "/var/lib/poundlock"}, log: slog.New(slog.NewJSONHandler(&said, nil))}
 	l.logTrouble("cycle failed", errors.Join(lockedBy(t.TempDir()), errors.New("odd")), keyWhy, "poll")
 	lines := strings.Split(strings.TrimSpace(said.String()), "\n")
 	if len(lines) != 2 {

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/wire"
 )
@@ -25,15 +26,15 @@ import (
 // happened and what this machine is, by file name. Secrets are not in it: they are references in the
 // configuration, and whatever is one all the same is masked. What cannot be gathered is told in problems.txt;
 // nothing is asked of any network but the metrics of our own daemon.
-func Support(ctx context.Context, c Config, o Options) mirror.Files {
-	c.conceal()
+func Support(ctx context.Context, c config.Config, o Options) mirror.Files {
+	conceal(c)
 	s := support{files: mirror.Files{}}
 	s.config(c)
 	s.machine(c)
 	s.metrics(ctx, c.Listen)
 	o.Temporary, o.Offline, o.Log = true, true, slog.New(slog.DiscardHandler)
 	if l, err := Open(ctx, c, o); err != nil {
-		s.problem("open the state", c.Advise(err).Err())
+		s.problem("open the state", Advise(c, err).Err())
 	} else {
 		s.line(ctx, l)
 		s.problem("close the state", l.Close(context.WithoutCancel(ctx)))
@@ -44,7 +45,7 @@ func Support(ctx context.Context, c Config, o Options) mirror.Files {
 // SupportWithout gathers what there is without a configuration that can be read; err says why there is none.
 func SupportWithout(err error) mirror.Files {
 	s := support{files: mirror.Files{}}
-	s.machine(Config{})
+	s.machine(config.Config{})
 	s.problem("read the configuration", err)
 	return s.done()
 }
@@ -78,7 +79,7 @@ func (s *support) json(name string, value any, err error) {
 }
 
 // config adds the configuration that is in force, with its secrets as references and where each value was set.
-func (s *support) config(c Config) {
+func (s *support) config(c config.Config) {
 	var b strings.Builder
 	for _, v := range c.Values() {
 		fmt.Fprintf(&b, "%-48s %s\n", fmt.Sprintf("%s: %v", v.Path, v.Value), v.Origin)
@@ -130,7 +131,7 @@ func (s *support) fleet(l *Line, f *fleet) {
 var proxyVariables = []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
 
 // machine adds what this process runs on, and which variables it was given: names, not values.
-func (s *support) machine(c Config) {
+func (s *support) machine(c config.Config) {
 	var b strings.Builder
 	host, err := os.Hostname()
 	if err != nil {
@@ -139,7 +140,7 @@ func (s *support) machine(c Config) {
 	fmt.Fprintf(&b, "host %s\nplatform %s/%s\ngo %s\ncpus %d\nGOMAXPROCS %d\nuid %d\n", host, runtime.GOOS, runtime.GOARCH, runtime.Version(), runtime.NumCPU(), runtime.GOMAXPROCS(0), os.Getuid())
 	names := slices.Clone(proxyVariables)
 	for _, pair := range os.Environ() {
-		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, EnvPrefix) || slices.Contains([]string{"NO_COLOR", "TERM", "COLUMNS", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "DOCKER_CONFIG", "CREDENTIALS_DIRECTORY", "GOMEMLIMIT"}, name) {
+		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, config.EnvPrefix) || slices.Contains([]string{"NO_COLOR", "TERM", "COLUMNS", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "DOCKER_CONFIG", "CREDENTIALS_DIRECTORY", "GOMEMLIMIT"}, name) {
 			names = append(names, name)
 		}
 	}
@@ -201,8 +202,8 @@ func (s *support) metrics(ctx context.Context, listen string) {
 }
 
 // conceal makes every secret of the configuration and of the environment known to the masking of texts.
-func (c *Config) conceal() {
-	for _, secret := range c.secrets() {
+func conceal(c config.Config) {
+	for _, secret := range c.Secrets() {
 		if v, err := secret.Read(); err == nil {
 			wire.Conceal(v)
 		}

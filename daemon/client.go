@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -37,8 +38,8 @@ type Client struct {
 
 // Dial finds the daemon of a configuration: ErrNoDaemon when there is none, mirror.Problems when its socket may
 // not be used.
-func Dial(c Config) (*Client, error) {
-	path := c.socketPath()
+func Dial(c config.Config) (*Client, error) {
+	path := c.SocketPath()
 	if err := checkSocketPath(path); err != nil {
 		return nil, err
 	}
@@ -47,7 +48,7 @@ func Dial(c Config) (*Client, error) {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR):
 		return nil, fmt.Errorf("%w on %s", ErrNoDaemon, c.StateDir)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, mirror.Problems{{Code: "LOCK003", What: "this user may not speak to the daemon: " + path, Where: c.placeOf("socket"),
+		return nil, mirror.Problems{{Code: "LOCK003", What: "this user may not speak to the daemon: " + path, Where: c.PlaceOf("socket"),
 			Why: "the socket is for the daemon's own user and for root", Fix: "run the command as that user, such as with sudo -u poundlock"}}
 	case err != nil:
 		return nil, fmt.Errorf("daemon on %s: %w", path, err)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/registry"
 	"github.com/poundlock/poundlock/internal/wire"
@@ -16,34 +17,34 @@ import (
 
 // openClients makes the one transport and what speaks over it: the registries and Git.
 func (l *Line) openClients(ctx context.Context, dir string) error {
-	hosts, endpoints, err := l.config.hosts()
+	hosts, endpoints, err := hostsOf(l.config)
 	if err != nil {
 		return err
 	}
 	out, err := wire.New(wire.Settings{Hosts: hosts, CAFiles: l.config.TLS.CAFiles, UserAgent: "poundlock", Observe: l.metrics.observe, Public: true})
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrConfiguration, err)
+		return fmt.Errorf("%w: %w", config.ErrConfiguration, err)
 	}
 	l.onClose(func(context.Context) error { out.Close(); return nil })
 	l.registry = registry.New(l.out(out), endpoints)
 	return l.openGit(ctx, filepath.Join(dir, "git"), out)
 }
 
-// hosts gives the rules for every host that the configuration names, and where each registry is really asked.
-func (c Config) hosts() (map[string]wire.Host, map[string]registry.Endpoint, error) {
+// hostsOf gives the rules for every host that the configuration names, and where each registry is really asked.
+func hostsOf(c config.Config) (map[string]wire.Host, map[string]registry.Endpoint, error) {
 	hosts, endpoints := map[string]wire.Host{}, map[string]registry.Endpoint{}
 	for _, name := range sortedKeys(c.Registries) {
 		r := c.Registries[name]
-		u, err := url.Parse(r.endpoint())
+		u, err := url.Parse(r.URL())
 		if err != nil {
 			return nil, nil, fmt.Errorf("registries.%s: %w", name, err)
 		}
-		e := registry.Endpoint{URL: r.endpoint(), Prefix: r.Prefix}
-		if name == LocalRegistry {
+		e := registry.Endpoint{URL: r.URL(), Prefix: r.Prefix}
+		if name == config.LocalRegistry {
 			e.Prefix = "" // references to the local registry carry the prefix: consumers need it too
 		}
 		endpoints[r.Host] = e
-		hosts[u.Host] = r.wire(hosts[u.Host])
+		hosts[u.Host] = wireHost(r, hosts[u.Host])
 	}
 	gitHost, err := url.Parse(c.Git.URL)
 	if err == nil && gitHost.Host != "" {
@@ -59,9 +60,9 @@ func (c Config) hosts() (map[string]wire.Host, map[string]registry.Endpoint, err
 	return hosts, endpoints, nil
 }
 
-// wire gives the rules of a registry's host. Several registries may be behind one pull-through endpoint: what
+// wireHost gives the rules of a registry's host. Several registries may be behind one pull-through endpoint: what
 // one of them says counts for the host.
-func (r Registry) wire(h wire.Host) wire.Host {
+func wireHost(r config.Registry, h wire.Host) wire.Host {
 	h.Insecure = h.Insecure || r.Insecure
 	h.CAFiles = append(h.CAFiles, r.TLS.CAFiles...)
 	if r.TLS.CertFile != "" {
@@ -71,14 +72,14 @@ func (r Registry) wire(h wire.Host) wire.Host {
 	h.Redirects = append(h.Redirects, r.Auth.Redirects...)
 	h.Concurrency = max(h.Concurrency, r.Limits.Concurrent)
 	h.PerSecond = max(h.PerSecond, float64(r.Limits.RequestsPerSecond))
-	if c := r.credential(); c != nil {
+	if c := credentialOf(r); c != nil {
 		h.Credential = c
 	}
 	return h
 }
 
-// credential gives what is asked when the host wants to know who we are; nil for anonymous.
-func (r Registry) credential() func(context.Context) (wire.Credential, error) {
+// credentialOf gives what is asked when the host wants to know who we are; nil for anonymous.
+func credentialOf(r config.Registry) func(context.Context) (wire.Credential, error) {
 	switch {
 	case r.Auth.Username != "" || !r.Auth.Token.IsZero():
 		return func(context.Context) (c wire.Credential, err error) {
@@ -104,19 +105,19 @@ func (r Registry) credential() func(context.Context) (wire.Credential, error) {
 }
 
 func (l *Line) openGit(ctx context.Context, dir string, out http.RoundTripper) (err error) {
-	options := l.config.Git.options(dir, out)
-	if options.Sign, err = l.config.Git.Signing.signer(); err != nil {
+	options := gitOptions(l.config.Git, dir, out)
+	if options.Sign, err = signerOf(l.config.Git.Signing); err != nil {
 		return fmt.Errorf("git.signing: %w", err)
 	}
 	if l.git, err = git.Open(ctx, options); err != nil {
-		return fmt.Errorf("%w: git: %w", ErrConfiguration, err)
+		return fmt.Errorf("%w: git: %w", config.ErrConfiguration, err)
 	}
 	l.onClose(func(context.Context) error { return l.git.Close() })
 	return nil
 }
 
-// options gives how the fleet repository is reached, with its clone in dir; commits are not signed.
-func (g GitConfig) options(dir string, out http.RoundTripper) git.Options {
+// gitOptions gives how the fleet repository is reached, with its clone in dir; commits are not signed.
+func gitOptions(g config.GitConfig, dir string, out http.RoundTripper) git.Options {
 	options := git.Options{URL: g.URL, Branch: g.Branch, Path: g.Path, Dir: dir, HTTP: out,
 		Author: git.Author{Name: g.Author.Name, Email: g.Author.Email},
 		Auth:   git.Auth{Username: g.Auth.Username, Password: text(g.Auth.Password), Token: text(g.Auth.Token), KnownHosts: g.Auth.KnownHosts}}
@@ -130,7 +131,7 @@ func (g GitConfig) options(dir string, out http.RoundTripper) git.Options {
 }
 
 // text gives a function that reads a secret at each use; nil when there is none.
-func text(s Secret) func(context.Context) (string, error) {
+func text(s config.Secret) func(context.Context) (string, error) {
 	if s.IsZero() {
 		return nil
 	}
@@ -140,7 +141,7 @@ func text(s Secret) func(context.Context) (string, error) {
 	}
 }
 
-func (s Signing) signer() (git.Signer, error) {
+func signerOf(s config.Signing) (git.Signer, error) {
 	if s.Format == "" {
 		return nil, nil
 	}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/testenv"
 )
@@ -36,12 +37,12 @@ func TestMain(m *testing.M) {
 }
 
 func syncOnce(file string) error {
-	config, err := Load(file, nil, nil)
+	c, err := config.Load(file, nil, nil)
 	if err != nil {
 		return err
 	}
 	ctx := context.Background()
-	line, err := Open(ctx, config, Options{Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	line, err := Open(ctx, c, Options{Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -22,7 +23,7 @@ func (e *DiskError) Error() string { return e.Problem.Error() }
 // Unwrap gives the parts; a directory that only a person can mend is a mistake of the configuration.
 func (e *DiskError) Unwrap() []error {
 	if e.mended {
-		return []error{ErrConfiguration, e.Problem, e.Err}
+		return []error{config.ErrConfiguration, e.Problem, e.Err}
 	}
 	return []error{e.Problem, e.Err}
 }

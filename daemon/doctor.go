@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/registry"
@@ -42,7 +43,7 @@ const checkTimeout = 30 * time.Second
 
 // doctor looks at everything once. Its checks share one way out and one clone in a folder of its own.
 type doctor struct {
-	config   Config
+	config   config.Config
 	now      func() time.Time
 	dir      string
 	out      *wire.Wire
@@ -55,7 +56,7 @@ type doctor struct {
 // Doctor looks at all that a run depends on, beside a running daemon and without its lock: each check runs
 // whatever became of the others, within a time limit of its own. Before is for a machine on which nothing is
 // installed yet: it asks nothing of any network and needs no rights elsewhere.
-func Doctor(ctx context.Context, c Config, before bool, now func() time.Time) ([]Check, error) {
+func Doctor(ctx context.Context, c config.Config, before bool, now func() time.Time) ([]Check, error) {
 	d := &doctor{config: c, now: now, skew: map[string]time.Duration{}}
 	groups := []func(context.Context) []Check{d.checkConfig, d.checkProxy, d.checkCA, d.checkDisk}
 	if before {
@@ -93,13 +94,13 @@ func (d *doctor) all(ctx context.Context, groups []func(context.Context) []Check
 }
 
 func (d *doctor) open() error {
-	hosts, endpoints, err := d.config.hosts()
+	hosts, endpoints, err := hostsOf(d.config)
 	if err != nil {
 		return err
 	}
 	d.out, err = wire.New(wire.Settings{Hosts: hosts, CAFiles: d.config.TLS.CAFiles, UserAgent: "poundlock", Observe: d.observe, Public: true})
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrConfiguration, err)
+		return fmt.Errorf("%w: %w", config.ErrConfiguration, err)
 	}
 	d.registry = registry.New(d.out.Client(), endpoints)
 	return nil
@@ -129,7 +130,7 @@ func words(format string, args ...any) string {
 
 // failed gives a check that ended in an error, with advice.
 func (d *doctor) failed(group, name string, err error) Check {
-	p := d.config.Advise(err)[0]
+	p := Advise(d.config, err)[0]
 	return Check{Group: group, Name: name, State: CheckFailed, Detail: p.What, Problem: &p}
 }
 
@@ -171,9 +172,9 @@ func (d *doctor) checkGit(ctx context.Context) (*git.Repo, string, []Check) {
 	defer cancel()
 	dir := filepath.Join(d.dir, "git")
 	_ = git.CopyClone(filepath.Join(d.config.StateDir, "git"), dir) // without one it is cloned anew, which is only slower
-	repo, err := git.Open(ctx, d.config.Git.options(dir, d.out))
+	repo, err := git.Open(ctx, gitOptions(d.config.Git, dir, d.out))
 	if err != nil {
-		return nil, "", []Check{d.failed("git", "", fmt.Errorf("%w: git: %w", ErrConfiguration, err))}
+		return nil, "", []Check{d.failed("git", "", fmt.Errorf("%w: git: %w", config.ErrConfiguration, err))}
 	}
 	push := repo.CanPush(ctx)
 	head, err := repo.Fetch(ctx)
@@ -187,7 +188,7 @@ func (d *doctor) checkGit(ctx context.Context) (*git.Repo, string, []Check) {
 		bad.Detail = "reads, and may not push: " + bad.Detail
 		return repo, head, []Check{bad}
 	}
-	return repo, head, []Check{ok("git", name, "read + push to %s as %s, branch %s", name, d.config.Git.who(), d.config.Git.Branch)}
+	return repo, head, []Check{ok("git", name, "read + push to %s as %s, branch %s", name, gitWho(d.config.Git), d.config.Git.Branch)}
 }
 
 func checkTrust(rules policy.Policy, problems mirror.Problems) []Check {
@@ -230,7 +231,7 @@ func (d *doctor) checkSkew() []Check {
 	if d.skew[worst] < 0 {
 		side = "ahead of"
 	}
-	p := d.config.problem("DRT001", "", "our clock is %s %s %s (limit %.0f s)", off.Round(time.Second), side, worst, maxSkew.Seconds())
+	p := adviser{d.config}.problem("DRT001", "", "our clock is %s %s %s (limit %.0f s)", off.Round(time.Second), side, worst, maxSkew.Seconds())
 	p.Why = "certificates, tokens and the record of who moved what depend on the time"
 	p.Fix = "let a time service set it: `timedatectl set-ntp true`; with one host alone being off, tell who runs it"
 	return []Check{{Group: "clock", State: CheckFailed, Detail: p.What, Problem: &p}}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -30,13 +31,13 @@ func (d *doctor) checkConfig(context.Context) []Check {
 	for _, w := range c.Warnings {
 		checks = append(checks, Check{Group: "config", State: CheckWarning, Detail: words("%s", w)})
 	}
-	bad := c.checkSecrets()
+	bad := c.CheckSecrets()
 	for i := range bad {
 		checks = append(checks, Check{Group: "config", Name: bad[i].Path, State: CheckFailed, Detail: bad[i].What, Problem: &bad[i]})
 	}
-	if n := len(c.secrets()); len(bad) == 0 && n > 0 {
+	if n := len(c.Secrets()); len(bad) == 0 && n > 0 {
 		referred := 0
-		for _, s := range c.secrets() {
+		for _, s := range c.Secrets() {
 			if !s.IsZero() {
 				referred++
 			}
@@ -53,7 +54,7 @@ func (d *doctor) checkConfig(context.Context) []Check {
 
 // unreadable gives a check of a file that a key of the configuration names.
 func (d *doctor) unreadable(group, key, file string, err error) Check {
-	p := d.config.problem("DRT002", key, "%s: %s cannot be read", key, file)
+	p := adviser{d.config}.problem("DRT002", key, "%s: %s cannot be read", key, file)
 	p.Why = mirror.Clean(err.Error())
 	p.Fix = "put the file there, readable for the user of poundlock, or correct the key"
 	return Check{Group: group, Name: file, State: CheckFailed, Detail: p.What, Problem: &p}
@@ -77,7 +78,7 @@ func (d *doctor) checkProxy(context.Context) []Check {
 			}
 			u, err := url.Parse(value)
 			if err != nil || u.Host == "" {
-				p := d.config.problem("DRT003", "", "%s is not the address of a proxy", name)
+				p := adviser{d.config}.problem("DRT003", "", "%s is not the address of a proxy", name)
 				p.Fix = "write it as http://proxy.example.org:3128 into the environment of the service"
 				return []Check{{Group: "proxy", Name: name, State: CheckFailed, Detail: p.What, Problem: &p}}
 			}
@@ -123,7 +124,7 @@ func (d *doctor) checkCAFile(key, file string) []Check {
 		facts := fmt.Sprintf("%s: %s, until %s", filepath.Base(file), mirror.Clean(cert.Subject.String()), cert.NotAfter.UTC().Format(time.DateOnly))
 		switch left := cert.NotAfter.Sub(d.now()); {
 		case left < 0:
-			p := d.config.problem("TLS006", key, "the certificate authority in %s has expired: %s", file, facts)
+			p := adviser{d.config}.problem("TLS006", key, "the certificate authority in %s has expired: %s", file, facts)
 			p.Fix = "put its successor into the file"
 			checks = append(checks, Check{Group: "ca", Name: file, State: CheckFailed, Detail: p.What, Problem: &p})
 		case left < soonOver:
@@ -141,7 +142,7 @@ func (d *doctor) checkCAFile(key, file string) []Check {
 // checkDisk tries to write where the state lies, or will lie, and tells what is free.
 func (d *doctor) checkDisk(context.Context) []Check {
 	dirs := []string{d.config.StateDir}
-	if dir := d.config.Registries[LocalRegistry].Embedded.Dir; dir != "" {
+	if dir := d.config.Registries[config.LocalRegistry].Embedded.Dir; dir != "" {
 		dirs = append(dirs, dir)
 	}
 	var checks []Check
@@ -193,7 +194,7 @@ func (d *doctor) checkDir(dir string) Check {
 // checkOurClock looks whether the time can be right, without asking anybody: files of the past lie before it.
 func (d *doctor) checkOurClock(context.Context) []Check {
 	now, newest := d.now(), time.Time{}
-	files := []string{d.config.file}
+	files := []string{d.config.File()}
 	if self, err := os.Executable(); err == nil {
 		files = append(files, self)
 	}
@@ -203,7 +204,7 @@ func (d *doctor) checkOurClock(context.Context) []Check {
 		}
 	}
 	if newest.Sub(now) > maxSkew {
-		p := d.config.problem("DRT001", "", "our clock says %s, and files here are from %s", day(now), day(newest))
+		p := adviser{d.config}.problem("DRT001", "", "our clock says %s, and files here are from %s", day(now), day(newest))
 		p.Why, p.Fix = "certificates and tokens depend on the time", "set the clock: `timedatectl set-ntp true`"
 		return []Check{{Group: "clock", State: CheckFailed, Detail: p.What, Problem: &p}}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/registry"
 )
@@ -26,7 +27,7 @@ func (d *doctor) checkSources(ctx context.Context, desired mirror.Desired) []Che
 	wanted := map[string][]mirror.Reference{}
 	for _, set := range desired.Sets {
 		for _, e := range set.Entries {
-			if e.Image.Host != d.config.Registries[LocalRegistry].Host && len(wanted[e.Image.Host]) < imagesAsked {
+			if e.Image.Host != d.config.Registries[config.LocalRegistry].Host && len(wanted[e.Image.Host]) < imagesAsked {
 				wanted[e.Image.Host] = append(wanted[e.Image.Host], e.Image)
 			}
 		}
@@ -50,7 +51,7 @@ func (d *doctor) checkSource(ctx context.Context, host string, images []mirror.R
 	who, name := asNobody, host
 	for _, key := range sortedKeys(d.config.Registries) {
 		if r := d.config.Registries[key]; r.Host == host {
-			who = r.who()
+			who = registryWho(r)
 			if r.Endpoint != "" {
 				name = host + " (through " + strings.TrimPrefix(strings.TrimPrefix(r.Endpoint, "https://"), "http://") + ")"
 			}
@@ -73,7 +74,7 @@ func (d *doctor) checkSource(ctx context.Context, host string, images []mirror.R
 			return d.failed("source", host, err)
 		}
 	}
-	missing := d.config.Advise(err)[0]
+	missing := Advise(d.config, err)[0]
 	missing.Why = "it answers, and has none of the images that were asked for"
 	return d.warned("source", host, missing)
 }
@@ -82,8 +83,8 @@ func (d *doctor) checkSource(ctx context.Context, host string, images []mirror.R
 func (d *doctor) checkTarget(ctx context.Context) []Check {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	local := d.config.Registries[LocalRegistry]
-	if local.Embedded != (Embedded{}) && !listens(ctx, "tcp", local.Embedded.Listen) {
+	local := d.config.Registries[config.LocalRegistry]
+	if local.Embedded != (config.Embedded{}) && !listens(ctx, "tcp", local.Embedded.Listen) {
 		return []Check{none("target", local.Host, "embedded: served by `poundlock run`, which does not run")}
 	}
 	repository := mirror.Reference{Host: local.Host, Repository: strings.Trim(local.Prefix+"/poundlock-doctor", "/")}
@@ -114,9 +115,9 @@ func (d *doctor) checkTarget(ctx context.Context) []Check {
 	}
 	deletes, left := d.clean(ctx, repository, tag, attached, image)
 	can = append(can, deletes...)
-	checks = slices.Insert(checks, 0, ok("target", local.Host, "%s as %s: %s", local.Host, local.who(), strings.Join(can, ", ")))
+	checks = slices.Insert(checks, 0, ok("target", local.Host, "%s as %s: %s", local.Host, registryWho(local), strings.Join(can, ", ")))
 	if left != nil {
-		p := d.config.Advise(left)[0]
+		p := Advise(d.config, left)[0]
 		p.What = fmt.Sprintf("cannot delete: %s", p.What)
 		p.Why = fmt.Sprintf("mirroring works without; %s:%s of a few bytes stays behind, and nothing can be pruned there", repository.Name(), tag)
 		checks = append(checks, d.warned("target", local.Host, p))
@@ -204,7 +205,7 @@ func tinyManifest(blob []byte, name string, subject *mirror.Descriptor) mirror.M
 
 // checkDaemon looks whether a daemon answers on its socket, and who holds the state directory.
 func (d *doctor) checkDaemon(ctx context.Context) []Check {
-	socket := d.config.socketPath()
+	socket := d.config.SocketPath()
 	holder := lockedBy(d.config.StateDir).Holder
 	switch runs := listens(ctx, "unix", socket); {
 	case runs && holder != (Holder{}):

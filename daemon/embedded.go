@@ -11,13 +11,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/registry/embedded"
 )
 
 // openEmbedded serves the local registry from this process when it is configured so. A command that only
 // looks goes on when the address is in use: then the daemon serves it.
-func (l *Line) openEmbedded(local Registry, onlyLooks bool) error {
-	if local.Embedded == (Embedded{}) {
+func (l *Line) openEmbedded(local config.Registry, onlyLooks bool) error {
+	if local.Embedded == (config.Embedded{}) {
 		return nil
 	}
 	listener, err := net.Listen("tcp", local.Embedded.Listen)

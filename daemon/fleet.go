@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/policy"
 	"github.com/poundlock/poundlock/sources"
@@ -57,7 +58,7 @@ func (f fleet) stage(asked mirror.Stage) (mirror.Stage, error) {
 		known = append(known, set.Stages...)
 	}
 	if !slices.Contains(known, asked) {
-		return "", fmt.Errorf("%w: no set has a stage %q", ErrConfiguration, asked)
+		return "", fmt.Errorf("%w: no set has a stage %q", config.ErrConfiguration, asked)
 	}
 	return asked, nil
 }
@@ -145,7 +146,7 @@ func (l *Line) leave(f *fleet) {
 // gitError says of what an error is, and whether a change of the configuration mends it.
 func gitError(err error) error {
 	if errors.Is(err, mirror.ErrNotFound) {
-		return fmt.Errorf("%w: fleet repository: %w", ErrConfiguration, err)
+		return fmt.Errorf("%w: fleet repository: %w", config.ErrConfiguration, err)
 	}
 	return fmt.Errorf("fleet repository: %w", err)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -33,7 +34,7 @@ func (l *Line) Only(selectors ...string) error {
 	for _, text := range selectors {
 		set, entry, _ := strings.Cut(text, "/")
 		if set == "" || !doublestar.ValidatePattern(entry) {
-			return fmt.Errorf("%w: --only %q: want set or set/entry", ErrConfiguration, text)
+			return fmt.Errorf("%w: --only %q: want set or set/entry", config.ErrConfiguration, text)
 		}
 		l.limit.only = append(l.limit.only, selector{set, entry, text})
 	}

@@ -1,8 +1,9 @@
-// Package daemon is time and wiring: configuration, the cycle, the schedule, health and metrics.
+// Package daemon is time and wiring: the cycle, the schedule, health and metrics.
 //
 // cycle.go is the line itself and the first file to read; view.go is its half that changes nothing, run.go
-// decides when it runs. Everything that is to be known about formats, registries, Git and policy lies in
-// the packages that it calls; they keep no state and read no clock.
+// decides when it runs. What config.yaml says is read and judged in daemon/config; clients.go makes clients of it,
+// and advice.go names the key that governs an error. Everything that is to be known about formats, registries, Git
+// and policy lies in the packages that it calls; they keep no state and read no clock.
 package daemon
 
 import (
@@ -15,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/registry"
@@ -23,7 +25,7 @@ import (
 
 // Line is the whole machine for one configuration: what run, sync, plan and verify call.
 type Line struct {
-	config   Config
+	config   config.Config
 	local    mirror.Local
 	git      *git.Repo
 	registry *registry.Client
@@ -78,7 +80,7 @@ var errStarting = errors.New("the first cycle has not ended yet")
 
 // Open wires the line together and takes the lock of the state directory; ErrLocked when another process
 // has it. Nothing is asked of any network yet.
-func Open(ctx context.Context, c Config, o Options) (_ *Line, err error) {
+func Open(ctx context.Context, c config.Config, o Options) (_ *Line, err error) {
 	l := &Line{config: c, log: o.Log, now: o.Now, shared: o.share(), wakes: newWakes(), copying: newCopying(), offline: o.Offline, temporary: o.Temporary,
 		sets: map[string]*progress{}, notReady: errStarting}
 	l.metrics = l.shared.metrics
@@ -88,10 +90,10 @@ func Open(ctx context.Context, c Config, o Options) (_ *Line, err error) {
 			err = errors.Join(err, l.Close(context.WithoutCancel(ctx)))
 		}
 	}()
-	if err := c.checkSecrets().Err(); err != nil {
+	if err := c.CheckSecrets().Err(); err != nil {
 		return nil, err
 	}
-	local := c.Registries[LocalRegistry]
+	local := c.Registries[config.LocalRegistry]
 	l.local = mirror.Local{Host: local.Host, Prefix: local.Prefix, Insecure: local.Insecure, Site: c.Site}
 	dir := c.StateDir
 	if o.Temporary {

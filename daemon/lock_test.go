@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/poundlock/poundlock/daemon/config"
 )
 
 // Whoever finds a state directory held is told by whom; what a file says without the lock is believed by nobody.
@@ -81,7 +83,7 @@ func TestDisk_TroubleHasAFix(t *testing.T) {
 	} {
 		var e *DiskError
 		err := stateError("/var/lib/poundlock", &fs.PathError{Op: "open", Path: "/var/lib/poundlock/state.db", Err: tt.err})
-		if !errors.As(err, &e) || e.Problem.Code != tt.code || e.Problem.Fix == "" || e.Temporary() != tt.temporary || errors.Is(err, ErrConfiguration) == tt.temporary || !errors.Is(err, tt.err) {
+		if !errors.As(err, &e) || e.Problem.Code != tt.code || e.Problem.Fix == "" || e.Temporary() != tt.temporary || errors.Is(err, config.ErrConfiguration) == tt.temporary || !errors.Is(err, tt.err) {
 			t.Errorf("%v: %#v", tt.err, e)
 		}
 	}

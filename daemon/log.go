@@ -31,7 +31,7 @@ const (
 // logTrouble tells of an error as the problems that it is, a line each, with what a person can do about it. Its
 // whole text goes to the debug level.
 func (l *Line) logTrouble(message string, err error, facts ...any) {
-	for _, p := range l.config.Advise(err) {
+	for _, p := range Advise(l.config, err) {
 		l.log.Error(message, append(slices.Clip(facts), adviceOf(p)...)...)
 	}
 	l.log.Debug(message, append(slices.Clip(facts), keyError, err)...)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/sync/plan"
 )
@@ -122,7 +123,7 @@ type glance struct {
 
 func (l *Line) glance(ctx context.Context) (*glance, error) {
 	if _, err := l.git.Head(); l.offline && err != nil {
-		return nil, fmt.Errorf("%w: the fleet repository was not fetched here yet; --refresh asks Git for it", ErrConfiguration)
+		return nil, fmt.Errorf("%w: the fleet repository was not fetched here yet; --refresh asks Git for it", config.ErrConfiguration)
 	}
 	f, err := l.refresh(ctx)
 	if f == nil {

@@ -3,10 +3,12 @@ package daemon
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/sources"
@@ -21,7 +23,7 @@ type Names struct {
 
 // LastNames gives the names of the fleet repository as it was fetched last, as far as they can be read. It is
 // asked at each press of a key, so it opens nothing but a copy of the clone: no state, no key, no network.
-func LastNames(ctx context.Context, c Config) (n Names, err error) {
+func LastNames(ctx context.Context, c config.Config) (n Names, err error) {
 	dir, err := os.MkdirTemp("", "poundlock-")
 	if err != nil {
 		return n, err
@@ -30,7 +32,7 @@ func LastNames(ctx context.Context, c Config) (n Names, err error) {
 	if err := git.CopyClone(filepath.Join(c.StateDir, "git"), dir); err != nil {
 		return n, err
 	}
-	repo, err := git.Open(ctx, c.Git.options(dir, unreachable{}))
+	repo, err := git.Open(ctx, gitOptions(c.Git, dir, unreachable{}))
 	if err != nil {
 		return n, err
 	}
@@ -60,3 +62,5 @@ func LastNames(ctx context.Context, c Config) (n Names, err error) {
 	}
 	return n, nil
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

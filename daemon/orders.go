@@ -81,7 +81,7 @@ func (f *face) on(h handler) http.HandlerFunc {
 			return
 		}
 		if err := h(w, r, l); err != nil {
-			refuseOrder(w, l.config.Advise(err), err)
+			refuseOrder(w, Advise(l.config, err), err)
 		}
 	}
 }

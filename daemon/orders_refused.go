@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
@@ -26,7 +27,7 @@ func refuseOrder(w http.ResponseWriter, problems mirror.Problems, err error) {
 	switch {
 	case errors.Is(err, ErrLocked):
 		status, refused.Kind = http.StatusConflict, kindLocked
-	case errors.As(err, new(mirror.Problems)), errors.Is(err, ErrConfiguration):
+	case errors.As(err, new(mirror.Problems)), errors.Is(err, config.ErrConfiguration):
 		status, refused.Kind = http.StatusUnprocessableEntity, kindConfiguration
 	case errors.Is(err, git.ErrUnauthorized):
 		refused.Kind = kindUnauthorized

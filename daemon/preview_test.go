@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/sync/plan"
 	"github.com/poundlock/poundlock/testenv"
@@ -38,8 +39,8 @@ func (s *site) looking(offline bool) *Line {
 	if err := os.WriteFile(file, []byte(s.config), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	config := must(Load(file, nil, nil))(s.t)
-	line := must(Open(s.t.Context(), config, Options{Log: slog.New(slog.NewTextHandler(s.t.Output(), nil)), Now: s.clock, Temporary: true, Offline: offline}))(s.t)
+	c := must(config.Load(file, nil, nil))(s.t)
+	line := must(Open(s.t.Context(), c, Options{Log: slog.New(slog.NewTextHandler(s.t.Output(), nil)), Now: s.clock, Temporary: true, Offline: offline}))(s.t)
 	s.t.Cleanup(func() {
 		if err := line.Close(context.Background()); err != nil {
 			s.t.Errorf("close: %v", err)

@@ -8,12 +8,14 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/poundlock/poundlock/daemon/config"
 )
 
 // candidate is a changed configuration that passed every check that can be made beside a running line, with
 // what was taken for it already.
 type candidate struct {
-	config Config
+	config config.Config
 	server *server // listens on its address; nil: the one that runs stays
 	socket *socket // the same for the commands
 	held   hold    // the lock of its state directory; the zero one: the one that is held stays
@@ -63,13 +65,13 @@ func (s *service) prepare(ctx context.Context) (_ *candidate, err error) {
 		return nil, err
 	}
 	s.watch.refers(c)
-	if c.same(s.config) && s.watch.seen.others == s.watch.inForce {
+	if c.Same(s.config) && s.watch.seen.others == s.watch.inForce {
 		return nil, nil
 	}
 	for _, warning := range c.Warnings {
 		s.Log.Warn(warning)
 	}
-	if err := c.rehearse(ctx, s.Options); err != nil {
+	if err := rehearse(ctx, c, s.Options); err != nil {
 		return nil, err
 	}
 	next := &candidate{config: c}
@@ -83,7 +85,7 @@ func (s *service) prepare(ctx context.Context) (_ *candidate, err error) {
 			return nil, err
 		}
 	}
-	if at := c.Registries[LocalRegistry].Embedded.Listen; at != "" && at != s.config.Registries[LocalRegistry].Embedded.Listen {
+	if at := c.Registries[config.LocalRegistry].Embedded.Listen; at != "" && at != s.config.Registries[config.LocalRegistry].Embedded.Listen {
 		if err := canListen(at); err != nil {
 			return nil, fmt.Errorf("registries.local.embedded: %w", err)
 		}
@@ -93,8 +95,8 @@ func (s *service) prepare(ctx context.Context) (_ *candidate, err error) {
 			return nil, err
 		}
 	}
-	if c.socketPath() != s.config.socketPath() {
-		if next.socket, err = s.face.listenSocket(c.socketPath()); err != nil {
+	if c.SocketPath() != s.config.SocketPath() {
+		if next.socket, err = s.face.listenSocket(c.SocketPath()); err != nil {
 			return nil, err
 		}
 	}
@@ -110,8 +112,8 @@ func canListen(addr string) error {
 }
 
 // rehearse opens what a line opens, in a folder of its own and without the state, and closes it again.
-func (c Config) rehearse(ctx context.Context, o Options) (err error) {
-	if err := c.checkSecrets().Err(); err != nil {
+func rehearse(ctx context.Context, c config.Config, o Options) (err error) {
+	if err := c.CheckSecrets().Err(); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "poundlock-reload-")
@@ -161,7 +163,7 @@ func (s *service) change(ctx context.Context, next *candidate) (*Line, error) {
 		s.Log.Warn("what the configuration before held was not let go in order", keyError, err)
 	}
 	s.accept()
-	line.emit(Event{Type: EventReloaded, Reason: next.config.file})
+	line.emit(Event{Type: EventReloaded, Reason: next.config.File()})
 	line.keep()
 	return line, nil
 }
@@ -195,7 +197,7 @@ func (s *service) accept() {
 
 // refuse tells everyone that a changed configuration did not come into force.
 func (s *service) refuse(line *Line, err error) {
-	problems := s.config.Advise(err)
+	problems := Advise(s.config, err)
 	s.face.refused.Store(&refusal{at: s.Now(), problems: problems})
 	s.shared.metrics.reloadOK.Set(0)
 	words := make([]string, len(problems))

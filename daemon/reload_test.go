@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/testenv"
 )
 
@@ -76,7 +77,7 @@ func (s *site) startService(file string) *serving {
 	ctx, cancel := contextWithCancel(s.t)
 	r.stop = cancel
 	service := Service{Options: Options{Log: slog.New(slog.NewTextHandler(io.MultiWriter(r.log, s.t.Output()), nil)), Now: time.Now, Command: "run"},
-		Load: func() (Config, error) { return Load(r.file, nil, nil) }, Reload: r.reload,
+		Load: func() (config.Config, error) { return config.Load(r.file, nil, nil) }, Reload: r.reload,
 		Began: func(l *Line, address string) { r.began <- began{l, address} }}
 	go func() { r.ended <- service.Run(ctx) }()
 	s.t.Cleanup(func() { r.end() })
@@ -333,7 +334,7 @@ func TestReload_GoesBackWhenOpeningFails(t *testing.T) {
 	r.write(strings.Replace(s.config, `endpoint: "`+s.local.URL()+`", insecure: true`, `embedded: {dir: embedded/below, listen: "127.0.0.1:0"}`, 1))
 	r.reload <- struct{}{}
 	r.next()
-	if r.line == before || r.line.config.Registries[LocalRegistry].Embedded.Dir != "" {
+	if r.line == before || r.line.config.Registries[config.LocalRegistry].Embedded.Dir != "" {
 		t.Error("the line is the one before, or has the configuration that cannot be opened")
 	}
 	r.wants("/metrics", "poundlock_config_reload_ok 0")
@@ -400,7 +401,8 @@ func TestWatch_TakesWhatIsThereTwice(t *testing.T) {
 	w := watch{file: file}
 	accept := func() {
 		w.attempt()
-		w.refers(Config{file: file, TLS: TLS{CAFiles: []string{ca}}})
+		w.refers(config.Config{TLS: config.TLS{CAFiles: []string{ca}}})
+		w.file = file
 		w.accept()
 	}
 	accept()
@@ -434,23 +436,23 @@ func TestWatch_TakesWhatIsThereTwice(t *testing.T) {
 // Where a value was set, and what Load noticed, are no difference.
 func TestConfig_SameIgnoresWhereItCameFrom(t *testing.T) {
 	text := strings.Replace(siteConfig("/x", "http://git.example", "http://local.example", "http://up.example"), "  poll: 50ms\n", "  poll: 50ms\n  message: \"{{.Subject}}\"\n", 1)
-	load := func(text string, environ ...string) Config {
+	load := func(text string, environ ...string) config.Config {
 		t.Helper()
 		file := filepath.Join(t.TempDir(), "config.yaml")
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return must(Load(file, environ, nil))(t)
+		return must(config.Load(file, environ, nil))(t)
 	}
 	a := load(text)
-	for name, b := range map[string]Config{"comment": load("# hello\n" + text), "environment": load(text, "POUNDLOCK_GIT__POLL=50ms", "POUNDLOCK_STRAY=1")} {
-		if !a.same(b) {
+	for name, b := range map[string]config.Config{"comment": load("# hello\n" + text), "environment": load(text, "POUNDLOCK_GIT__POLL=50ms", "POUNDLOCK_STRAY=1")} {
+		if !a.Same(b) {
 			t.Errorf("%s: another configuration", name)
 		}
 	}
-	for name, b := range map[string]Config{"poll": load(text, "POUNDLOCK_GIT__POLL=51ms"), "secret": load(strings.Replace(text, "POUNDLOCK_TEST_GIT_PASSWORD", "OTHER", 1)),
+	for name, b := range map[string]config.Config{"poll": load(text, "POUNDLOCK_GIT__POLL=51ms"), "secret": load(strings.Replace(text, "POUNDLOCK_TEST_GIT_PASSWORD", "OTHER", 1)),
 		"message": load(strings.Replace(text, "{{.Subject}}", "{{.Subject}}!", 1)), "registry": load(strings.Replace(text, "prefix: mirror", "prefix: mirror2", 1))} {
-		if a.same(b) {
+		if a.Same(b) {
 			t.Errorf("%s: the same configuration", name)
 		}
 	}

@@ -24,7 +24,7 @@ func (l *Line) Run(ctx context.Context) error {
 	l.log.Info("listening", keyAddress, listening.address())
 	shown.shows(listening.address())
 	shown.line.Store(l)
-	commands, err := shown.listenSocket(l.config.socketPath())
+	commands, err := shown.listenSocket(l.config.SocketPath())
 	if err == nil {
 		err = errors.Join(l.follow(ctx), commands.close())
 	}

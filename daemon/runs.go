@@ -119,7 +119,7 @@ func stageCounts(set mirror.Set, p mirror.Plan) []StageCount {
 
 // problem gives the first of the problems that an error is, with advice.
 func (l *Line) problem(err error) *mirror.Problem {
-	if problems := l.config.Advise(err); len(problems) > 0 {
+	if problems := Advise(l.config, err); len(problems) > 0 {
 		return &problems[0]
 	}
 	return nil

@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/robfig/cron/v3"
+
+	"github.com/poundlock/poundlock/daemon/config"
 )
 
 // startSchedule asks moving upstream tags again whenever the schedule says so, each time up to jitter later, so
@@ -18,9 +19,9 @@ import (
 // back, a time that exists twice is looked at twice. Neither loses anything: a look more changes nothing, and
 // Git is polled and audits are made by intervals, which know no wall clock.
 func (l *Line) startSchedule(ctx context.Context) (stop func(), err error) {
-	schedule, err := l.config.schedule()
+	schedule, err := l.config.CompileSchedule()
 	if err != nil {
-		return nil, fmt.Errorf("%w: schedule: %w", ErrConfiguration, err)
+		return nil, fmt.Errorf("%w: schedule: %w", config.ErrConfiguration, err)
 	}
 	clock := cron.New(cron.WithChain(cron.SkipIfStillRunning(cron.DiscardLogger)))
 	id := clock.Schedule(schedule, cron.FuncJob(func() {
@@ -52,27 +53,6 @@ func late(ctx context.Context, jitter time.Duration) error {
 	}
 }
 
-// warnJitter tells of a jitter that is no shorter than the shortest time between two looks: then some are left out.
-func (c Config) warnJitter() []string {
-	schedule, err := c.schedule()
-	if err != nil || c.Jitter <= 0 {
-		return nil
-	}
-	const looks = 200 // more than a day of a line that runs every ten minutes
-	at := schedule.Next(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
-	for range looks {
-		next := schedule.Next(at)
-		if next.IsZero() {
-			return nil
-		}
-		if gap := next.Sub(at); c.Jitter >= gap {
-			return []string{fmt.Sprintf("jitter %s is not shorter than the time between two looks, %s: some looks will be left out", c.Jitter, gap)}
-		}
-		at = next
-	}
-	return nil
-}
-
 // NextLook is when the schedule asks moving upstream tags again, at most jitter earlier than it really happens;
 // the zero time when the line does not run.
 func (l *Line) NextLook() time.Time {
@@ -81,18 +61,6 @@ func (l *Line) NextLook() time.Time {
 		return time.Time{}
 	}
 	return (*next)()
-}
-
-// Rhythm gives the schedule in words: "every 15m", or the cron line with its time zone.
-func (c Config) Rhythm() string {
-	if every, ok := strings.CutPrefix(c.Schedule, "@every "); ok {
-		return "every " + every
-	}
-	zone := c.TimeZone
-	if zone == "" || strings.Contains(c.Schedule, "TZ=") {
-		return "at " + c.Schedule
-	}
-	return "at " + c.Schedule + " (" + zone + ")"
 }
 
 // Rhythm gives the schedule of the line in words.

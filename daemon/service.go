@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/poundlock/poundlock/daemon/config"
 )
 
 // Service is the daemon as a process sees it: one Line after another, each for the configuration that is in
@@ -16,7 +18,7 @@ import (
 type Service struct {
 	Options
 	// Load reads the configuration, at the start and whenever it may have changed.
-	Load func() (Config, error)
+	Load func() (config.Config, error)
 	// Reload asks for that at once, as SIGHUP does; nil: only the files are watched.
 	Reload <-chan struct{}
 	// Began is told of every line when it starts to run, with the address of the page; nil: nobody is.
@@ -67,7 +69,7 @@ func (l *Line) openState(dir string, o Options) (err error) {
 // service is a Service that runs.
 type service struct {
 	Service
-	config Config
+	config config.Config
 	held   hold
 	server *server
 	socket *socket
@@ -84,7 +86,7 @@ type hold struct {
 }
 
 // take locks the state directory of a configuration.
-func (o Service) take(c Config) (hold, error) {
+func (o Service) take(c config.Config) (hold, error) {
 	state, unlock, err := lock(c.StateDir, o.Options)
 	return hold{c.StateDir, state, unlock}, err
 }
@@ -96,7 +98,7 @@ func (o Service) Run(ctx context.Context) (err error) {
 	if s.config, err = o.Load(); err != nil {
 		return err
 	}
-	s.watch.file = s.config.file
+	s.watch.file = s.config.File()
 	s.watch.attempt()
 	s.watch.refers(s.config)
 	for _, warning := range s.config.Warnings {
@@ -120,7 +122,7 @@ func (o Service) Run(ctx context.Context) (err error) {
 	o.Log.Info("listening", keyAddress, s.server.address())
 	defer func() { err = errors.Join(err, s.closeServer(ctx, s.server)) }()
 	s.face.shows(s.server.address())
-	if s.socket, err = s.face.listenSocket(s.config.socketPath()); err != nil {
+	if s.socket, err = s.face.listenSocket(s.config.SocketPath()); err != nil {
 		return errors.Join(err, line.Close(context.WithoutCancel(ctx)))
 	}
 	defer func() { err = errors.Join(err, s.socket.close()) }()
@@ -174,7 +176,7 @@ func (s *service) run(ctx context.Context, line *Line) (next *candidate, err err
 }
 
 // open makes a line for a configuration, on the state that is held.
-func (s *service) open(ctx context.Context, c Config) (*Line, error) {
+func (s *service) open(ctx context.Context, c config.Config) (*Line, error) {
 	s.busy(c.Limits.Stop)
 	s.shared.state = s.held.state
 	return Open(ctx, c, s.Options)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/testenv"
 )
@@ -130,8 +131,8 @@ func (s *site) open() *Line {
 	if err := os.WriteFile(file, []byte(s.config), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	config := must(Load(file, nil, nil))(s.t)
-	s.line = must(Open(s.t.Context(), config, Options{Log: slog.New(slog.NewTextHandler(s.t.Output(), nil)), Now: s.clock}))(s.t)
+	c := must(config.Load(file, nil, nil))(s.t)
+	s.line = must(Open(s.t.Context(), c, Options{Log: slog.New(slog.NewTextHandler(s.t.Output(), nil)), Now: s.clock}))(s.t)
 	return s.line
 }
 

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,11 +17,6 @@ import (
 
 // maxSocketPath is the longest path of a Unix socket, in bytes: what Linux takes, and macOS nearly.
 const maxSocketPath = 103
-
-// socketPath gives where the daemon answers the commands.
-func (c Config) socketPath() string {
-	return cmp.Or(c.Socket, filepath.Join(c.StateDir, "poundlock.sock"))
-}
 
 func checkSocketPath(path string) error {
 	if len(path) <= maxSocketPath {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/testenv"
 )
@@ -96,7 +97,7 @@ func TestSocket_TakesTheWayThatIsFree(t *testing.T) {
 	if _, err := f.listenSocket(filepath.Join(dir, strings.Repeat("x", 90))); codeIn(err) != "CFG040" || !strings.Contains(err.Error(), "socket") {
 		t.Errorf("a long path: %v", err)
 	}
-	c := Config{StateDir: "/" + strings.Repeat("x", 110)}
+	c := config.Config{StateDir: "/" + strings.Repeat("x", 110)}
 	if _, err := Dial(c); codeIn(err) != "CFG040" {
 		t.Errorf("a long path of a client: %v", err)
 	}
@@ -127,7 +128,7 @@ func TestSocket_AClientThatHangsHoldsNothing(t *testing.T) {
 	s := pausedSite(t)
 	first := s.pushSigned("docker.io/library/web:1", "first")
 	stop := s.run()
-	path := s.line.config.socketPath()
+	path := s.line.config.SocketPath()
 	for _, said := range []string{"", "GET /v1/sta", "GET /v1/state HTTP/1.1\r\nHost: x\r\n\r\n", "GET /v1/events?follow=1 HTTP/1.1\r\nHost: x\r\n\r\n",
 		"GET /v1/status?follow=1 HTTP/1.1\r\nHost: x\r\n\r\n", "POST /v1/suspend HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"} {
 		conn := must(net.Dial("unix", path))(t)
@@ -274,7 +275,7 @@ func TestSocket_AKilledProcessIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(s.dir, "state", "poundlock.sock")
-	c := Config{StateDir: filepath.Dir(path)}
+	c := config.Config{StateDir: filepath.Dir(path)}
 	until(t, "the process answers", func() bool { _, err := Dial(c); return err == nil })
 	client := must(Dial(c))(t)
 	if status, err := client.Status(t.Context()); err != nil || status.Daemon.PID != cmd.Process.Pid {

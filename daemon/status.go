@@ -124,7 +124,7 @@ func (l *Line) Status(ctx context.Context) (Status, error) {
 		s.Git.Problem = &f.held[0]
 	}
 	if f.mistake != nil { // the last good commit stays in force
-		s.Problems = append(s.Problems, l.config.Advise(f.mistake)...)
+		s.Problems = append(s.Problems, Advise(l.config, f.mistake)...)
 	}
 	runs, err := l.state.Runs(0)
 	if err != nil {
@@ -143,7 +143,7 @@ func (l *Line) Status(ctx context.Context) (Status, error) {
 // others gives the problems of a cycle that belong to no single set.
 func (l *Line) others(err error) mirror.Problems {
 	var ps mirror.Problems
-	for _, p := range l.config.Advise(err) {
+	for _, p := range Advise(l.config, err) {
 		ofSet := false
 		l.mu.Lock()
 		for _, one := range l.sets {

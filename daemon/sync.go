@@ -48,7 +48,7 @@ func (l *Line) Sync(ctx context.Context, w Wake) ([]Report, error) {
 func (l *Line) answer() (end func()) {
 	shown := newFace(l.metrics, l.now)
 	shown.line.Store(l)
-	commands, err := shown.listenSocket(l.config.socketPath())
+	commands, err := shown.listenSocket(l.config.SocketPath())
 	if err != nil {
 		l.log.Debug("commands cannot ask how far the sync is", keyError, err)
 		return func() {}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/poundlock/poundlock/daemon/config"
 )
 
 const unitFile = "../deploy/systemd/poundlock.service"
@@ -55,7 +57,7 @@ func TestSystemd_UnitFitsTheDaemon(t *testing.T) {
 		}
 		return must(time.ParseDuration(m[1]))(t)
 	}
-	if stop := Default().Limits.Stop; seconds("TimeoutStopSec") <= stop {
+	if stop := config.Default().Limits.Stop; seconds("TimeoutStopSec") <= stop {
 		t.Errorf("TimeoutStopSec %s does not exceed limits.stop %s", seconds("TimeoutStopSec"), stop)
 	}
 	if half := seconds("WatchdogSec") / 2; half <= 2*answerWithin {

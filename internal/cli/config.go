@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v4"
 
-	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -24,7 +24,7 @@ func (a *app) configCommand() *cobra.Command {
 type configDocument struct {
 	Type    string         `json:"type"` // config
 	Version int            `json:"version"`
-	Values  []daemon.Value `json:"values"`
+	Values  []config.Value `json:"values"`
 }
 
 func (a *app) configViewCommand() *cobra.Command {
@@ -44,11 +44,11 @@ read of them, and no network is used.`,
 	cmd.Flags().BoolVar(&origin, "origin", false, "also where each value was set")
 	output := a.outputFlag(cmd, asYAML, asJSON, asTable)
 	cmd.RunE = func(*cobra.Command, []string) error {
-		config, err := a.load()
+		c, err := a.load()
 		if err != nil {
 			return err
 		}
-		switch values := config.Values(); *output {
+		switch values := c.Values(); *output {
 		case asJSON:
 			return document(a.out, asJSON, configDocument{"config", 1, values})
 		case asTable:
@@ -60,7 +60,7 @@ read of them, and no network is used.`,
 	return cmd
 }
 
-func (a *app) configTable(values []daemon.Value, origin bool) error {
+func (a *app) configTable(values []config.Value, origin bool) error {
 	header, rows := []string{"KEY", "VALUE"}, make([][]string, len(values))
 	if origin {
 		header = append(header, "ORIGIN")
@@ -78,7 +78,7 @@ func (a *app) configTable(values []daemon.Value, origin bool) error {
 }
 
 // configYAML prints the values as a configuration file.
-func (a *app) configYAML(values []daemon.Value, origin bool) error {
+func (a *app) configYAML(values []config.Value, origin bool) error {
 	root := &yaml.Node{Kind: yaml.MappingNode}
 	for _, v := range values {
 		at := root

@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 )
 
 const viewed = `version: 1
@@ -32,31 +32,31 @@ tls: {caFiles: [a.pem, ../b.pem]}
 
 func TestConfigView_IsAConfigurationFile(t *testing.T) {
 	t.Setenv("POUNDLOCK_REGISTRIES__DOCKER_IO__LIMITS__CONCURRENT", "12")
-	config := configure(t, viewed)
-	values := func(file string) []daemon.Value {
+	file := configure(t, viewed)
+	values := func(file string) []config.Value {
 		t.Helper()
-		c, err := daemon.Load(file, nil, nil)
+		c, err := config.Load(file, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return c.Values()
 	}
 	for _, args := range [][]string{{}, {"--origin"}, {"-o", "yaml"}} {
-		code, out, talk := command(t, t.Context(), append([]string{"-c", config, "--set", "git.branch=next", "config", "view"}, args...)...)
+		code, out, talk := command(t, t.Context(), append([]string{"-c", file, "--set", "git.branch=next", "config", "view"}, args...)...)
 		if code != exitOK || talk != "" {
 			t.Fatalf("exit %d: %s", code, talk)
 		}
 		again := values(configure(t, out))
 		var got []string
 		for _, v := range again {
-			v.Origin = daemon.Origin{}
+			v.Origin = config.Origin{}
 			text, err := json.Marshal(v)
 			if err != nil {
 				t.Fatal(err)
 			}
 			got = append(got, string(text))
 		}
-		code, out, talk = command(t, t.Context(), "-c", config, "--set", "git.branch=next", "config", "view", "-o", "json")
+		code, out, talk = command(t, t.Context(), "-c", file, "--set", "git.branch=next", "config", "view", "-o", "json")
 		if code != exitOK {
 			t.Fatalf("exit %d: %s", code, talk)
 		}
@@ -66,7 +66,7 @@ func TestConfigView_IsAConfigurationFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, v := range raw.Values {
-			doc.Values = append(doc.Values, daemon.Value{Path: v["path"].(string), Value: v["value"]})
+			doc.Values = append(doc.Values, config.Value{Path: v["path"].(string), Value: v["value"]})
 		}
 		var want []string
 		for _, v := range doc.Values {

@@ -13,17 +13,18 @@ import (
 	"time"
 
 	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/testenv"
 )
 
 // daemonIn runs the daemon of a world in this process; what it gives ends it and gives its exit code.
-func daemonIn(t *testing.T, w *testenv.World, config string) (stop func() int) {
+func daemonIn(t *testing.T, w *testenv.World, file string) (stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	code := make(chan int, 1)
-	go func() { code <- Main(ctx, []string{"-c", config, "run"}, io.Discard, io.Discard) }()
+	go func() { code <- Main(ctx, []string{"-c", file, "run"}, io.Discard, io.Discard) }()
 	path := filepath.Join(w.Dir(), "state")
-	eventually(t, "the daemon answers", func() bool { _, err := daemon.Dial(daemon.Config{StateDir: path}); return err == nil })
+	eventually(t, "the daemon answers", func() bool { _, err := daemon.Dial(config.Config{StateDir: path}); return err == nil })
 	ended := false
 	stop = func() int {
 		if ended {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/sync/plan"
 	"github.com/poundlock/poundlock/testenv"
@@ -82,11 +83,11 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	config, err := daemon.Load(file, nil, overrides)
+	c, err := config.Load(file, nil, overrides)
 	if err != nil {
 		return err
 	}
-	line, err := a.openConfig(ctx, config, daemon.Options{Command: "demo", Arrived: a.arrived})
+	line, err := a.openConfig(ctx, c, daemon.Options{Command: "demo", Arrived: a.arrived})
 	if err != nil {
 		return err
 	}

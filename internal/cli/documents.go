@@ -3,7 +3,7 @@ package cli
 import (
 	"reflect"
 
-	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/schema"
 	"github.com/poundlock/poundlock/policy"
@@ -25,7 +25,7 @@ var types = map[reflect.Type]schema.Schema{
 // documents gives the documents that people write, in the order in which one meets them.
 func documents() []schema.Document {
 	return []schema.Document{
-		{Name: "config", File: "config.yaml", Short: "how the daemon reaches Git and registries", Schema: configSchema(), Env: daemon.EnvPrefix},
+		{Name: "config", File: "config.yaml", Short: "how the daemon reaches Git and registries", Schema: configSchema(), Env: config.EnvPrefix},
 		{Name: "set", File: "desired/<set>.yaml", Short: "what a set wants from upstream, and where it stands", Schema: setSchema()},
 		{Name: "policy", File: "desired/policy.yaml", Short: "who must vouch for what", Schema: policySchema()},
 		{Name: "stage", File: "stages/<set>/<stage>.yaml", Short: "what a stage above the first should carry", Schema: stageSchema()},
@@ -37,9 +37,9 @@ func written(title, description string) schema.Options {
 }
 
 func configSchema() *schema.Schema {
-	s := schema.Of(daemon.Default(), written("config.yaml", "How the daemon reaches Git and registries, where it keeps its state and when it looks. What is wanted lies in the fleet repository."))
+	s := schema.Of(config.Default(), written("config.yaml", "How the daemon reaches Git and registries, where it keeps its state and when it looks. What is wanted lies in the fleet repository."))
 	registries, _ := s.Properties.Get("registries")
-	registries.Required = []string{daemon.LocalRegistry}
+	registries.Required = []string{config.LocalRegistry}
 	return s
 }
 

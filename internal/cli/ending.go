@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/poundlock/poundlock/daemon"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/wire"
 )
@@ -31,7 +32,7 @@ func (a *app) end(err error, code int) {
 		fmt.Fprintf(a.talk, "error: %s\n", wire.Mask(usage.Error()))
 		problems = append(problems, mirror.Problem{Code: "ERR002", What: mirror.Clean(wire.Mask(usage.text)), Fix: mirror.Clean(usage.hint)})
 	default:
-		problems = append(problems, a.loaded.Advise(err)...)
+		problems = append(problems, daemon.Advise(a.loaded, err)...)
 		if written := (mirror.Problems)(nil); errors.As(err, &written) && len(written) == len(problems) {
 			fmt.Fprintln(a.talk, problems.Error()) // mistakes in what people wrote: counted, and nothing was changed
 			break

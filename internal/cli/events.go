@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/sync/plan"
 )
@@ -57,14 +58,14 @@ with --follow it gives one object a line.`,
 		if filter.Type = daemon.EventType(kind); since > 0 {
 			filter.Since = time.Now().Add(-since)
 		}
-		config, err := a.load()
+		c, err := a.load()
 		if err != nil {
 			return err
 		}
 		if follow {
-			return a.followEvents(cmd.Context(), config, filter, *output)
+			return a.followEvents(cmd.Context(), c, filter, *output)
 		}
-		events, err := a.events(cmd.Context(), config, filter)
+		events, err := a.events(cmd.Context(), c, filter)
 		if err != nil {
 			return err
 		}
@@ -93,8 +94,8 @@ func eventTypes() []string {
 }
 
 // events asks the daemon, or reads what the last one left behind.
-func (a *app) events(ctx context.Context, config daemon.Config, filter daemon.Filter) ([]daemon.Event, error) {
-	client, err := daemon.Dial(config)
+func (a *app) events(ctx context.Context, c config.Config, filter daemon.Filter) ([]daemon.Event, error) {
+	client, err := daemon.Dial(c)
 	if err == nil {
 		return client.Events(ctx, filter)
 	}
@@ -102,7 +103,7 @@ func (a *app) events(ctx context.Context, config daemon.Config, filter daemon.Fi
 		return nil, err
 	}
 	a.verbose(slog.LevelError)
-	line, err := a.openConfig(ctx, config, daemon.Options{Temporary: true, Offline: true})
+	line, err := a.openConfig(ctx, c, daemon.Options{Temporary: true, Offline: true})
 	if err != nil {
 		return nil, err
 	}
@@ -110,8 +111,8 @@ func (a *app) events(ctx context.Context, config daemon.Config, filter daemon.Fi
 	return events, closing(line, err)
 }
 
-func (a *app) followEvents(ctx context.Context, config daemon.Config, filter daemon.Filter, f format) error {
-	client, err := a.dial(config, "start one with `"+a.again("run")+"`; `"+a.again("events")+"` shows what the last one left behind")
+func (a *app) followEvents(ctx context.Context, c config.Config, filter daemon.Filter, f format) error {
+	client, err := a.dial(c, "start one with `"+a.again("run")+"`; `"+a.again("events")+"` shows what the last one left behind")
 	if err != nil {
 		return err
 	}
@@ -129,10 +130,10 @@ func (a *app) followEvents(ctx context.Context, config daemon.Config, filter dae
 }
 
 // dial finds the daemon for a command that needs one; the fix says what to do where there is none.
-func (a *app) dial(config daemon.Config, fix string) (*daemon.Client, error) {
-	client, err := daemon.Dial(config)
+func (a *app) dial(c config.Config, fix string) (*daemon.Client, error) {
+	client, err := daemon.Dial(c)
 	if errors.Is(err, daemon.ErrNoDaemon) {
-		return nil, mirror.Problem{Code: "CTL004", What: "no daemon runs on " + config.StateDir, Fix: fix}
+		return nil, mirror.Problem{Code: "CTL004", What: "no daemon runs on " + c.StateDir, Fix: fix}
 	}
 	return client, err
 }

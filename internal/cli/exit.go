@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/registry"
@@ -68,7 +69,7 @@ func codeOfOne(err error) int {
 		return exitFailure
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &problems), errors.Is(err, daemon.ErrConfiguration):
+	case errors.As(err, &problems), errors.Is(err, config.ErrConfiguration):
 		return exitConfig
 	case errors.Is(err, daemon.ErrLocked):
 		return exitLocked

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 )
 
 const vendorFile = `images_digests:
@@ -48,23 +48,23 @@ func TestInit_WritesWhatTheDaemonReads(t *testing.T) {
 			if code != exitOK || !strings.Contains(out, "marked TODO") || !strings.Contains(talk, "1 entries have no digest, such as ess/adminbot/pipe") {
 				t.Fatalf("exit %d\n%s%s", code, out, talk)
 			}
-			config, err := daemon.Load(filepath.Join(fleet, "config.yaml"), nil, nil)
+			c, err := config.Load(filepath.Join(fleet, "config.yaml"), nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			local := config.Registries[daemon.LocalRegistry]
-			got := map[string]string{"git": config.Git.URL, "host": local.Host, "prefix": local.Prefix, "site": config.Site}
+			local := c.Registries[config.LocalRegistry]
+			got := map[string]string{"git": c.Git.URL, "host": local.Host, "prefix": local.Prefix, "site": c.Site}
 			for key, want := range tt.want {
 				if got[key] != want {
 					t.Errorf("%s: got %q, want %q", key, got[key], want)
 				}
 			}
 			for _, host := range []string{"docker-io", "gitlab-registry-matrix-org", "quay-io"} {
-				if config.Registries[host].Host == "" {
+				if c.Registries[host].Host == "" {
 					t.Errorf("registries.%s is missing", host)
 				}
 			}
-			if realms := config.Registries["gitlab-registry-matrix-org"].Auth.Realms; len(realms) != 1 {
+			if realms := c.Registries["gitlab-registry-matrix-org"].Auth.Realms; len(realms) != 1 {
 				t.Errorf("the image store's token server: %q", realms)
 			}
 			if code, _, talk := command(t, t.Context(), args...); code != exitConfig || !strings.Contains(talk, "INI001") {

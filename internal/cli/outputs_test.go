@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 )
 
 // machineCommands are the command lines that TestOutputs runs, by command: for every one that has -o json.
@@ -118,12 +119,12 @@ func follows(t *testing.T, config string) []byte {
 }
 
 // aDaemon runs one until the function that it gives is called. It answers when aDaemon returns.
-func aDaemon(t *testing.T, config string) (stop func()) {
+func aDaemon(t *testing.T, file string) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan int, 1)
-	go func() { ended <- Main(ctx, []string{"-c", config, "run"}, io.Discard, io.Discard) }()
-	loaded, err := daemon.Load(config, nil, nil)
+	go func() { ended <- Main(ctx, []string{"-c", file, "run"}, io.Discard, io.Discard) }()
+	loaded, err := config.Load(file, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/sync/plan"
 )
 
@@ -146,7 +147,7 @@ func (a *app) again(args ...string) string {
 	if filepath.Base(os.Args[0]) == words[0] {
 		words[0] = os.Args[0]
 	}
-	if a.config != os.Getenv(daemon.EnvPrefix+"CONFIG") {
+	if a.config != os.Getenv(config.EnvPrefix+"CONFIG") {
 		words = append(words, "-c", a.config)
 	}
 	words = append(words, args...)

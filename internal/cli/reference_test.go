@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/schema"
 )
@@ -84,7 +84,7 @@ func uncommented(t *testing.T) string {
 func TestExample_HasEveryKey(t *testing.T) {
 	full := uncommented(t)
 	root, problems := mirror.ParseDocument("config.example.yaml", []byte(full))
-	problems = append(problems, root.Decode(&daemon.Config{})...)
+	problems = append(problems, root.Decode(&config.Config{})...)
 	if err := problems.Err(); err != nil {
 		t.Fatalf("with every key active the example is not read: %v\n%s", err, full)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/policy"
 )
@@ -31,7 +32,7 @@ type app struct {
 	set       []string
 	machine   bool // -o json: the last line of talk is JSON too
 	logFormat string
-	loaded    daemon.Config // the configuration that was read last, for advice on errors
+	loaded    config.Config // the configuration that was read last, for advice on errors
 }
 
 // Main runs one command line and gives the exit code.
@@ -69,7 +70,7 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	flags := root.PersistentFlags()
-	flags.StringVarP(&a.config, "config", "c", os.Getenv(daemon.EnvPrefix+"CONFIG"), "configuration file (POUNDLOCK_CONFIG)")
+	flags.StringVarP(&a.config, "config", "c", os.Getenv(config.EnvPrefix+"CONFIG"), "configuration file (POUNDLOCK_CONFIG)")
 	flags.StringVar(&a.logLevel, "log-level", "", "debug, info, warn or error (default info for run, else warn)")
 	flags.StringVar(&a.logFormat, "log-format", "auto", "auto, text or json (auto: text on a terminal and in the journal, else JSON)")
 	flags.BoolVar(&a.noColor, "no-color", false, "no colour, also on a terminal (NO_COLOR)")
@@ -89,51 +90,51 @@ func (a *app) root() *cobra.Command {
 }
 
 // read reads the configuration that the flags name, for whoever tells its warnings itself.
-func (a *app) read() (daemon.Config, error) {
+func (a *app) read() (config.Config, error) {
 	if a.config == "" {
-		return daemon.Config{}, mirror.Problems{{Code: "CFG100", What: "no configuration is named",
+		return config.Config{}, mirror.Problems{{Code: "CFG100", What: "no configuration is named",
 			Fix: "give --config FILE or set POUNDLOCK_CONFIG; `poundlock init` writes one, `poundlock demo` needs none"}}
 	}
 	overrides, err := a.overrides()
 	if err != nil {
-		return daemon.Config{}, err
+		return config.Config{}, err
 	}
-	config, err := daemon.Load(a.config, os.Environ(), overrides)
+	c, err := config.Load(a.config, os.Environ(), overrides)
 	if err == nil {
-		a.loaded = config
+		a.loaded = c
 	}
-	return config, err
+	return c, err
 }
 
 // load reads the configuration as every command does.
-func (a *app) load() (daemon.Config, error) {
-	config, err := a.read()
+func (a *app) load() (config.Config, error) {
+	c, err := a.read()
 	if err != nil {
-		return daemon.Config{}, err
+		return config.Config{}, err
 	}
-	for _, warning := range config.Warnings {
+	for _, warning := range c.Warnings {
 		fmt.Fprintln(a.talk, "warning:", warning)
 	}
-	return config, nil
+	return c, nil
 }
 
 // open reads the configuration and opens the line.
 func (a *app) open(ctx context.Context, o daemon.Options) (*daemon.Line, error) {
-	config, err := a.load()
+	c, err := a.load()
 	if err != nil {
 		return nil, err
 	}
-	return a.openConfig(ctx, config, o)
+	return a.openConfig(ctx, c, o)
 }
 
-func (a *app) openConfig(ctx context.Context, config daemon.Config, o daemon.Options) (*daemon.Line, error) {
+func (a *app) openConfig(ctx context.Context, c config.Config, o daemon.Options) (*daemon.Line, error) {
 	var err error
-	a.loaded = config
+	a.loaded = c
 	if o.Log, err = a.logger(); err != nil {
 		return nil, err
 	}
 	o.Now, o.Version = time.Now, version()
-	return daemon.Open(ctx, config, o)
+	return daemon.Open(ctx, c, o)
 }
 
 // verbose sets the level of the log where no flag did: a daemon's log tells the story, other commands print

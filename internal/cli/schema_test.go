@@ -14,7 +14,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
 
-	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/schema"
 	"github.com/poundlock/poundlock/policy"
@@ -210,7 +210,7 @@ func decode(t *testing.T, kind, text string) error {
 	t.Helper()
 	switch kind {
 	case "config":
-		_, err := daemon.Load(configure(t, text), nil, nil)
+		_, err := config.Load(configure(t, text), nil, nil)
 		return err
 	case "policy":
 		_, problems := policy.Load(mirror.Files{mirror.PolicyFile: []byte(text)}, "")

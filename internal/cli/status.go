@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -29,7 +30,7 @@ that changes, with -o json a document a line.`,
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "follow until Ctrl-C")
 	output := a.outputFlag(cmd, asTable, asWide, asJSON, asYAML)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		config, err := a.load()
+		c, err := a.load()
 		if err != nil {
 			return err
 		}
@@ -37,9 +38,9 @@ that changes, with -o json a document a line.`,
 			if *output == asYAML {
 				return misused(cmd, "", "-w shows table, wide or json")
 			}
-			return a.watchStatus(cmd.Context(), config, *output)
+			return a.watchStatus(cmd.Context(), c, *output)
 		}
-		s, err := a.status(cmd.Context(), config)
+		s, err := a.status(cmd.Context(), c)
 		if err != nil {
 			return err
 		}
@@ -53,8 +54,8 @@ that changes, with -o json a document a line.`,
 }
 
 // status asks the daemon, or looks at what the last one left behind.
-func (a *app) status(ctx context.Context, config daemon.Config) (daemon.Status, error) {
-	client, err := daemon.Dial(config)
+func (a *app) status(ctx context.Context, c config.Config) (daemon.Status, error) {
+	client, err := daemon.Dial(c)
 	if err == nil {
 		return client.Status(ctx)
 	}
@@ -62,7 +63,7 @@ func (a *app) status(ctx context.Context, config daemon.Config) (daemon.Status, 
 		return daemon.Status{}, err
 	}
 	a.verbose(slog.LevelError)
-	line, err := a.openConfig(ctx, config, daemon.Options{Temporary: true, Offline: true})
+	line, err := a.openConfig(ctx, c, daemon.Options{Temporary: true, Offline: true})
 	if err != nil {
 		return daemon.Status{}, err
 	}
@@ -74,17 +75,17 @@ func (a *app) status(ctx context.Context, config daemon.Config) (daemon.Status, 
 const redial = 2 * time.Second
 
 // watchStatus shows the status whenever it changes, until ctx ends, which is no failure.
-func (a *app) watchStatus(ctx context.Context, config daemon.Config, f format) error {
+func (a *app) watchStatus(ctx context.Context, c config.Config, f format) error {
 	w := &watcher{app: a, format: f, screen: a.terminal().is && f != asJSON, said: map[string]string{}}
 	stop := every(time.Second, w.redraw) // times go by
 	defer stop()
 	for ctx.Err() == nil {
-		client, err := daemon.Dial(config)
+		client, err := daemon.Dial(c)
 		if err == nil {
 			err = client.Watch(ctx, w.show)
 		} else if errors.Is(err, daemon.ErrNoDaemon) {
 			var s daemon.Status
-			if s, err = a.status(ctx, config); err == nil {
+			if s, err = a.status(ctx, c); err == nil {
 				err = w.show(s)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -57,15 +58,15 @@ func (a *app) validation(dir string, given bool) (validation, error) {
 		if err != nil {
 			return v, err
 		}
-		config, err := daemon.Load(a.config, os.Environ(), overrides)
+		c, err := config.Load(a.config, os.Environ(), overrides)
 		var problems mirror.Problems
 		if err != nil && !errors.As(err, &problems) {
 			return v, err
 		}
-		for _, warning := range config.Warnings {
+		for _, warning := range c.Warnings {
 			fmt.Fprintln(a.talk, "warning:", mirror.Clean(warning))
 		}
-		v.Config, gitPath = a.config, config.Git.Path
+		v.Config, gitPath = a.config, c.Git.Path
 		v.Problems = append(v.Problems, problems...)
 	}
 	if !given && a.config != "" {
@@ -74,7 +75,7 @@ func (a *app) validation(dir string, given bool) (validation, error) {
 	root, found := daemon.Checkout(filepath.Clean(dir), gitPath)
 	switch {
 	case !found && !given:
-		return v, fmt.Errorf("%w: nothing to check: give --config or the folder of a checkout, or go where desired/ is", daemon.ErrConfiguration)
+		return v, fmt.Errorf("%w: nothing to check: give --config or the folder of a checkout, or go where desired/ is", config.ErrConfiguration)
 	case !found:
 		v.Problems = append(v.Problems, noCheckout(dir, gitPath))
 		return v, nil

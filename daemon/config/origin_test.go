@@ -1,4 +1,4 @@
-package daemon
+package config
 
 import (
 	"encoding/json"
@@ -148,7 +148,7 @@ func TestConfig_EveryKeyIsTheSameInEveryLayer(t *testing.T) {
 				if i == 0 {
 					first = c
 				}
-				if !c.same(first) {
+				if !c.Same(first) {
 					t.Errorf("%s means another thing:\n%+v\n%+v", layer.origin, c, first)
 				}
 				if got := strings.TrimPrefix(c.Origin(name).String(), dir+"/"); !strings.HasPrefix(got, layer.origin) {
@@ -159,7 +159,7 @@ func TestConfig_EveryKeyIsTheSameInEveryLayer(t *testing.T) {
 					t.Errorf("%s: the value is not among the values: %v", layer.origin, c.Values())
 				}
 			}
-			if base.same(first) && name != "registries.local.insecure" { // which an embedded registry is already
+			if base.Same(first) && name != "registries.local.insecure" { // which an embedded registry is already
 				t.Error("the value changes nothing: the test shows nothing")
 			}
 		})
@@ -184,7 +184,7 @@ func TestConfig_ValuesCanBeLoadedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, again, err := inLayers(t, yamlOf(t, nested(c.Values())), nil, nil, nil)
-	if err != nil || !again.same(c) {
+	if err != nil || !again.Same(c) {
 		t.Errorf("got %+v, %v\nwant %+v", again, err, c)
 	}
 }

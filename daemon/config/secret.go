@@ -1,4 +1,4 @@
-package daemon
+package config
 
 import (
 	"encoding/json"
@@ -45,7 +45,7 @@ func (s Secret) String() string {
 }
 
 // GoString names the reference, as String does.
-func (s Secret) GoString() string { return "daemon.Secret(" + s.String() + ")" }
+func (s Secret) GoString() string { return "config.Secret(" + s.String() + ")" }
 
 // LogValue names the reference, as String does.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
@@ -66,29 +66,30 @@ func (s Secret) keys() map[string]string {
 	return keys
 }
 
-// secretError says why a secret is not to be had, and what to do about it. It never holds the secret.
-type secretError struct {
-	what, fix string
-	err       error
+// SecretError says why a secret is not to be had, and what to do about it. It never holds the secret.
+type SecretError struct {
+	what string
+	Fix  string // what to do about it
+	err  error
 }
 
 // Error says what is wrong.
-func (e *secretError) Error() string { return "secret: " + e.what }
+func (e *SecretError) Error() string { return "secret: " + e.what }
 
 // Unwrap gives the error of the system, when there is one.
-func (e *secretError) Unwrap() error { return e.err }
+func (e *SecretError) Unwrap() error { return e.err }
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // check says what is wrong with the reference itself; nil when nothing is.
-func (s Secret) check() *secretError {
+func (s Secret) check() *SecretError {
 	switch keys := s.keys(); {
 	case len(keys) > 1:
-		return &secretError{what: "more than one of file, env and credential is given", fix: "keep one of them"}
+		return &SecretError{what: "more than one of file, env and credential is given", Fix: "keep one of them"}
 	case s.Env != "" && !variableName.MatchString(s.Env):
-		return &secretError{what: "env is not the name of a variable", fix: "write a name of letters, digits and underscores; never the secret itself"}
+		return &SecretError{what: "env is not the name of a variable", Fix: "write a name of letters, digits and underscores; never the secret itself"}
 	case s.Credential != "" && (s.Credential != filepath.Base(s.Credential) || !filepath.IsLocal(s.Credential)):
-		return &secretError{what: "credential is not the name of a credential", fix: "write the name as in LoadCredential=name:/path, without a slash"}
+		return &SecretError{what: "credential is not the name of a credential", Fix: "write the name as in LoadCredential=name:/path, without a slash"}
 	}
 	return nil
 }
@@ -109,7 +110,7 @@ func (s Secret) Read() (wire.Secret, error) {
 	}
 	v := wire.Secret(strings.TrimRight(text, "\r\n"))
 	if strings.TrimSpace(v.Reveal()) == "" {
-		return "", &secretError{what: s.thing() + " is empty", fix: "write the secret into it"}
+		return "", &SecretError{what: s.thing() + " is empty", Fix: "write the secret into it"}
 	}
 	wire.Conceal(v)
 	return v, nil
@@ -119,7 +120,7 @@ func (s Secret) text() (string, error) {
 	if s.Env != "" {
 		v, ok := os.LookupEnv(s.Env)
 		if !ok {
-			return "", &secretError{what: s.thing() + " is not set", fix: "set it for this process, or refer to a file"}
+			return "", &SecretError{what: s.thing() + " is not set", Fix: "set it for this process, or refer to a file"}
 		}
 		return v, nil
 	}
@@ -149,33 +150,33 @@ func (s Secret) thing() string {
 }
 
 // path gives the file in which the secret lies; "" when it lies in a variable or nowhere.
-func (s Secret) path() (string, *secretError) {
+func (s Secret) path() (string, *SecretError) {
 	if s.Credential == "" {
 		return s.File, nil
 	}
 	dir := os.Getenv(credentialsDirectory)
 	if dir == "" {
-		return "", &secretError{what: "there are no credentials: " + credentialsDirectory + " is not set",
-			fix: fmt.Sprintf("add LoadCredential=%s:/path to the systemd unit; without systemd refer to a file", s.Credential)}
+		return "", &SecretError{what: "there are no credentials: " + credentialsDirectory + " is not set",
+			Fix: fmt.Sprintf("add LoadCredential=%s:/path to the systemd unit; without systemd refer to a file", s.Credential)}
 	}
 	return filepath.Join(dir, s.Credential), nil
 }
 
 // unreadable tells why a file of a secret could not be read.
-func (s Secret) unreadable(err error) *secretError {
-	e := &secretError{what: fmt.Sprintf("%s cannot be read", s.thing()), fix: "see the file and the disk it lies on", err: err}
+func (s Secret) unreadable(err error) *SecretError {
+	e := &SecretError{what: fmt.Sprintf("%s cannot be read", s.thing()), Fix: "see the file and the disk it lies on", err: err}
 	var tooLarge *tooLargeError
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && s.Credential != "":
-		e.what, e.fix = fmt.Sprintf("there is no %s", s.thing()), fmt.Sprintf("add LoadCredential=%s:/path to the systemd unit", s.Credential)
+		e.what, e.Fix = fmt.Sprintf("there is no %s", s.thing()), fmt.Sprintf("add LoadCredential=%s:/path to the systemd unit", s.Credential)
 	case errors.Is(err, fs.ErrNotExist):
-		e.what, e.fix = fmt.Sprintf("there is no %s", s.thing()), "create it, or correct the path"
+		e.what, e.Fix = fmt.Sprintf("there is no %s", s.thing()), "create it, or correct the path"
 	case errors.Is(err, fs.ErrPermission):
-		e.what, e.fix = fmt.Sprintf("this process may not read %s", s.thing()), fmt.Sprintf("make it readable for user id %d, which Poundlock runs as", os.Geteuid())
+		e.what, e.Fix = fmt.Sprintf("this process may not read %s", s.thing()), fmt.Sprintf("make it readable for user id %d, which Poundlock runs as", os.Geteuid())
 	case errors.Is(err, syscall.EISDIR):
-		e.what, e.fix = fmt.Sprintf("%s is a directory", s.thing()), "name the file inside it"
+		e.what, e.Fix = fmt.Sprintf("%s is a directory", s.thing()), "name the file inside it"
 	case errors.As(err, &tooLarge):
-		e.what, e.fix = fmt.Sprintf("%s is larger than %d KiB", s.thing(), maxSecret>>10), "see whether this is the right file"
+		e.what, e.Fix = fmt.Sprintf("%s is larger than %d KiB", s.thing(), maxSecret>>10), "see whether this is the right file"
 	}
 	return e
 }

@@ -1,4 +1,4 @@
-package daemon
+package config
 
 import (
 	"errors"
@@ -8,8 +8,8 @@ import (
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-// secrets gives every secret that the configuration refers to, by its key path.
-func (c *Config) secrets() map[string]Secret {
+// Secrets gives every secret that the configuration refers to, by its key path.
+func (c *Config) Secrets() map[string]Secret {
 	all := map[string]Secret{"git.auth.password": c.Git.Auth.Password, "git.auth.token": c.Git.Auth.Token,
 		"git.auth.sshKey": c.Git.Auth.SSHKey, "git.signing.key": c.Git.Signing.Key}
 	for name, r := range c.Registries {
@@ -18,28 +18,28 @@ func (c *Config) secrets() map[string]Secret {
 	return all
 }
 
-// checkSecrets reads every secret once, so that a missing one is told at the start, at the line that refers to it.
-func (c *Config) checkSecrets() mirror.Problems {
+// CheckSecrets reads every secret once, so that a missing one is told at the start, at the line that refers to it.
+func (c *Config) CheckSecrets() mirror.Problems {
 	var ps mirror.Problems
-	for _, key := range sortedKeys(c.secrets()) {
-		s := c.secrets()[key]
+	for _, key := range sortedKeys(c.Secrets()) {
+		s := c.Secrets()[key]
 		_, err := s.Read()
 		if err == nil {
 			continue
 		}
 		fix, at := "", key
-		if e, ok := errors.AsType[*secretError](err); ok {
-			fix = e.fix
+		if e, ok := errors.AsType[*SecretError](err); ok {
+			fix = e.Fix
 		}
 		for _, way := range sortedKeys(s.keys()) {
 			at = key + "." + way
 		}
 		text := err.Error()
-		if where := c.placeOf(at); s.File != "" && sameFolder(s.File, where.File) {
+		if where := c.PlaceOf(at); s.File != "" && sameFolder(s.File, where.File) {
 			// A bare word may be the secret itself. Who looks at the place sees it.
 			text = strings.ReplaceAll(text, s.File, filepath.Join(filepath.Dir(s.File), "***"))
 		}
-		ps.AddAt(key, "CFG017", c.placeOf(at), fix, "%s: %s", key, text)
+		ps.AddAt(key, "CFG017", c.PlaceOf(at), fix, "%s: %s", key, text)
 	}
 	if c.settings != nil {
 		ps.Quote(c.settings.files, Config{})

@@ -1,4 +1,4 @@
-package daemon
+package config
 
 import (
 	"regexp"
@@ -42,7 +42,7 @@ var ofKubernetes = regexp.MustCompile(`^` + EnvPrefix + `(?:[A-Z0-9_]+_)?(?:SERV
 // those that Kubernetes makes.
 func (c *Config) warn(strays []string, names func([]string) []string) []string {
 	used := map[string]bool{}
-	for _, s := range c.secrets() {
+	for _, s := range c.Secrets() {
 		used[s.Env] = true
 	}
 	bare := func(name string) string { return strings.ReplaceAll(strings.TrimPrefix(name, EnvPrefix), "_", "") }

@@ -1,4 +1,4 @@
-package daemon
+package config
 
 import (
 	"fmt"
@@ -69,7 +69,7 @@ func (k *checker) times(c Config) {
 		k.add(keyPath{"timeZone"}, "CFG004", "use a name of the IANA database, such as Europe/Berlin or UTC", "unknown time zone %q", c.TimeZone)
 		c.TimeZone = ""
 	}
-	if _, err := c.schedule(); err != nil {
+	if _, err := c.CompileSchedule(); err != nil {
 		k.add(keyPath{"schedule"}, "CFG005", `write five fields as in "*/15 * * * *", or "@every 15m"`, "schedule %q is no cron line: %v", c.Schedule, err)
 	}
 	for _, d := range []struct {
@@ -156,7 +156,7 @@ func (k *checker) registry(name string, r Registry, at keyPath) {
 		}
 	}
 	if r.Host != "" || r.Endpoint != "" {
-		if u, err := url.Parse(r.endpoint()); r.Endpoint != "" && (err != nil || u.Host == "" || u.User != nil || !slices.Contains([]string{"http", "https"}, u.Scheme)) {
+		if u, err := url.Parse(r.URL()); r.Endpoint != "" && (err != nil || u.Host == "" || u.User != nil || !slices.Contains([]string{"http", "https"}, u.Scheme)) {
 			k.add(at.to("endpoint"), "CFG015", "write https://host[:port], without user and password", "%s is not the address of a registry", at.to("endpoint"))
 		} else if err == nil && u.Scheme == "http" && !r.Insecure {
 			k.add(at.to("endpoint"), "CFG009", "use https, or set insecure: true beside it", "%s is plain http", at.to("endpoint"))
@@ -213,7 +213,7 @@ func (k *checker) secret(s Secret, at keyPath) {
 	if len(s.keys()) > 1 {
 		k.add(at, "CFG019", "keep one of them", "%s names more than one of file, env and credential", at)
 	} else if err := s.check(); err != nil && s.Credential != "" {
-		k.add(at.to("credential"), "CFG026", err.fix, "%s is not the name of a credential", at.to("credential"))
+		k.add(at.to("credential"), "CFG026", err.Fix, "%s is not the name of a credential", at.to("credential"))
 	}
 }
 

@@ -1,4 +1,4 @@
-package daemon
+package config
 
 import (
 	"bytes"
@@ -60,9 +60,9 @@ func TestSecret_SaysWhyItCannotBeRead(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("got %q, %v; want an error with %q", got.Reveal(), err, tt.want)
 			}
-			if e := new(secretError); err != nil {
-				e = err.(*secretError)
-				if e.fix == "" {
+			if e := new(SecretError); err != nil {
+				e = err.(*SecretError)
+				if e.Fix == "" {
 					t.Error("there is no fix")
 				}
 			}
@@ -129,7 +129,7 @@ func TestCheckSecrets_EachIsToldAtItsLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	problems := c.checkSecrets()
+	problems := c.CheckSecrets()
 	text := problems.Error()
 	for _, want := range []string{
 		"error[CFG017]: git.auth.password: secret: there is no file /nowhere/password\n  --> env POUNDLOCK_GIT__AUTH__PASSWORD__FILE\n fix: create it",
@@ -148,7 +148,7 @@ func TestCheckSecrets_ABareWordIsNotShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := c.checkSecrets().Error()
+	text := c.CheckSecrets().Error()
 	if strings.Contains(text, "hunter2") || !strings.Contains(text, "git.auth.password: secret: there is no file "+dir+"/***\n") || !strings.Contains(text, "--> flag --set git.auth.token.file") {
 		t.Errorf("got:\n%s", text)
 	}

@@ -1,11 +1,9 @@
-package daemon
+package config
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -174,47 +172,6 @@ func TestLoad_ShowsNoSecretOfTheEnvironment(t *testing.T) {
 			if !errors.As(err, &problems) {
 				t.Fatalf("got %v, want problems", err)
 			}
-			shows(t, problems)
-		})
-	}
-}
-
-// Fleet files are public, but a private key or a password that was committed by mistake is not spread further.
-func TestCheckFleet_ShowsNoPrivateKey(t *testing.T) {
-	dir := t.TempDir()
-	set := "version: 1\nsource: {kind: list, images: [docker.io/library/nginx:1]}\n"
-	for name, files := range map[string]map[string]string{
-		"private key committed":        {"desired/policy.yaml": "version: 1\nsigners: {a: {key: keys/a.pub}}\nrules: []\n", "desired/keys/a.pub": fmt.Sprintf(privateKeyText, "")},
-		"private key in the policy":    {"desired/policy.yaml": "version: 1\nsigners:\n  a:\n    key: |\n      " + fmt.Sprintf(privateKeyText, "      ")},
-		"private key in one line":      {"desired/policy.yaml": `version: 1` + "\n" + `signers: {a: {key: "-----BEGIN EC PRIVATE KEY-----\nMIIEcanary\n-----END EC PRIVATE KEY-----"}}` + "\n"},
-		"private key, syntax":          {"desired/policy.yaml": "version: 1\nsigners:\n  a:\n    key: " + fmt.Sprintf(privateKeyText, "")},
-		"password of a reference":      {"desired/web.yaml": strings.Replace(set, "docker.io", "u:"+canary+"@docker.io", 1)},
-		"password of an address":       {"desired/web.yaml": strings.Replace(set, "docker.io", "https://u:"+canary+"@docker.io", 1)},
-		"password in a list":           {"desired/web.yaml": "version: 1\nsource: {kind: list, file: web.txt}\n", "desired/web.txt": "https://u:" + canary + "@r.example/x:1\n"},
-		"password as an unknown key":   {"desired/web.yaml": set + "password: " + canary + "\n"},
-		"token as an unknown key":      {"desired/web.yaml": set + "apiToken: \"" + canary + "\"\n"},
-		"password beside a mistake":    {"desired/web.yaml": set + "x: {registry_password: " + canary + "}\n"},
-		"password in a flow line":      {"desired/web.yaml": "version: 1\nsource: {kind: list, imagse: [a], password: " + canary + "}\n"},
-		"private key as a stage line":  {"stages/web/staging.yaml": "version: 1\nentries:\n  a: |\n    " + fmt.Sprintf(privateKeyText, "    "), "desired/web.yaml": set},
-		"password as a file of source": {"desired/web.yaml": "version: 1\nsource: {kind: list, file: \"https://u:" + canary + "@r.example/list\"}\n"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			all := mirror.Files{}
-			for file, text := range files {
-				all[file] = []byte(text)
-			}
-			_, _, problems := CheckFleet("c0ffee", all)
-			shows(t, problems)
-			for file, text := range files {
-				full := filepath.Join(dir, t.Name(), file)
-				if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(full, []byte(text), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			_, problems = ValidateFleet(filepath.Join(dir, t.Name()))
 			shows(t, problems)
 		})
 	}

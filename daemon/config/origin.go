@@ -1,4 +1,4 @@
-package daemon
+package config
 
 import (
 	"cmp"
@@ -68,6 +68,20 @@ func (c Config) Origin(path string) Origin {
 	}
 	return c.settings.origins[strings.NewReplacer("[", ".", "]", "").Replace(path)]
 }
+
+// PlaceOf gives where a key of the configuration was set, or the nearest mapping around it.
+func (c Config) PlaceOf(key string) mirror.Position {
+	for key != "" {
+		if at := c.Origin(key).Position(); at != (mirror.Position{}) {
+			return at
+		}
+		key = key[:max(0, strings.LastIndexByte(key, '.'))]
+	}
+	return mirror.Position{File: c.file}
+}
+
+// File is the configuration file itself; "" when the configuration was not loaded.
+func (c Config) File() string { return c.file }
 
 // Files gives the files that the configuration was read from, in the order in which they were laid over each
 // other, and last the drop-in folder, whether it exists or not.

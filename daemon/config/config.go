@@ -1,11 +1,15 @@
-package daemon
+// Package config is config.yaml: its keys, the layers that are laid over each other, where each value was set, the
+// secrets that it refers to, and what is wrong with it.
+//
+// It promises that mistakes of all layers are told in one pass, each at its place, and that no secret is ever shown.
+// It opens no connection and keeps nothing: what is made of a configuration, and when it is read again, is left to
+// the daemon; what is wanted stands in the fleet repository.
+package config
 
 import (
-	"fmt"
-	"strings"
+	"cmp"
+	"path/filepath"
 	"time"
-
-	"github.com/robfig/cron/v3"
 
 	"github.com/poundlock/poundlock/sync/publish"
 )
@@ -131,8 +135,8 @@ func Default() Config {
 	}
 }
 
-// endpoint gives the URL that is asked: what the configuration says, else the host's own.
-func (r Registry) endpoint() string {
+// URL gives the URL that is asked: what the configuration says, else the host's own.
+func (r Registry) URL() string {
 	switch {
 	case r.Endpoint != "":
 		return r.Endpoint
@@ -146,14 +150,7 @@ func (r Registry) endpoint() string {
 	return "https://" + r.Host
 }
 
-// schedule compiles the cron line in its time zone.
-func (c Config) schedule() (cron.Schedule, error) {
-	if c.Schedule == "" {
-		return nil, fmt.Errorf("empty")
-	}
-	line := c.Schedule
-	if c.TimeZone != "" && !strings.Contains(line, "TZ=") {
-		line = "CRON_TZ=" + c.TimeZone + " " + line
-	}
-	return cron.ParseStandard(line)
+// SocketPath gives where the daemon answers the commands.
+func (c Config) SocketPath() string {
+	return cmp.Or(c.Socket, filepath.Join(c.StateDir, "poundlock.sock"))
 }
