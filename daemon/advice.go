@@ -76,12 +76,16 @@ func (c adviser) advise(err error) mirror.Problems {
 	return mirror.Problems{c.adviseRest(err)}
 }
 
+// clean is mirror.Clean without the secrets that this process has read. They are masked first: of one that was cut
+// nobody would know that it is one.
+func clean(text string) string { return mirror.Clean(wire.Mask(text)) }
+
 // adviser looks for what a configuration has to do with an error.
 type adviser struct{ config.Config }
 
 // problem begins one about a key of the configuration; "" for none.
 func (c adviser) problem(code, key, format string, args ...any) mirror.Problem {
-	p := mirror.Problem{Code: code, Path: key, What: mirror.Clean(fmt.Sprintf(format, args...))}
+	p := mirror.Problem{Code: code, Path: key, What: clean(fmt.Sprintf(format, args...))}
 	if key != "" {
 		p.Where = c.PlaceOf(key)
 	}
@@ -95,7 +99,7 @@ func (c adviser) adviseLock(err error) (mirror.Problem, bool) {
 	p := c.problem("LOCK001", "stateDir", "another poundlock holds the state directory %s", c.StateDir)
 	var by LockedError
 	if errors.As(err, &by) {
-		p.What = mirror.Clean(by.Error())
+		p.What = clean(by.Error())
 	}
 	p.Why = "two processes would undo each other's work"
 	p.Fix = "ask the one that runs: `poundlock status`, `poundlock trigger SET --wait`; or end it first"
@@ -130,13 +134,10 @@ func (c adviser) adviseDisk(err error) (mirror.Problem, bool) {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		p = c.problem("DISK001", "", "%s may not be read or written", file)
 		p.Fix = "give the user of poundlock the right to it: `ls -l` shows who has"
-	case errors.Is(err, syscall.EADDRINUSE):
-		p = c.problem("NET009", "listen", "the address is in use: %v", err)
-		p.Fix = "end what listens there (`ss -ltnp` names it), or set listen to another port"
 	default:
 		return p, false
 	}
-	p.Why = mirror.Clean(err.Error())
+	p.Why = clean(err.Error())
 	return p, true
 }
 

@@ -38,7 +38,7 @@ func (c adviser) adviseGit(err error) (mirror.Problem, bool) {
 	if strings.Contains(e.Op, "push") {
 		action = "push"
 	}
-	cause := mirror.Clean(errors.Unwrap(e).Error())
+	cause := clean(errors.Unwrap(e).Error())
 	switch {
 	case errors.Is(e, git.ErrUnauthorized) && to.who == asNobody:
 		p := c.problem("AUTH005", "git.auth", "%s lets nobody %s without a credential: we came as anonymous", to.name, action)

@@ -84,7 +84,7 @@ func (c adviser) adviseProxy(to peer, err error) (mirror.Problem, bool) {
 		return mirror.Problem{}, false
 	}
 	out := c.problem("NET004", "", "%s is not reached through the proxy %s", to.name, p.Proxy)
-	out.Why = mirror.Clean(p.Error())
+	out.Why = clean(p.Error())
 	out.Fix = "look at HTTPS_PROXY, or name the host in NO_PROXY when it is inside"
 	if p.Status == http.StatusProxyAuthRequired {
 		out.Fix = "the proxy wants a user and password: they belong in HTTPS_PROXY of the service's environment"
@@ -128,7 +128,7 @@ func (c adviser) adviseTLS(to peer, err error) (mirror.Problem, bool) {
 		return p, true
 	case errors.As(err, &alert), errors.As(err, &verification), errors.As(err, &invalid):
 		p := c.problem("TLS004", key, "no TLS connection to %s", to.name)
-		p.Why = mirror.Clean(err.Error())
+		p.Why = clean(err.Error())
 		p.Fix = "when the host wants a certificate of ours, set tls.certFile and tls.keyFile for it"
 		return p, true
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
@@ -143,7 +143,14 @@ func (c adviser) adviseDial(to peer, err error) (mirror.Problem, bool) {
 	var dns *net.DNSError
 	var timeout net.Error
 	var p mirror.Problem
+	var ours *listenError
 	switch {
+	case errors.As(err, &ours) && errors.Is(err, syscall.EADDRINUSE):
+		p = c.problem("NET009", ours.key, "the address is in use: %v", err)
+		p.Fix = "end what listens there (`ss -ltnp` names it), or set " + ours.key + " to another port"
+	case errors.As(err, &ours):
+		p = c.problem("NET010", ours.key, "the address cannot be listened on: %v", err)
+		p.Fix = "set " + ours.key + " to an address of this machine, with a port above 1023 unless the process may use lower ones"
 	case errors.As(err, &dns):
 		p = c.problem("NET001", to.key, "the name %q is not found by DNS", dns.Name)
 		p.Fix = "check its spelling; `getent hosts " + plainName(dns.Name) + "` on this machine must give an address"
@@ -167,7 +174,7 @@ func (c adviser) adviseDial(to peer, err error) (mirror.Problem, bool) {
 	default:
 		return p, false
 	}
-	p.Why = mirror.Clean(err.Error())
+	p.Why = clean(err.Error())
 	return p, true
 }
 

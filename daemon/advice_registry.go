@@ -23,7 +23,7 @@ func (c adviser) adviseRegistry(err error) (mirror.Problem, bool) {
 			return p, true
 		}
 		p := c.problem("NET008", to.key, "%s cannot be asked", to.name)
-		p.Why, p.Fix = mirror.Clean(e.Error()), "`poundlock doctor` tells more"
+		p.Why, p.Fix = clean(e.Error()), "`poundlock doctor` tells more"
 		return p, true
 	}
 	p := c.adviseStatus(to, e)
@@ -119,7 +119,7 @@ func (c adviser) adviseAuth(to peer, e *registry.Error) mirror.Problem {
 	if words := saying(e); words != "" {
 		why = append(why, "it says"+words)
 	}
-	p.Why = mirror.Clean(strings.Join(why, "; "))
+	p.Why = clean(strings.Join(why, "; "))
 	return p
 }
 
@@ -149,7 +149,7 @@ func (c adviser) adviseMissing(to peer, e *registry.Error) mirror.Problem {
 	case e.Ref.Tag != "":
 		p := c.problem("REG002", "", "%s has no %s", to.name, e.Ref)
 		p.Why = "no such tag or repository, or a private one that strangers do not see"
-		p.Fix = "see which tags there are: `crane ls " + e.Ref.Name() + "` or the registry's page; then correct desired/"
+		p.Fix = "see on the registry's page which tags " + e.Ref.Name() + " has, then correct desired/"
 		return p
 	}
 	p := c.problem("REG002", "", "%s has no repository %s", to.name, e.Ref.Name())

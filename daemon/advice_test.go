@@ -207,7 +207,7 @@ func TestAdvise_SaysWhatHappenedAndWhatToDo(t *testing.T) {
 		{"fault", at(answering(t, 501, nil, ""), ci), nil, "REG005", []string{"501", "tried again"}},
 		{"refused", at(answering(t, 418, nil, ""), ci), nil, "REG006", []string{"418"}},
 		{"digest is gone", at(open.URL(), config.RegistryAuth{}).asking(gone), nil, "REG001", []string{"no longer has " + gone, "garbage", "stays and is still served"}},
-		{"no such tag", at(open.URL(), config.RegistryAuth{}).asking("ems.example/team/app:9"), nil, "REG002", []string{"ems.example/team/app:9", "crane ls ems.example/team/app"}},
+		{"no such tag", at(open.URL(), config.RegistryAuth{}).asking("ems.example/team/app:9"), nil, "REG002", []string{"ems.example/team/app:9", "which tags ems.example/team/app has"}},
 		{"unknown authority", at(unknownCA, config.RegistryAuth{}), nil, "TLS002", []string{"Corp Test CA", "no file of the configuration", "registries.ems.tls.caFiles: [corp-ca.pem]"}},
 		{"unknown authority with files", trusting(at(unknownCA, config.RegistryAuth{}), elsewhere), nil, "TLS002", []string{"other-ca.pem"}},
 		{"wrong name", trusting(at(otherName, config.RegistryAuth{}), otherCA), nil, "TLS003", []string{`not for "127.0.0.1"`, "it is for registry.corp.example"}},
@@ -325,7 +325,7 @@ func TestAdvise_JoinedErrorsAreSeveralProblemsEachOnce(t *testing.T) {
 func TestLogTrouble_TellsAProblemByItsParts(t *testing.T) {
 	var said bytes.Buffer
 	l := &Line{config: config.Config{StateDir: "/var/lib/poundlock"}, log: slog.New(slog.NewJSONHandler(&said, nil))}
-	l.logTrouble("cycle failed", errors.Join(lockedBy(t.TempDir()), errors.New("odd")), keyWhy, "poll")
+	l.logTrouble("cycle failed", errors.Join(lockedBy(t.TempDir()), errors.New("odd")), func(mirror.Problem) bool { return true }, keyWake, "poll")
 	lines := strings.Split(strings.TrimSpace(said.String()), "\n")
 	if len(lines) != 2 {
 		t.Fatalf("want a line for each problem:\n%s", said.String())
@@ -334,7 +334,29 @@ func TestLogTrouble_TellsAProblemByItsParts(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[0]), &facts); err != nil {
 		t.Fatal(err)
 	}
-	if facts[keyCode] != "LOCK001" || !strings.Contains(facts[keyWhat], "holds the state directory") || facts[keyFix] == "" || facts[keyWhy] != "poll" {
+	if facts[keyCode] != "LOCK001" || !strings.Contains(facts[keyWhat], "holds the state directory") || facts[keyFix] == "" || facts[keyWhy] == "" || facts[keyWake] != "poll" {
 		t.Errorf("got %v", facts)
+	}
+}
+
+// An address that cannot be listened on is told at the key that names it.
+func TestAdvise_AddressesToListenOn(t *testing.T) {
+	taken := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	defer taken.Close()
+	for _, tt := range []struct {
+		name, code, key string
+		open            func() error
+	}{
+		{"page", "NET009", "listen", func() error { _, err := newFace(nil, time.Now).listen(taken.Addr().String()); return err }},
+		{"registry", "NET009", "registries.local.embedded.listen", func() error {
+			return (&Line{}).openEmbedded(config.Registry{Embedded: config.Embedded{Dir: t.TempDir(), Listen: taken.Addr().String()}}, false)
+		}},
+		{"address of another machine", "NET010", "listen", func() error { _, err := newFace(nil, time.Now).listen("192.0.2.1:0"); return err }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Advise(config.Config{}, tt.open()); len(got) != 1 || got[0].Code != tt.code || got[0].Path != tt.key || !strings.Contains(got[0].Fix, tt.key) {
+				t.Errorf("%+v", got)
+			}
+		})
 	}
 }

@@ -192,6 +192,34 @@ func (s *State) asked(key string, v any) {
 	})
 }
 
+// forgetAsked drops what is known of sets that are no more.
+func (s *State) forgetAsked(desired mirror.Desired) error {
+	var gone [][]byte
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket(bucketAsked)
+		if bucket == nil {
+			return nil
+		}
+		return bucket.ForEach(func(key, _ []byte) error {
+			set, _, _ := strings.Cut(string(key), "/")
+			if _, ok := desired.Set(set); !ok {
+				gone = append(gone, bytes.Clone(key))
+			}
+			return nil
+		})
+	})
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	return s.db.Batch(func(tx *bbolt.Tx) error {
+		var errs []error
+		for _, key := range gone {
+			errs = append(errs, tx.Bucket(bucketAsked).Delete(key))
+		}
+		return errors.Join(errs...)
+	})
+}
+
 // setAsked writes it, where it changed.
 func (s *State) setAsked(key string, v any) error {
 	text, err := json.Marshal(v)

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -204,9 +203,7 @@ func (s *support) metrics(ctx context.Context, listen string) {
 // conceal makes every secret of the configuration and of the environment known to the masking of texts.
 func conceal(c config.Config) {
 	for _, secret := range c.Secrets() {
-		if v, err := secret.Read(); err == nil {
-			wire.Conceal(v)
-		}
+		_, _ = secret.Read() // which conceals it; what cannot be read shows nowhere
 	}
 	addresses := []string{c.Git.URL}
 	for _, r := range c.Registries {
@@ -226,8 +223,6 @@ func conceal(c config.Config) {
 	}
 }
 
-var userInAddress = regexp.MustCompile(`://[^/\s"'@]+@`)
-
 // done masks every file: the last line of defence, since none of them should hold a secret.
 func (s *support) done() mirror.Files {
 	if s.problems.Len() > 0 {
@@ -235,7 +230,7 @@ func (s *support) done() mirror.Files {
 	}
 	masked := mirror.Files{}
 	for name, body := range s.files {
-		text := userInAddress.ReplaceAllString(wire.Mask(string(body)), "://***@")
+		text := mirror.Redact(wire.Mask(string(body)))
 		masked[wire.Mask(name)] = []byte(text)
 	}
 	return masked

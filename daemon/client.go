@@ -36,17 +36,14 @@ type Client struct {
 	path string
 }
 
-// Dial finds the daemon of a configuration: ErrNoDaemon when there is none, mirror.Problems when its socket may
-// not be used.
+// Dial finds the daemon of a configuration: ErrNoDaemon when there is none, ErrLocked when a process holds the state
+// directory and does not answer, mirror.Problems when its socket may not be used.
 func Dial(c config.Config) (*Client, error) {
 	path := c.SocketPath()
-	if err := checkSocketPath(path); err != nil {
-		return nil, err
-	}
 	conn, err := net.DialTimeout("unix", path, dialWithin)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR):
-		return nil, fmt.Errorf("%w on %s", ErrNoDaemon, c.StateDir)
+		return nil, absent(c)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, mirror.Problems{{Code: "LOCK003", What: "this user may not speak to the daemon: " + path, Where: c.PlaceOf("socket"),
 			Why: "the socket is for the daemon's own user and for root", Fix: "run the command as that user, such as with sudo -u poundlock"}}

@@ -21,7 +21,7 @@ func (l *Line) openClients(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	out, err := wire.New(wire.Settings{Hosts: hosts, CAFiles: l.config.TLS.CAFiles, UserAgent: "poundlock", Observe: l.metrics.observe, Public: true})
+	out, err := wire.New(wire.Settings{Hosts: hosts, CAFiles: l.config.TLS.CAFiles, UserAgent: "poundlock", Observe: l.observe, Public: true})
 	if err != nil {
 		return fmt.Errorf("%w: %w", config.ErrConfiguration, err)
 	}
@@ -155,9 +155,23 @@ func signerOf(s config.Signing) (git.Signer, error) {
 	return git.OpenPGPSigner([]byte(key.Reveal()))
 }
 
+// observe takes note of one request.
+func (l *Line) observe(e wire.Event) {
+	l.metrics.observe(e)
+	l.stir()
+}
+
+// stir says that something goes on.
+func (l *Line) stir() {
+	if l.shared != nil { // else it is tried out
+		l.shared.heart.stir()
+	}
+}
+
 // progressed takes the events of the mover.
 func (l *Line) progressed(e transfer.Event) {
 	l.copying.take(e)
+	l.stir()
 	if e.Kind == transfer.BlobMoving {
 		return
 	}

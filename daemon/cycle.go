@@ -38,7 +38,10 @@ type Report struct {
 // repaired by the next one, which finds tags and content as they are.
 func (l *Line) Step(ctx context.Context, f *fleet, set mirror.Set, w Wake, at time.Time) (Report, error) {
 	run := Run{ID: l.newID(), Set: set.Name, Why: w.Why, Began: l.now().UTC()}
-	w = l.progress(set.Name).owing(w, at)
+	p := l.progress(set.Name)
+	p.looks(l.now())
+	defer p.looks(time.Time{})
+	w = p.owing(w, at)
 	report, err := l.step(ctx, f, set, run.ID, w, at)
 	l.metrics.duration.WithLabelValues(set.Name).Observe(l.now().Sub(run.Began).Seconds())
 	if err != nil {
@@ -51,7 +54,10 @@ func (l *Line) Step(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 		l.forget(set.Name) // it was while this went on: nothing of it is to be tried again
 	}
 	run = l.ran(f, run, report, err)
-	if p := l.progress(set.Name); p.keep(&run) && err != nil {
+	if _, suspended := l.Suspended(set.Name); suspended && run.Outcome == OutcomeCopying {
+		run.Outcome = OutcomeSuspended
+	}
+	if l.progress(set.Name).keep(&run) && err != nil {
 		l.emit(Event{Type: EventRunFailed, Run: run.ID, Set: set.Name, Reason: run.Problem.What})
 	}
 	l.keep(run)
@@ -114,7 +120,7 @@ func (l *Line) tell(v *view, moved []mirror.Done) {
 	}
 	for _, a := range l.progress(v.set.Name).news(slices.DeleteFunc(slices.Clone(v.plan.Actions), rising)) {
 		l.emit(Event{Type: troubles[a.Kind], Run: v.run, Set: a.Key.Set, Entry: a.Key.Entry, Stage: a.Stage, Image: a.Image,
-			Reason: a.Reason.String(), Code: a.Reason.Code, Where: a.Where})
+			Reason: a.Reason.String(), Code: a.Reason.Code, Where: a.Where, Fix: plan.Fix(a)})
 	}
 }
 

@@ -3,8 +3,13 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
+	"strings"
 	"syscall"
+
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -39,7 +44,7 @@ func diskTrouble(dir string, err error) *DiskError {
 	why := "the state directory holds what poundlock remembers between two runs and its lock"
 	var e *DiskError
 	switch {
-	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist): // the last: not even root makes it there
 		e = trouble("DISK001", "make it writable for the user of poundlock, or set stateDir to a folder that is", "the state directory %s cannot be written", dir)
 		e.mended = true
 	case errors.Is(err, syscall.ENOTDIR):
@@ -67,13 +72,66 @@ func stateError(dir string, err error) error {
 	return fmt.Errorf("state directory %s: %w", dir, err)
 }
 
-// damaged says whether a state that cannot be opened is itself at fault, so that setting it aside helps. Where
-// the disk is full or may not be written, the state is as good as before.
+// placed names the line that sets the state directory where its disk is in trouble.
+func placed(c config.Config, err error) error {
+	var trouble *DiskError
+	if errors.As(err, &trouble) {
+		trouble.Problem.Path, trouble.Problem.Where = "stateDir", c.PlaceOf("stateDir")
+	}
+	return err
+}
+
+// stateGone is the error for a state directory that was taken away under the daemon.
+func stateGone(c config.Config) error {
+	return placed(c, &DiskError{Err: fs.ErrNotExist, Problem: mirror.Problem{Code: "DISK005", What: "the state directory " + c.StateDir + " was deleted or replaced under the daemon, which ends",
+		Why: "its lock went with it: a second daemon could start there, and neither would know of the other",
+		Fix: "start it again, where no service manager does: all that was there is found out again; stop it before the next time that you delete it"}})
+}
+
+// errDamaged means that bbolt met something in a state that it cannot have written.
+var errDamaged = errors.New("the state is damaged")
+
+// damaged says whether a state that cannot be opened is itself at fault, so that setting it aside helps. Whatever
+// else is in the way, such as a disk or a limit of the system, the state is as good as before.
 func damaged(err error) bool {
-	for _, whole := range []error{ErrLocked, fs.ErrPermission, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT} {
-		if errors.Is(err, whole) {
-			return false
+	for _, damage := range []error{errDamaged, bolterrors.ErrInvalid, bolterrors.ErrChecksum, bolterrors.ErrVersionMismatch} {
+		if errors.Is(err, damage) {
+			return true
 		}
 	}
-	return true
+	return err != nil && strings.HasPrefix(err.Error(), "file size too small") // bbolt has no name for it
+}
+
+// whole turns the panic of bbolt over a damaged page into an error. A page that the disk does not give is none.
+func whole(file string, err *error) {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	*err = fmt.Errorf("%w: %v", errDamaged, fault)
+	f, failed := os.Open(file)
+	if failed == nil {
+		_, failed = io.Copy(io.Discard, f)
+		failed = errors.Join(failed, f.Close())
+	}
+	if failed != nil {
+		*err = failed
+	}
+}
+
+// maxAside is how many damaged states are kept beside the one in use.
+const maxAside = 10
+
+// setAside gives a damaged state another name, never that of one that was set aside before.
+func setAside(file string) error {
+	for n := range maxAside {
+		to := file + ".damaged"
+		if n > 0 {
+			to = fmt.Sprintf("%s-%d", to, n+1)
+		}
+		if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+			return os.Rename(file, to)
+		}
+	}
+	return fmt.Errorf("%w, and %d that were set aside before lie beside it", errDamaged, maxAside)
 }

@@ -125,7 +125,7 @@ func none(group, name, format string, args ...any) Check {
 }
 
 func words(format string, args ...any) string {
-	return wire.Mask(mirror.Clean(fmt.Sprintf(format, args...)))
+	return clean(fmt.Sprintf(format, args...))
 }
 
 // failed gives a check that ended in an error, with advice.
@@ -205,7 +205,9 @@ func checkTrust(rules policy.Policy, problems mirror.Problems) []Check {
 	return []Check{ok("trust", "", "%s %s, no network", plural(len(keys), "key"), strings.Join(keys, ", "))}
 }
 
-func (d *doctor) checkForge(context.Context) []Check { return []Check{none("forge", "", "-")} }
+func (d *doctor) checkForge(context.Context) []Check {
+	return []Check{none("forge", "", "none configured: pull requests are not opened by this version")}
+}
 
 // maxSkew is how far a clock may be off before certificates and records suffer.
 const maxSkew = time.Minute

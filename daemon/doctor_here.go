@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/poundlock/poundlock/daemon/config"
+	"github.com/poundlock/poundlock/internal/file"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -44,9 +45,9 @@ func (d *doctor) checkConfig(context.Context) []Check {
 		}
 		checks[0].Detail += ", " + count(referred, "secret") + " read"
 	}
-	if file := c.Git.Auth.KnownHosts; file != "" {
-		if _, err := os.ReadFile(file); err != nil {
-			checks = append(checks, d.unreadable("config", "git.auth.knownHosts", file, err))
+	if name := c.Git.Auth.KnownHosts; name != "" {
+		if _, err := file.Read(name, mirror.MaxDocument); err != nil {
+			checks = append(checks, d.unreadable("config", "git.auth.knownHosts", name, err))
 		}
 	}
 	return checks
@@ -55,7 +56,7 @@ func (d *doctor) checkConfig(context.Context) []Check {
 // unreadable gives a check of a file that a key of the configuration names.
 func (d *doctor) unreadable(group, key, file string, err error) Check {
 	p := adviser{d.config}.problem("DRT002", key, "%s: %s cannot be read", key, file)
-	p.Why = mirror.Clean(err.Error())
+	p.Why = clean(err.Error())
 	p.Fix = "put the file there, readable for the user of poundlock, or correct the key"
 	return Check{Group: group, Name: file, State: CheckFailed, Detail: p.What, Problem: &p}
 }
@@ -110,10 +111,10 @@ func (d *doctor) checkCA(context.Context) []Check {
 	return checks
 }
 
-func (d *doctor) checkCAFile(key, file string) []Check {
-	rest, err := os.ReadFile(file)
+func (d *doctor) checkCAFile(key, name string) []Check {
+	rest, err := file.Read(name, mirror.MaxDocument)
 	if err != nil {
-		return []Check{d.unreadable("ca", key, file, err)}
+		return []Check{d.unreadable("ca", key, name, err)}
 	}
 	var checks []Check
 	for block, rest := pem.Decode(rest); block != nil; block, rest = pem.Decode(rest) {
@@ -121,20 +122,20 @@ func (d *doctor) checkCAFile(key, file string) []Check {
 		if err != nil || block.Type != "CERTIFICATE" {
 			continue
 		}
-		facts := fmt.Sprintf("%s: %s, until %s", filepath.Base(file), mirror.Clean(cert.Subject.String()), cert.NotAfter.UTC().Format(time.DateOnly))
+		facts := fmt.Sprintf("%s: %s, until %s", filepath.Base(name), mirror.Clean(cert.Subject.String()), cert.NotAfter.UTC().Format(time.DateOnly))
 		switch left := cert.NotAfter.Sub(d.now()); {
 		case left < 0:
-			p := adviser{d.config}.problem("TLS006", key, "the certificate authority in %s has expired: %s", file, facts)
+			p := adviser{d.config}.problem("TLS006", key, "the certificate authority in %s has expired: %s", name, facts)
 			p.Fix = "put its successor into the file"
-			checks = append(checks, Check{Group: "ca", Name: file, State: CheckFailed, Detail: p.What, Problem: &p})
+			checks = append(checks, Check{Group: "ca", Name: name, State: CheckFailed, Detail: p.What, Problem: &p})
 		case left < soonOver:
-			checks = append(checks, Check{Group: "ca", Name: file, State: CheckWarning, Detail: facts + ", which is soon"})
+			checks = append(checks, Check{Group: "ca", Name: name, State: CheckWarning, Detail: facts + ", which is soon"})
 		default:
-			checks = append(checks, ok("ca", file, "%s", facts))
+			checks = append(checks, ok("ca", name, "%s", facts))
 		}
 	}
 	if len(checks) == 0 {
-		return []Check{d.unreadable("ca", key, file, errors.New("it holds no certificate in PEM form"))}
+		return []Check{d.unreadable("ca", key, name, errors.New("it holds no certificate in PEM form"))}
 	}
 	return checks
 }

@@ -7,17 +7,23 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/registry"
 )
+
+// heldWithin is how long doctor tries the lock of the state directory, in which nobody else can take it.
+const heldWithin = 50 * time.Millisecond
 
 // imagesAsked bounds how many images of an upstream are asked for until one is there.
 const imagesAsked = 5
@@ -212,13 +218,24 @@ func (d *doctor) checkDaemon(ctx context.Context) []Check {
 		return []Check{ok("daemon", "", "runs (%s), socket %s", holder, socket)}
 	case runs:
 		return []Check{ok("daemon", "", "runs, socket %s", socket)}
-	case holder.PID > 0 && alive(holder.PID):
+	case isHeld(d.config.StateDir):
+		if holder == (Holder{}) {
+			return []Check{ok("daemon", "", "no socket, but another poundlock holds the state directory")}
+		}
 		return []Check{ok("daemon", "", "no socket, but %s holds the state directory", holder)}
 	}
 	return []Check{none("daemon", "", "does not run; start it with `poundlock run`")}
 }
 
-func alive(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
+// isHeld says whether a process has the lock of a state directory. What is written beside the lock may be left over
+// from one that was killed.
+func isHeld(dir string) bool {
+	db, err := bbolt.Open(filepath.Join(dir, "state.db"), 0, &bbolt.Options{ReadOnly: true, Timeout: heldWithin})
+	if err == nil {
+		err = db.Close()
+	}
+	return errors.Is(err, bolterrors.ErrTimeout)
+}
 
 func listens(ctx context.Context, network, address string) bool {
 	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)

@@ -15,6 +15,9 @@ import (
 	"github.com/poundlock/poundlock/internal/registry/embedded"
 )
 
+// embeddedListen is the key of the address of an embedded registry.
+const embeddedListen = "registries." + config.LocalRegistry + ".embedded.listen"
+
 // openEmbedded serves the local registry from this process when it is configured so. A command that only
 // looks goes on when the address is in use: then the daemon serves it.
 func (l *Line) openEmbedded(local config.Registry, onlyLooks bool) error {
@@ -26,7 +29,7 @@ func (l *Line) openEmbedded(local config.Registry, onlyLooks bool) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("embedded registry: %w", err)
+		return &listenError{embeddedListen, err}
 	}
 	registry, err := embedded.New(local.Embedded.Dir)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -58,7 +58,12 @@ func (f fleet) stage(asked mirror.Stage) (mirror.Stage, error) {
 		known = append(known, set.Stages...)
 	}
 	if !slices.Contains(known, asked) {
-		return "", fmt.Errorf("%w: no set has a stage %q", config.ErrConfiguration, asked)
+		var names []string
+		for _, s := range known {
+			names = append(names, string(s))
+		}
+		slices.Sort(names)
+		return "", mirror.Problems{Unknown("stage", string(asked), slices.Compact(names))}
 	}
 	return asked, nil
 }
@@ -110,6 +115,7 @@ func (l *Line) newest(ctx context.Context) (*fleet, error) {
 			return last, nil
 		} // the clone was damaged or deleted: fetch it anew
 	}
+	defer l.shared.heart.silent(fetchWithin)()
 	head, err := l.git.Fetch(ctx)
 	if err != nil {
 		return nil, gitError(err)
@@ -131,6 +137,9 @@ func (l *Line) newest(ctx context.Context) (*fleet, error) {
 	return next, err
 }
 
+// fetchWithin is how long a clone over a slow line may take, of which the daemon sees nothing before it is whole.
+const fetchWithin = 31 * time.Minute
+
 // leave ends the copies of sets that are no more.
 func (l *Line) leave(f *fleet) {
 	l.mu.Lock()
@@ -140,6 +149,9 @@ func (l *Line) leave(f *fleet) {
 			l.mover.Want(name, nil)
 			delete(l.sets, name)
 		}
+	}
+	if err := l.state.forgetAsked(f.desired); err != nil {
+		l.log.Warn("what is known of sets that are no more is not forgotten", keyError, err)
 	}
 }
 
@@ -171,18 +183,11 @@ func (l *Line) read(head, inputs string) (*fleet, error) {
 // warnOrphans tells of sets that stand in rendered/ and that nobody asks for any more. Removing them is up to
 // people: a consumer may still read them.
 func (l *Line) warnOrphans(head string, desired mirror.Desired) {
-	dir := l.renderedDir() + "/record"
-	files, err := l.git.Files(head, dir)
-	if err != nil {
-		return // the record of each set is read again, and then its trouble is told
-	}
-	told := map[string]bool{}
-	for name := range files {
-		set, _, _ := strings.Cut(strings.TrimPrefix(name, dir+"/"), "/")
-		if _, ok := desired.Set(set); !ok && !told[set] {
-			told[set] = true
-			l.log.Warn("no set of desired/ has this name any more; delete its folders when no consumer reads them", keySet, set, keyWhere, l.renderedDir()+"/"+set)
+	for _, set := range l.orphans(head, desired) {
+		if _, told := l.shared.orphans.LoadOrStore(set, true); told {
+			continue
 		}
+		l.log.Warn("no set of desired/ has this name any more; delete its folders when no consumer reads them", keySet, set, keyWhere, l.renderedDir()+"/"+set)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/internal/wire"
 )
 
 // EventType is what kind of thing happened, in one stable word.
@@ -54,6 +55,7 @@ type Event struct {
 	Code   mirror.ReasonCode `json:"code,omitempty"` // of the reason
 	By     string            `json:"by,omitempty"`   // who asked for it
 	Where  mirror.Position   `json:"where,omitzero"`
+	Fix    string            `json:"fix,omitempty"` // what mends it
 }
 
 // Filter chooses events. Zero fields choose all.
@@ -84,8 +86,10 @@ func (f Filter) pick(events []Event) []Event {
 
 // history is what happened since it was written down last, and who follows what happens.
 type history struct {
+	writing   sync.Mutex // held from take until what was taken is written
 	mu        sync.Mutex
 	pending   []Event
+	runs      []Run
 	followers map[chan Event]bool
 }
 
@@ -110,12 +114,22 @@ func (h *history) add(e Event) {
 	}
 }
 
-func (h *history) take() []Event {
+// take gives what is to be written down, with these runs. The caller holds writing.
+func (h *history) take(runs []Run) ([]Run, []Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	events := h.pending
-	h.pending = nil
-	return events
+	runs, events := append(h.runs, runs...), h.pending
+	h.runs, h.pending = nil, nil
+	return runs, events
+}
+
+// back takes back what could not be written, the newest of it.
+func (h *history) back(runs []Run, events []Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.runs = runs[max(0, len(runs)-keptRuns):]
+	events = append(events, h.pending...)
+	h.pending = events[max(0, len(events)-keptEvents):]
 }
 
 // follow gives a channel of everything that happens from now on, until stop. It is closed when its reader is
@@ -143,8 +157,10 @@ func (l *Line) newID() string {
 // emit tells everyone who listens of something that happened: the log, the metrics, the followers, and the
 // history, which is written with the run. It never waits and never fails.
 func (l *Line) emit(e Event) {
-	e.ID, e.At = l.newID(), l.now().UTC()
+	e.ID, e.At, e.Reason = l.newID(), l.now().UTC(), wire.Mask(e.Reason)
+	e.Fix = wire.Mask(e.Fix)
 	l.logEvent(e)
+	l.stir()
 	switch e.Type {
 	case EventCopied:
 		l.metrics.copied.WithLabelValues(e.Image.Host, "copied").Add(float64(e.Bytes))
@@ -171,7 +187,7 @@ var eventLogs = map[EventType]struct {
 	EventSuspended:    {slog.LevelWarn, "suspended"},
 	EventResumed:      {slog.LevelInfo, "resumed"},
 	EventReloaded:     {slog.LevelInfo, "configuration reloaded"},
-	EventReloadFailed: {slog.LevelError, "configuration refused, the old one stays"},
+	EventReloadFailed: {slog.LevelDebug, "reload failed"}, // the service tells it, a line for each problem
 }
 
 func (l *Line) logEvent(e Event) {
@@ -194,6 +210,7 @@ func (l *Line) logEvent(e Event) {
 	if e.Type == EventCopied || e.Bytes > 0 {
 		facts = append(facts, slog.Int64(keyBytes, e.Bytes))
 	}
+	add(keyCode, string(e.Code))
 	add(keyCommit, e.Commit)
 	if e.Type == EventCommitted {
 		add(keyCycle, e.Run)
@@ -204,6 +221,7 @@ func (l *Line) logEvent(e Event) {
 		add(keyReason, e.Reason)
 	}
 	add(keyWhere, e.Where.String())
+	add(keyFix, e.Fix)
 	add(keyBy, e.By)
 	l.log.LogAttrs(context.Background(), as.level, as.text, facts...)
 }
@@ -214,12 +232,16 @@ func (l *Line) keep(runs ...Run) {
 	if l.shared == nil || l.state == nil {
 		return // it did not come to anything
 	}
-	events := l.shared.events.take()
+	h := l.shared.events
+	h.writing.Lock() // who reads the history next finds all of it
+	defer h.writing.Unlock()
+	runs, events := h.take(runs)
 	if len(events)+len(runs) == 0 {
 		return
 	}
 	if err := l.state.keep(runs, events); err != nil {
-		l.log.Warn("history not kept", keyError, err)
+		h.back(runs, events)
+		l.log.Warn("history not kept; it is tried again", keyError, err)
 	}
 }
 

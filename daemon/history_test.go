@@ -1,16 +1,20 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/internal/wire"
 	"github.com/poundlock/poundlock/testenv"
 )
 
@@ -150,6 +154,102 @@ func TestHistory_AFailedStepSaysWhy(t *testing.T) {
 	}
 }
 
+// A run that cannot be written down, as on a disk that is full, is shown nevertheless.
+func TestHistory_StatusKnowsWhatCouldNotBeWritten(t *testing.T) {
+	s := pausedSite(t)
+	s.pushSigned("docker.io/library/web:1", "first")
+	s.sync()
+	file := s.line.state.db.Path()
+	if err := s.line.state.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.line.state.db = must(bbolt.Open(file, 0o600, &bbolt.Options{ReadOnly: true}))(t)
+	s.pushSigned("docker.io/library/web:1", "next")
+	if _, err := s.line.Sync(t.Context(), Wake{Why: "full", Resolve: true, Audit: true}); err == nil {
+		t.Fatal("no error")
+	}
+	set := must(s.line.Status(t.Context()))(t).Sets[1]
+	if set.State != SetFailing || set.LastRun.Outcome != OutcomeFailed || set.LastRun.Why == "test" || set.Problem == nil {
+		t.Errorf("status: %+v, last run %+v", set, set.LastRun)
+	}
+}
+
+// While a step takes its time, the set is being looked at, and not waiting for somebody to begin.
+func TestHistory_ALookThatTakesLongIsTold(t *testing.T) {
+	s := pausedSite(t)
+	s.pushSigned("docker.io/library/web:1", "first")
+	hold := make(chan struct{})
+	s.upstream.Proxy().Break(testenv.Always(testenv.OfKind(testenv.ManifestGet, testenv.ManifestHead), testenv.Fault{Until: hold}))
+	s.open()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.line.Sync(t.Context(), Wake{Why: "test", Resolve: true, Audit: true})
+		ended <- err
+	}()
+	until(t, "both sets are looked at", func() bool {
+		status := must(s.line.Status(t.Context()))(t)
+		return len(status.Sets) == 2 && status.Sets[0].State == SetLooking && status.Sets[1].State == SetLooking
+	})
+	if got := s.line.statusLine(); !strings.HasPrefix(got, "looking at other, web") {
+		t.Errorf("the service manager is told %q", got)
+	}
+	close(hold)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if got := must(s.line.Status(t.Context()))(t).Sets[1].State; got != SetAtRest || len(s.line.Looking()) > 0 {
+		t.Errorf("afterwards: %s, looking at %v", got, s.line.Looking())
+	}
+}
+
+// The log tells a trouble once, not at each retry, until it is over.
+func TestRun_TellsATroubleOnce(t *testing.T) {
+	s := pausedSite(t)
+	s.pushSigned("docker.io/library/web:1", "first")
+	s.sync()
+	log := &talk{}
+	s.line.log = slog.New(slog.NewTextHandler(log, nil))
+	said := complaints{}
+	look := func(w Wake, fails bool) {
+		t.Helper()
+		_, err := s.line.cycle(t.Context(), w)
+		if s.line.complain(err, said, w); (err != nil) != fails {
+			t.Fatalf("%s: %v", w.Why, err)
+		}
+	}
+	told := func(when string, want int) {
+		t.Helper()
+		if got := strings.Count(log.String(), "cycle failed"); got != want {
+			t.Errorf("%s: told %d times, want %d:\n%s", when, got, want, log)
+		}
+	}
+	good := s.file("desired/web.yaml")
+	s.commit("a mistake", map[string]string{"desired/web.yaml": "version: 1\nsorce: {}\n"})
+	look(Wake{Why: "poll"}, true)
+	once := strings.Count(log.String(), "cycle failed")
+	if !strings.Contains(log.String(), "where=\"desired/web.yaml:2") || !strings.Contains(log.String(), "(commit "+s.git.Head()[:10]+")") || !strings.Contains(log.String(), "wake=poll") || !strings.Contains(log.String(), "code=") {
+		t.Errorf("the log:\n%s", log)
+	}
+	look(Wake{Why: "retry", Local: true}, false)
+	look(Wake{Why: "poll"}, true)
+	told("a mistake in Git", once)
+	s.commit("mended", map[string]string{"desired/web.yaml": good})
+	look(Wake{Why: "poll"}, false)
+	if len(said) > 0 {
+		t.Errorf("what is over is remembered: %v", said)
+	}
+	s.local.Proxy().Break(testenv.Always(func(*http.Request) bool { return true }, testenv.Fault{Status: http.StatusUnauthorized}))
+	look(Wake{Why: "audit", Audit: true}, true)
+	once = strings.Count(log.String(), "cycle failed")
+	look(Wake{Why: "poll"}, false) // nothing is due yet
+	s.now = s.now.Add(lastRetry)
+	look(Wake{Why: "retry", Local: true}, true)
+	told("a registry that refuses", once)
+	s.now = s.now.Add(remind)
+	look(Wake{Why: "retry", Local: true}, true)
+	told("an hour later", once+once-strings.Count(log.String(), "desired/web.yaml"))
+}
+
 func TestHistory_IsCapped(t *testing.T) {
 	state := must(OpenState(t.TempDir()))(t)
 	defer state.Close()
@@ -197,5 +297,84 @@ func TestHistory_NobodyWaitsForAFollower(t *testing.T) {
 	stop()
 	if len(h.followers) != 0 {
 		t.Error("stop did not end it")
+	}
+}
+
+// What cannot be written is kept until it can be, and no secret gets into it.
+func TestHistory_AFailedWriteLosesNothing(t *testing.T) {
+	wire.Conceal("hunter2-of-the-history")
+	broken := must(OpenState(t.TempDir()))(t)
+	if err := broken.Close(); err != nil {
+		t.Fatal(err)
+	}
+	state := must(OpenState(t.TempDir()))(t)
+	defer state.Close()
+	o := Options{Log: slog.New(slog.DiscardHandler), Now: time.Now}
+	l := &Line{state: broken, log: o.Log, now: o.Now, metrics: newMetrics("x"), shared: o.share(), sets: map[string]*progress{}}
+	l.emit(Event{Type: EventFailed, Reason: "says hunter2-of-the-history"})
+	l.keep(Run{ID: "1"})
+	l.emit(Event{Type: EventMoved})
+	l.state = state
+	l.keep(Run{ID: "2"})
+	events, runs := must(l.Events(Filter{}))(t), must(state.Runs(0))(t)
+	if len(events) != 2 || events[0].Type != EventFailed || len(runs) != 2 {
+		t.Errorf("%d runs, events %v", len(runs), kindsOf(events))
+	}
+	if len(events) > 0 && strings.Contains(events[0].Reason, "hunter2") {
+		t.Errorf("a secret is kept: %s", events[0].Reason)
+	}
+}
+
+// Whoever reads finds all that happened before, also while it is just being written.
+func TestHistory_ReadersMissNothing(t *testing.T) {
+	state := must(OpenState(t.TempDir()))(t)
+	defer state.Close()
+	o := Options{Log: slog.New(slog.DiscardHandler), Now: time.Now}
+	l := &Line{state: state, log: o.Log, now: o.Now, metrics: newMetrics("x"), shared: o.share(), sets: map[string]*progress{}}
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			me, happened := fmt.Sprint(i), 0
+			for range 20 {
+				l.emit(Event{Type: EventMoved, Set: me})
+				happened++
+				if events := must(l.Events(Filter{Set: me}))(t); len(events) != happened {
+					t.Errorf("%s: %d of %d events", me, len(events), happened)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Status looks at the runs of sets while they end.
+func TestStatus_ReadsRunsThatAreJustWritten(t *testing.T) {
+	p := newProgress()
+	l := &Line{sets: map[string]*progress{"a": p}}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := range 100 {
+			p.keep(&Run{ID: fmt.Sprint(i), Problem: &mirror.Problem{What: fmt.Sprint(i)}})
+		}
+	})
+	for range 100 {
+		l.others(errors.New("x"))
+	}
+	wg.Wait()
+}
+
+func TestState_ForgetsWhatWasAskedForGoneSets(t *testing.T) {
+	state := must(OpenState(t.TempDir()))(t)
+	defer state.Close()
+	for _, set := range []string{"a", "b"} {
+		if err := state.setAsked(set+"/answers", map[string]answer{"x": {}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := state.forgetAsked(mirror.Desired{Sets: []mirror.Set{{Name: "b"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if len(state.answers("a")) != 0 || len(state.answers("b")) != 1 {
+		t.Errorf("a has %d, b has %d", len(state.answers("a")), len(state.answers("b")))
 	}
 }

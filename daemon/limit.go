@@ -8,7 +8,6 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 
-	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -22,23 +21,27 @@ type limit struct {
 type selector struct {
 	set   string
 	entry string // glob as in include; "" for the whole set
-	text  string
 }
 
 func (m limit) active() bool { return len(m.only) > 0 || m.saved != nil }
 
 // Only limits the line to some sets, or to some entries of them: set or set/entry, in which the entry may be a
-// glob. Call it before Preview or Sync; what is not of the fleet shows there, with what may have been meant.
+// glob. Call it before Preview or Sync; what is not of the fleet shows there, with what may have been meant. The
+// error is mirror.Problems: a selector that says nothing must not mean everything.
 func (l *Line) Only(selectors ...string) error {
 	l.limit.only = nil
+	var ps mirror.Problems
 	for _, text := range selectors {
-		set, entry, _ := strings.Cut(text, "/")
-		if set == "" || !doublestar.ValidatePattern(entry) {
-			return fmt.Errorf("%w: --only %q: want set or set/entry", config.ErrConfiguration, text)
+		set, entry, part := strings.Cut(text, "/")
+		switch {
+		case set == "" || part && entry == "":
+			ps.Add(noSuch, mirror.Position{}, "name a set, or entries of it by set/entry; leave --only out for everything", "--only %q: want set or set/entry", text)
+		case !doublestar.ValidatePattern(entry):
+			ps.Add(noSuch, mirror.Position{}, "close each [ and {, or put a \\ before it", "--only %q: want set or set/entry, and %q is no glob", text, entry)
 		}
-		l.limit.only = append(l.limit.only, selector{set, entry, text})
+		l.limit.only = append(l.limit.only, selector{set, entry})
 	}
-	return nil
+	return ps.Err()
 }
 
 // check finds selectors that select nothing.
@@ -51,12 +54,12 @@ func (m limit) check(d mirror.Desired) error {
 			for _, set := range d.Sets {
 				names = append(names, set.Name)
 			}
-			ps.Add("PLN002", mirror.Position{}, meant(s.set, names, "the sets are "), "there is no set %q", s.set)
+			ps.Add(noSuch, mirror.Position{}, meant(s.set, names, "the sets are "), "there is no set %q", s.set)
 			continue
 		}
 		names := entriesOf(set)
 		if s.entry != "" && !slices.ContainsFunc(names, func(e string) bool { return s.matches(mirror.Key{Set: set.Name, Entry: e}) }) {
-			ps.Add("PLN002", set.Where, meant(s.entry, names, "its entries are "), "set %s has no entry %q", set.Name, s.entry)
+			ps.Add(noSuch, set.Where, meant(s.entry, names, "its entries are "), "set %s has no entry %q", set.Name, s.entry)
 		}
 	}
 	return ps.Err()

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -43,6 +42,7 @@ type Line struct {
 	fleet    atomic.Pointer[fleet] // the last one that was read without mistakes
 	closers  []func(context.Context) error
 
+	orders     sync.WaitGroup            // orders that it was given and carries out
 	publishing sync.Mutex                // one commit at a time, and one look at what others committed
 	wanting    sync.Mutex                // held while the mover is told what a set wants
 	auditing   atomic.Pointer[time.Time] // since when audits are made; nil: the line does not run
@@ -97,10 +97,9 @@ func Open(ctx context.Context, c config.Config, o Options) (_ *Line, err error) 
 	l.local = mirror.Local{Host: local.Host, Prefix: local.Prefix, Insecure: local.Insecure, Site: c.Site}
 	dir := c.StateDir
 	if o.Temporary {
-		if dir, err = os.MkdirTemp("", "poundlock-"); err != nil {
+		if dir, err = l.temporaryDir(); err != nil {
 			return nil, err
 		}
-		l.onClose(func(context.Context) error { return os.RemoveAll(dir) })
 		if err := l.takeState(ctx, dir); err != nil {
 			return nil, err
 		}

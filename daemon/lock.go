@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/poundlock/poundlock/daemon/config"
+	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 // Holder is the process that holds a state directory, as it wrote itself down beside the lock.
@@ -67,17 +70,20 @@ func lockedBy(dir string) LockedError {
 	return e
 }
 
-// lock opens the state in dir and writes down who holds it. unlock takes that back and lets the state go, in
-// this order: a file without its lock would be a lie, if one that nobody believes.
-func lock(dir string, o Options) (s *State, unlock func(context.Context) error, err error) {
-	if s, err = OpenState(dir); err != nil {
-		return nil, nil, err
+// lock opens the state of a configuration and writes down who holds it. unlock takes that back and lets the state
+// go, in this order: a file without its lock would be a lie, if one that nobody believes.
+func lock(c config.Config, o Options) (s *State, unlock func(context.Context) error, err error) {
+	if s, err = OpenState(c.StateDir); err != nil {
+		return nil, nil, placed(c, err)
 	}
-	file := filepath.Join(dir, holderFile)
+	file := filepath.Join(c.StateDir, holderFile)
 	if err := writeHolder(file, o); err != nil {
 		o.Log.Warn("who holds the state directory cannot be written down", keyError, err)
 	}
 	return s, func(context.Context) error {
+		if s.gone() {
+			return s.Close() // what lies there now is of another process
+		}
 		err := os.Remove(file)
 		if errors.Is(err, os.ErrNotExist) {
 			err = nil
@@ -98,4 +104,30 @@ func writeHolder(file string, o Options) error {
 		return err
 	}
 	return os.Rename(fresh, file)
+}
+
+// unanswered means that a process holds the state directory and does not answer on its socket.
+type unanswered struct{ problem mirror.Problem }
+
+func (e unanswered) Error() string { return e.problem.Error() }
+
+// Unwrap makes it an ErrLocked.
+func (e unanswered) Unwrap() []error { return []error{e.problem, ErrLocked} }
+
+// Temporary says that trying again may help: the process may be about to answer, or to end.
+func (unanswered) Temporary() bool { return true }
+
+// absent gives why nobody answers on the socket: ErrNoDaemon, or unanswered when somebody holds the lock all the same.
+func absent(c config.Config) error {
+	if !isHeld(c.StateDir) {
+		return fmt.Errorf("%w on %s", ErrNoDaemon, c.StateDir)
+	}
+	by := lockedBy(c.StateDir)
+	p := mirror.Problem{Code: "LOCK004", Path: "socket", Where: socketPlace(c), What: by.Error() + ", but does not answer on " + c.SocketPath(),
+		Why: "it is starting or ending, it runs with another `socket`, or its socket was removed; a daemon makes that again within seconds",
+		Fix: "try again in a moment; when it stays so, look at its log, or end it and start it again"}
+	if by.Holder.PID != 0 {
+		p.Fix = fmt.Sprintf("try again in a moment; when it stays so, look at its log, or end pid %d and start it again", by.Holder.PID)
+	}
+	return unanswered{p}
 }

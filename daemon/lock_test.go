@@ -21,12 +21,13 @@ func TestLock_NamesWhoHoldsIt(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	since := time.Now().Truncate(time.Second)
 	o := Options{Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return since }, Command: "run"}
-	_, unlock, err := lock(dir, o)
+	c := config.Config{StateDir: dir}
+	_, unlock, err := lock(c, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	host, _ := os.Hostname()
-	_, _, err = lock(dir, o)
+	_, _, err = lock(c, o)
 	want := fmt.Sprintf("another poundlock (run, pid %d on host %s, since %s) holds the state directory %s", os.Getpid(), host, since.Format("15:04"), dir)
 	if !errors.Is(err, ErrLocked) || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -54,7 +55,7 @@ func TestLock_NamesWhoHoldsIt(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, unlock, err = lock(dir, o)
+	_, unlock, err = lock(c, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/sync/plan"
 )
@@ -95,14 +94,27 @@ type Trouble struct {
 // maxRemembered is how many runs and events a look takes in, newest first.
 const maxRemembered = 5000
 
-// Look gives what is wanted and what stands.
+// notRead says that nobody fetched the fleet repository yet on this state directory.
+func notRead() mirror.Problem {
+	return mirror.Problem{Code: "CTL006", What: "the fleet repository was not read yet on this state directory",
+		Fix: "give --refresh to a command that lists, or run `poundlock plan`"}
+}
+
+// Look gives what is wanted and what stands, as far as Only leaves it to be looked at. What is not of the fleet is
+// mirror.Problems, with what may have been meant.
 func (l *Line) Look(ctx context.Context) (Look, error) {
 	g, err := l.glance(ctx)
 	if err != nil {
 		return Look{}, err
 	}
 	look := Look{Commit: g.fleet.head, Sets: []SetLook{}}
+	if err := l.limit.check(g.fleet.desired); err != nil {
+		return look, err
+	}
 	for _, set := range g.fleet.desired.Sets {
+		if asked := l.limit.sets(); len(asked) > 0 && !slices.Contains(asked, set.Name) {
+			continue
+		}
 		one, err := g.set(set)
 		if err != nil {
 			return look, err
@@ -123,7 +135,7 @@ type glance struct {
 
 func (l *Line) glance(ctx context.Context) (*glance, error) {
 	if _, err := l.git.Head(); l.offline && err != nil {
-		return nil, fmt.Errorf("%w: the fleet repository was not fetched here yet; --refresh asks Git for it", config.ErrConfiguration)
+		return nil, notRead()
 	}
 	f, err := l.refresh(ctx)
 	if f == nil {
@@ -173,6 +185,11 @@ func (g *glance) set(set mirror.Set) (SetLook, error) {
 		one.Suspended = &s
 	}
 	one.Lines = g.entries(set, record)
+	if only := g.line.limit.only; len(only) > 0 {
+		one.Lines = slices.DeleteFunc(one.Lines, func(e EntryLook) bool {
+			return !slices.ContainsFunc(only, func(s selector) bool { return s.matches(mirror.Key{Set: e.Set, Entry: e.Entry}) })
+		})
+	}
 	for _, stage := range set.Stages {
 		one.Stages = append(one.Stages, stageLook(set, stage, one.Lines))
 	}

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -61,6 +62,35 @@ func LastNames(ctx context.Context, c config.Config) (n Names, err error) {
 		}
 	}
 	return n, nil
+}
+
+// noSuch is the code of a name that is none of the fleet's.
+const noSuch = "FLT032"
+
+// Unknown says that no thing of a kind has a name: a set, an entry, a stage or a run. The fix names the one that
+// was probably meant, else some that there are.
+func Unknown(kind, name string, known []string) mirror.Problem {
+	p := mirror.Problem{Code: noSuch, What: mirror.Clean(fmt.Sprintf("there is no %s %q", kind, name)), Fix: "`poundlock get " + plural(2, kind) + "` lists what there is"}
+	if len(known) > 0 {
+		p.Fix = mirror.Clean(meant(name, known, "there are "))
+	}
+	return p
+}
+
+// AskedSets gives the names of the sets that Only leaves to be looked at; none before the fleet was read.
+func (l *Line) AskedSets() []string {
+	var names []string
+	f := l.fleet.Load()
+	if f == nil {
+		return nil
+	}
+	asked := l.limit.sets()
+	for _, set := range f.desired.Sets {
+		if len(asked) == 0 || slices.Contains(asked, set.Name) {
+			names = append(names, set.Name)
+		}
+	}
+	return names
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

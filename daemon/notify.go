@@ -15,6 +15,9 @@ import (
 const (
 	// overtime is how much longer than its limit something may take before it counts as hanging.
 	overtime = time.Minute
+	// patience is how long something may be under way without any sign of progress before it counts as hanging. The
+	// transport gives up a host that is silent long before; the unit tells this figure beside WatchdogSec.
+	patience = 5 * time.Minute
 	// statusEvery is how often the status line is looked at; it is sent when it changed.
 	statusEvery = 2 * time.Second
 	// answerWithin is how long the loop has to answer when it is at rest.
@@ -22,28 +25,50 @@ const (
 )
 
 // heart says whether the daemon makes progress: its loop is at rest and answers, or it is at something that may
-// take until a time that is known.
+// take a time that is known, and of which signs are seen: requests, bytes of copies, events.
 type heart struct {
 	beat chan struct{} // the loop sends when it is at rest and somebody asks
+	now  func() time.Time
 
 	mu    sync.Mutex
-	until time.Time
+	until time.Time // when what goes on has to be done
+	worry time.Time // when the next sign has to be seen
+	quiet time.Time // until when none is expected
 }
 
-func newHeart() *heart { return &heart{beat: make(chan struct{})} }
+func newHeart(now func() time.Time) *heart { return &heart{beat: make(chan struct{}), now: now} }
 
-// work says that until a time nobody need worry when the loop does not answer.
-func (h *heart) work(until time.Time) {
+// work says that for a time nobody need worry when the loop does not answer, as long as there are signs.
+func (h *heart) work(within time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.until = until
+	now := h.now()
+	h.until, h.worry = now.Add(within), now.Add(patience)
 }
 
 // rest says that the loop answers from now on.
-func (h *heart) rest() { h.work(time.Time{}) }
+func (h *heart) rest() { h.work(0) }
+
+// stir is a sign of progress.
+func (h *heart) stir() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.worry = h.now().Add(patience)
+}
+
+// silent says that something goes on which gives no sign for a time, until end.
+func (h *heart) silent(within time.Duration) (end func()) {
+	set := func(until time.Time) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.quiet = until
+	}
+	set(h.now().Add(within))
+	return func() { set(time.Time{}); h.stir() }
+}
 
 // beats asks the heart once; the answer may take a moment.
-func (h *heart) beats(ctx context.Context, now func() time.Time) bool {
+func (h *heart) beats(ctx context.Context) bool {
 	wait := time.NewTimer(answerWithin)
 	defer wait.Stop()
 	select {
@@ -55,14 +80,14 @@ func (h *heart) beats(ctx context.Context, now func() time.Time) bool {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return now().Before(h.until)
+	now := h.now()
+	return now.Before(h.until) && (now.Before(h.worry) || now.Before(h.quiet))
 }
 
 // notifier tells the service manager how the daemon is, where there is one: systemd, through the socket that
 // NOTIFY_SOCKET names. Elsewhere it says nothing.
 type notifier struct {
 	log *slog.Logger
-	now func() time.Time
 
 	mu     sync.Mutex
 	silent bool // a message did not get through, and the log said so
@@ -138,11 +163,11 @@ func (n *notifier) follow(ctx context.Context, h *heart, status func() string) {
 		case <-ctx.Done():
 			return
 		case <-feed:
-			beats := h.beats(ctx, n.now)
+			beats := h.beats(ctx)
 			if beats {
 				n.tell(systemd.SdNotifyWatchdog)
 			} else if ctx.Err() == nil && !hung {
-				n.log.Error("the daemon makes no progress; the watchdog is not fed any more", "limit", "limits.cycle")
+				n.log.Error("the daemon makes no progress; the watchdog is not fed any more", "patience", patience.String())
 			}
 			hung = !beats
 		}
@@ -157,6 +182,8 @@ func (l *Line) statusLine() string {
 		parts = append(parts, "copying "+strings.Join(copying, ", "))
 	case l.fleet.Load() == nil:
 		parts = append(parts, "starting")
+	case len(l.Looking()) > 0:
+		parts = append(parts, "looking at "+strings.Join(l.Looking(), ", "))
 	default:
 		parts = append(parts, fmt.Sprintf("%d sets at rest", len(l.fleet.Load().desired.Sets)))
 	}
@@ -167,6 +194,21 @@ func (l *Line) statusLine() string {
 		parts = append(parts, "next look at "+next.Format("15:04:05 MST"))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// Looking gives the sets that are being looked at for the first time or for a while, in order.
+func (l *Line) Looking() []string {
+	f := l.fleet.Load()
+	if f == nil {
+		return nil
+	}
+	var names []string
+	for _, set := range f.desired.Sets {
+		if l.progress(set.Name).looksNow(l.now()) {
+			names = append(names, set.Name)
+		}
+	}
+	return names
 }
 
 // atWork gives the sets of which something is being copied.

@@ -71,9 +71,11 @@ func TestNotify_TellsTheServiceManager(t *testing.T) {
 	if code, _ := r.get("/healthz"); code != 200 || free(filepath.Join(s.dir, "state", "state.db")) {
 		t.Errorf("ready without listening (%d) or without the lock", code)
 	}
+	first := append(m.hears("WATCHDOG=1"), m.hears("STATUS=1 sets at rest; next look at ")...)
+	if said := strings.Join(first, "\n"); strings.Contains(said, "taking over") || !strings.Contains(said, "STATUS=starting") {
+		t.Errorf("a fresh start says %q", first)
+	}
 	m.hears("WATCHDOG=1")
-	m.hears("WATCHDOG=1")
-	m.hears("STATUS=1 sets at rest; next look at ")
 	r.write(s.config + "sitee: x\n")
 	r.reload <- struct{}{}
 	m.hears("RELOADING=1\nMONOTONIC_USEC=")
@@ -90,14 +92,19 @@ func TestNotify_TellsTheServiceManager(t *testing.T) {
 	if err := r.end(); err != nil {
 		t.Errorf("end: %v", err)
 	}
+	for len(m.told) > 0 {
+		if text := <-m.told; strings.Contains(text, "taking over") {
+			t.Errorf("a stop says %q", text)
+		}
+	}
 }
 
-// The watchdog is fed while the loop answers, and while a cycle takes its time; not when one hangs beyond its
-// limit.
+// The watchdog is fed while the loop answers, and while a cycle shows progress within its limit; not when one hangs.
 func TestHeart_BeatsWhileThereIsProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHeart()
+		h := newHeart(time.Now)
 		loop, end := context.WithCancel(t.Context())
+		defer end()
 		work := make(chan time.Duration)
 		go func() {
 			for {
@@ -107,7 +114,7 @@ func TestHeart_BeatsWhileThereIsProgress(t *testing.T) {
 					return
 				case h.beat <- struct{}{}:
 				case d := <-work:
-					h.work(time.Now().Add(10*time.Minute + overtime))
+					h.work(2*time.Hour + overtime)
 					select {
 					case <-time.After(d):
 					case <-loop.Done():
@@ -118,23 +125,34 @@ func TestHeart_BeatsWhileThereIsProgress(t *testing.T) {
 		}()
 		want := func(what string, want bool) {
 			t.Helper()
-			if got := h.beats(t.Context(), time.Now); got != want {
+			if got := h.beats(t.Context()); got != want {
 				t.Errorf("%s: beats = %t, want %t", what, got, want)
 			}
 		}
 		want("at rest", true)
-		work <- 9 * time.Minute
+		work <- time.Hour
 		want("a cycle began", true)
-		time.Sleep(8 * time.Minute)
-		want("a long cycle", true)
-		time.Sleep(2 * time.Minute)
+		for range 25 {
+			time.Sleep(2 * time.Minute)
+			h.stir()
+		}
+		want("a long cycle that shows progress", true)
+		time.Sleep(patience + time.Second)
+		want("it stands still", false)
+		h.stir()
+		want("it goes on", true)
+		time.Sleep(10 * time.Minute)
 		want("it ended", true)
 		work <- 24 * time.Hour
-		time.Sleep(10 * time.Minute)
-		want("a cycle at its limit", true)
-		time.Sleep(2 * time.Minute)
-		want("a cycle that hangs", false)
-		end()
+		fetched := h.silent(30 * time.Minute)
+		time.Sleep(20 * time.Minute)
+		want("a long clone gives no sign", true)
+		fetched()
+		time.Sleep(patience + time.Second)
+		want("and then it hangs", false)
+		time.Sleep(2 * time.Hour)
+		h.stir()
+		want("a cycle beyond its limit, whatever it does", false)
 	})
 }
 
@@ -142,10 +160,10 @@ func TestHeart_BeatsWhileThereIsProgress(t *testing.T) {
 func TestNotify_AHungDaemonIsNotFed(t *testing.T) {
 	m := newManager(t, 20*time.Millisecond)
 	log := &talk{}
-	n := &notifier{log: slog.New(slog.NewTextHandler(log, nil)), now: time.Now}
+	n := &notifier{log: slog.New(slog.NewTextHandler(log, nil))}
 	ctx, cancel := contextWithCancel(t)
 	done := make(chan struct{})
-	go func() { defer close(done); n.follow(ctx, newHeart(), func() string { return "hangs" }) }()
+	go func() { defer close(done); n.follow(ctx, newHeart(time.Now), func() string { return "hangs" }) }()
 	before := m.hears("STATUS=hangs")
 	until(t, "the log says so", func() bool { return strings.Contains(log.String(), "no progress") })
 	cancel()

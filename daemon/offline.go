@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"fmt"
 	"net/http"
 	"path/filepath"
 
@@ -49,7 +48,7 @@ func (l *Line) takeClone(dir string) {
 func (l *Line) asFetched() (*fleet, error) {
 	head, err := l.git.Head()
 	if err != nil {
-		return nil, fmt.Errorf("the fleet repository was not fetched yet; run the command once without --offline: %w", err)
+		return nil, notRead()
 	}
 	inputs, err := l.git.Inputs(head)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -77,7 +78,8 @@ func (f *face) on(h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		l := f.line.Load()
 		if l == nil {
-			refuseOrder(w, mirror.Problems{{Code: "CTL003", What: errTakingOver.Error(), Fix: "try again in a moment"}}, errTakingOver)
+			err := f.absent()
+			refuseOrder(w, Advise(config.Config{}, err), err)
 			return
 		}
 		if err := h(w, r, l); err != nil {
@@ -95,6 +97,10 @@ func (f *face) obey(do func(context.Context, *Line, order) (any, error)) http.Ha
 		if err := read.Decode(&o); err != nil {
 			return mirror.Problems{{Code: "CTL002", What: "the order cannot be read: " + err.Error(), Fix: "use a command of the daemon's own version"}}
 		}
+		if err := f.begin(l); err != nil {
+			return err
+		}
+		defer l.orders.Done()
 		answer, err := do(r.Context(), l, o)
 		if err != nil {
 			return err
@@ -135,12 +141,13 @@ func (f *face) tellStatus(w http.ResponseWriter, r *http.Request, _ *Line) error
 				return nil
 			}
 		}
-		for err = errTakingOver; err != nil; s, err = f.status(r.Context()) {
+		for again := true; again; again = err != nil {
 			select {
 			case <-r.Context().Done():
 				return nil
 			case <-tick.C:
 			}
+			s, err = f.status(r.Context())
 		}
 	}
 }

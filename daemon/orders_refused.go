@@ -31,7 +31,7 @@ func refuseOrder(w http.ResponseWriter, problems mirror.Problems, err error) {
 		status, refused.Kind = http.StatusUnprocessableEntity, kindConfiguration
 	case errors.Is(err, git.ErrUnauthorized):
 		refused.Kind = kindUnauthorized
-	case errors.As(err, &temporary) && temporary.Temporary(), errors.Is(err, errTakingOver), errors.Is(err, git.ErrRejected):
+	case errors.As(err, &temporary) && temporary.Temporary(), errors.Is(err, git.ErrRejected):
 		status, refused.Kind = http.StatusServiceUnavailable, kindTemporary
 	}
 	if deadline := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeWithin)); deadline != nil {

@@ -41,6 +41,8 @@ func (f *face) page(w http.ResponseWriter, r *http.Request) {
 	data := pageData{Status: status}
 	if data.At = f.now(); err != nil {
 		data.Other = err.Error()
+	} else if err := f.takesOrders(); err != nil {
+		data.Other = err.Error()
 	}
 	if refused := f.refused.Load(); refused != nil { // also while there is no status
 		data.Reload = &Reload{At: refused.at, Problems: refused.problems}

@@ -47,9 +47,17 @@ func TestPage_ShowsTheSets(t *testing.T) {
 	}
 }
 
-// While one configuration takes over from another there is a page, too, and the daemon is not ready.
+// Before a line is there, there is a page, too, and the daemon is not ready.
 func TestPage_BetweenTwoLines(t *testing.T) {
 	f := newFace(newMetrics("test"), time.Now)
+	for path, want := range map[string]string{"/": "starting", "/readyz": "starting", "/healthz": "ok"} {
+		answer := httptest.NewRecorder()
+		f.routes().ServeHTTP(answer, httptest.NewRequest("GET", path, nil))
+		if !strings.Contains(answer.Body.String(), want) {
+			t.Errorf("%s: %d %s", path, answer.Code, answer.Body)
+		}
+	}
+	f.ending.Store(&ending{takenOver: true, problem: mirror.Problem{What: "a changed configuration is taking over"}})
 	for path, want := range map[string]string{"/": "taking over", "/readyz": "taking over", "/healthz": "ok"} {
 		answer := httptest.NewRecorder()
 		f.routes().ServeHTTP(answer, httptest.NewRequest("GET", path, nil))

@@ -1,8 +1,11 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,26 +29,16 @@ func (l *Line) Preview(ctx context.Context, o PreviewOptions) (plan.Document, er
 	if err != nil {
 		return plan.Document{}, err
 	}
-	plans, asOf, err := l.preview(ctx, f, o)
-	if err != nil {
-		return plan.Document{}, err
-	}
-	var sizes plan.Sizes
-	if o.Sizes && !l.offline {
-		sizes = l.weigh(ctx, f, plans)
-	}
-	d := plan.NewDocument(sizes, plans...)
-	d.Site, d.Registry, d.Git, d.AsOf = l.config.Site, l.local.Host, f.head, asOf
-	d.Offline, d.Folder = l.offline, l.config.Git.Path
-	return d, ctx.Err()
+	d, err := l.preview(ctx, f, o)
+	return d, cmp.Or(err, ctx.Err())
 }
 
-// preview computes the plans of all sets that are asked for, and when the oldest answer that they stand on was
-// given.
-func (l *Line) preview(ctx context.Context, f *fleet, o PreviewOptions) (plans []mirror.Plan, asOf time.Time, err error) {
+// preview computes the plans of all sets that are asked for.
+func (l *Line) preview(ctx context.Context, f *fleet, o PreviewOptions) (plan.Document, error) {
 	if err := l.limit.check(f.desired); err != nil {
-		return nil, asOf, err
+		return plan.Document{}, err
 	}
+	var asOf time.Time
 	at := l.now()
 	wake := Wake{Why: "plan", Resolve: o.Refresh && !l.offline, Audit: (o.Refresh || o.Audit) && !l.offline, Only: l.limit.sets()}
 	maxAge := o.MaxAge
@@ -65,23 +58,69 @@ func (l *Line) preview(ctx context.Context, f *fleet, o PreviewOptions) (plans [
 			asOf = since
 		}
 	}
-	plans = make([]mirror.Plan, len(sets))
+	views := make([]*view, len(sets))
 	var group errgroup.Group
 	group.SetLimit(setsAtOnce)
 	for i, set := range sets {
 		group.Go(func() (err error) {
-			plans[i], err = l.planOf(ctx, f, set, wake, at)
+			views[i], err = l.viewOf(ctx, f, set, wake, at)
+			if err == nil && !wake.Resolve {
+				l.stillMissing(views[i])
+			}
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, asOf, err
+		return plan.Document{}, err
 	}
-	for i, p := range plans {
-		plans[i] = pause(f, p)
+	var sizes plan.Sizes
+	if o.Sizes && !l.offline {
+		sizes = l.weigh(ctx, views)
+	}
+	plans := make([]mirror.Plan, len(views))
+	for i, v := range views {
+		v.plan = plan.Hold(v.set, v.plan) // what is missing was found just now
+		var err error
+		if plans[i], err = l.complete(f, v); err != nil {
+			return plan.Document{}, err
+		}
+		plans[i] = pause(f, plans[i])
 		l.asBefore(plans[i])
 	}
-	return plans, asOf, nil
+	d := plan.NewDocument(sizes, plans...)
+	d.Site, d.Registry, d.Git, d.AsOf = l.config.Site, l.local.Host, f.head, asOf
+	d.Offline, d.Folder = l.offline, l.config.Git.Path
+	if !asOf.IsZero() {
+		d.Age = at.Sub(asOf)
+	}
+	for i, p := range d.Plans {
+		if s, paused := f.paused(p.Set); paused {
+			d.Plans[i].Suspended = &s
+		}
+	}
+	if !l.limit.active() {
+		for _, name := range l.orphans(f.head, f.desired) {
+			d.Orphans = append(d.Orphans, plan.Orphan{Set: name, Folder: l.renderedDir() + "/" + name})
+		}
+	}
+	return d, nil
+}
+
+// orphans lists the sets that stand in rendered/ and that nobody asks for any more.
+func (l *Line) orphans(head string, desired mirror.Desired) []string {
+	dir := l.renderedDir() + "/record"
+	files, err := l.git.Files(head, dir)
+	if err != nil {
+		return nil // the record of each set is read again, and then its trouble is told
+	}
+	names := map[string]bool{}
+	for file := range files {
+		name, _, _ := strings.Cut(strings.TrimPrefix(file, dir+"/"), "/")
+		if _, asked := desired.Set(name); !asked {
+			names[name] = true
+		}
+	}
+	return sortedKeys(names)
 }
 
 // Plan gives what a sync would do for every set that the wake wants, without doing it.
@@ -95,7 +134,11 @@ func (l *Line) Plan(ctx context.Context, w Wake) ([]mirror.Plan, error) {
 		if !w.allows(set.Name) {
 			continue
 		}
-		p, err := l.planOf(ctx, f, set, w, l.now())
+		v, err := l.viewOf(ctx, f, set, w, l.now())
+		if err != nil {
+			return plans, err
+		}
+		p, err := l.complete(f, v)
 		if err != nil {
 			return plans, err
 		}
@@ -104,16 +147,22 @@ func (l *Line) Plan(ctx context.Context, w Wake) ([]mirror.Plan, error) {
 	return plans, nil
 }
 
-func (l *Line) planOf(ctx context.Context, f *fleet, set mirror.Set, w Wake, at time.Time) (mirror.Plan, error) {
+func (l *Line) viewOf(ctx context.Context, f *fleet, set mirror.Set, w Wake, at time.Time) (*view, error) {
 	v, err := l.view(ctx, f, set, w, at)
 	if err != nil {
-		return mirror.Plan{}, fmt.Errorf("set %s: %w", set.Name, err)
+		return nil, fmt.Errorf("set %s: %w", set.Name, err)
 	}
-	rendered, err := l.render(f, v, v.plan.After)
+	return v, nil
+}
+
+// complete adds to the plan of a view what its commit would hold.
+func (l *Line) complete(f *fleet, v *view) (mirror.Plan, error) {
+	record := v.foreseen()
+	rendered, err := l.render(f, v, record)
 	if err != nil {
-		return mirror.Plan{}, fmt.Errorf("set %s: %w", set.Name, err)
+		return mirror.Plan{}, fmt.Errorf("set %s: %w", v.set.Name, err)
 	}
-	v.plan.Actions = append(v.plan.Actions, rendered.actions...)
+	v.plan.Actions = slices.Concat(v.plan.Actions, l.dropped(f, v, record), rendered.actions)
 	return v.plan, nil
 }
 
@@ -124,7 +173,7 @@ func pause(f *fleet, p mirror.Plan) mirror.Plan {
 		return p
 	}
 	for i, a := range p.Actions {
-		if a.Kind == mirror.Copy || a.Kind == mirror.Tag || a.Kind == mirror.Render {
+		if does(a) || a.Kind == mirror.Drop || a.Kind == mirror.Render {
 			p.Actions[i].Kind, p.Actions[i].Reason = mirror.Refuse, mirror.Because(mirror.Paused, "the set is suspended: %s", why.Reason)
 		}
 	}

@@ -31,6 +31,7 @@ type progress struct {
 	last       Run                  // the last one; zero before the first
 	ahead      int                  // copies that the mover was asked for and that have not ended
 	landed     Copies               // those that ended since the set was last at rest
+	looking    time.Time            // since when a step runs; zero while none does
 }
 
 type judgement struct {
@@ -119,6 +120,7 @@ func (p *progress) arrived(dones []mirror.Done, at time.Time) {
 		p.copied += d.Bytes
 		p.ahead, p.landed.Done, p.landed.Bytes = max(0, p.ahead-1), p.landed.Done+1, p.landed.Bytes+d.Bytes
 		if d.Err != nil {
+			p.landed.Failed++
 			p.failed[key] = failure{d.Err, p.retryAfter(key, at)}
 			if transfer.ReasonOf(d.Err).Code == mirror.NotVerified && !p.distrusted[key] {
 				p.distrusted[key], p.failed[key] = true, failure{d.Err, at}
@@ -265,6 +267,23 @@ func (p *progress) lastRun() (Run, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.last, p.last.ID != ""
+}
+
+// looks remembers since when a step runs; the zero time ends that.
+func (p *progress) looks(since time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.looking = since
+}
+
+// longLook is from when on a step is told of for a set that is known: most are over in a moment.
+const longLook = 5 * time.Second
+
+// looksNow says whether a step runs, the first one or one that takes a while.
+func (p *progress) looksNow(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.looking.IsZero() && (p.last.ID == "" || now.Sub(p.looking) >= longLook)
 }
 
 // wants remembers how many copies the mover was asked for.

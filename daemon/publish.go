@@ -2,11 +2,13 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,25 +27,73 @@ type rendering struct {
 	actions []mirror.Action
 }
 
-// render gives the files for a record: the record itself and the overrides.
+// render gives the files for a record: the record itself and the overrides. An action stands for each file that
+// is to differ from what the head holds, also for one that is to go.
 func (l *Line) render(f *fleet, v *view, record mirror.Record) (rendering, error) {
 	overrides, kept := render.Files(l.local, v.set, record, v.plan)
 	r := rendering{files: mirror.RecordFiles(l.renderedDir(), v.set, record), actions: kept}
-	for _, a := range kept {
+	for i, a := range kept {
 		r.kept = append(r.kept, a.Path)
+		kept[i].Where = v.set.KeyAt("render")
 	}
 	old, err := l.git.Files(f.head, l.ownedDirs(v.set)...)
 	if err != nil {
 		return r, fmt.Errorf("read what is rendered: %w", err)
 	}
-	for _, name := range sortedKeys(overrides) {
-		if !bytes.Equal(old[name], overrides[name]) {
-			r.actions = append(r.actions, mirror.Action{Kind: mirror.Render, Key: mirror.Key{Set: v.set.Name}, Path: name,
-				Reason: mirror.Because(mirror.FileChanged, "%s", change(old[name], overrides[name]))})
+	maps.Copy(r.files, overrides)
+	names := maps.Clone(old)
+	maps.Copy(names, r.files)
+	for _, name := range sortedKeys(names) {
+		is, stays := r.files[name]
+		_, stood := old[name]
+		if !stays && slices.ContainsFunc(r.kept, func(dir string) bool { return strings.HasPrefix(name, dir+"/") }) || stays == stood && bytes.Equal(old[name], is) {
+			continue
+		}
+		a := mirror.Action{Kind: mirror.Render, Key: mirror.Key{Set: v.set.Name}, Path: name, Where: v.set.Where,
+			Reason: mirror.Because(mirror.FileChanged, "%s", change(old[name], is))}
+		if !stays {
+			a.Reason.Detail += ", goes"
+		}
+		if overrides[name] != nil {
+			a.Where = v.set.KeyAt("render")
+		}
+		r.actions = append(r.actions, a)
+	}
+	return r, nil
+}
+
+// foreseen gives the record as it would be if all of the plan that is admitted came about.
+func (v *view) foreseen() mirror.Record {
+	after := v.plan.After.Clone()
+	for _, a := range v.plan.Actions {
+		line, stands := after.At(a.Stage)[a.Key.Entry]
+		if verdict := v.verdicts[actionKey(a)]; stands && does(a) && verdict.Outcome.Admits() {
+			line.Basis, line.Vouch = verdict.Basis(), cmp.Or(verdict.VouchedBy, line.Vouch)
+			after.Stages[a.Stage][a.Key.Entry] = line
 		}
 	}
-	maps.Copy(r.files, overrides)
-	return r, nil
+	return after
+}
+
+// dropped lists the entries that leave the record because nobody asks for them any more.
+func (l *Line) dropped(f *fleet, v *view, record mirror.Record) []mirror.Action {
+	var all []mirror.Action
+	for _, m := range publish.Moves(v.set, v.record, record) {
+		if !m.New.IsZero() {
+			continue
+		}
+		where := v.set.At("source")
+		if m.Stage != v.set.Stages.First() {
+			where = mirror.Position{File: "stages/" + v.set.Name + "/" + string(m.Stage) + ".yaml"}
+			if parts := f.desired.Files.Document(strings.TrimSuffix(where.File, ".yaml")); len(parts) > 0 {
+				where.File = parts[0]
+			}
+		}
+		all = append(all, mirror.Action{Kind: mirror.Drop, Key: mirror.Key{Set: v.set.Name, Entry: m.Entry}, Stage: m.Stage, Image: m.Old,
+			To: l.local.Pointer(v.set, m.Stage, m.Entry, m.Old), Old: m.Old.Digest, Where: where,
+			Reason: mirror.Because(mirror.NotAsked, "no longer asked for; its content and tag stay")})
+	}
+	return all
 }
 
 func (l *Line) ownedDirs(set mirror.Set) []string {

@@ -7,9 +7,11 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/poundlock/poundlock/daemon/config"
+	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 // candidate is a changed configuration that passed every check that can be made beside a running line, with
@@ -34,17 +36,21 @@ func (s *service) changes(ctx context.Context, line *Line) (*candidate, error) {
 		case <-s.Reload:
 			asked = true
 		case <-look.C:
+			if err := s.present(); err != nil {
+				s.tell(s.config, "the daemon ends", err)
+				return nil, err
+			}
 		}
 		if !asked && !s.watch.changed() {
 			continue
 		}
 		s.notify.reloading()
-		next, err := s.prepare(ctx)
+		next, of, err := s.prepare(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil, errors.Join(ctx.Err(), next.drop(ctx))
 		case err != nil:
-			s.refuse(line, err)
+			s.refuse(line, of, err)
 		case next != nil:
 			return next, nil // ready is told when it is in force
 		default:
@@ -57,17 +63,24 @@ func (s *service) changes(ctx context.Context, line *Line) (*candidate, error) {
 
 // prepare reads the configuration and does all that can fail before the running line is touched: it reads
 // the secrets and what TLS needs, opens Git and the transport beside, listens where the address is another one,
-// and takes the lock of another state directory. nil means that what is in force is asked for.
-func (s *service) prepare(ctx context.Context) (_ *candidate, err error) {
+// and takes the lock of another state directory. nil means that what is in force is asked for. An error is about the
+// configuration that is given with it: the one that was read, or the one in force when nothing could be read.
+func (s *service) prepare(ctx context.Context) (*candidate, config.Config, error) {
 	s.watch.attempt()
 	c, err := s.Load()
 	if err != nil {
-		return nil, err
+		return nil, s.config, err
 	}
 	s.watch.refers(c)
 	if c.Same(s.config) && s.watch.seen.others == s.watch.inForce {
-		return nil, nil
+		return nil, c, nil
 	}
+	next, err := s.candidate(ctx, c)
+	return next, c, err
+}
+
+// candidate tries out a configuration and takes what it needs besides what is held.
+func (s *service) candidate(ctx context.Context, c config.Config) (_ *candidate, err error) {
 	for _, warning := range c.Warnings {
 		s.Log.Warn(warning)
 	}
@@ -85,22 +98,36 @@ func (s *service) prepare(ctx context.Context) (_ *candidate, err error) {
 			return nil, err
 		}
 	}
-	if at := c.Registries[config.LocalRegistry].Embedded.Listen; at != "" && at != s.config.Registries[config.LocalRegistry].Embedded.Listen {
+	// The embedded registry that runs is closed before the next one listens: its own port is free then.
+	at, now := c.Registries[config.LocalRegistry].Embedded.Listen, s.config.Registries[config.LocalRegistry].Embedded.Listen
+	if at != "" && !samePort(at, now) {
 		if err := canListen(at); err != nil {
-			return nil, fmt.Errorf("registries.local.embedded: %w", err)
+			return nil, &listenError{embeddedListen, err}
 		}
 	}
 	if c.Listen != s.config.Listen {
-		if next.server, err = s.face.listen(c.Listen); err != nil {
+		next.server, err = s.face.listen(c.Listen)
+		if errors.Is(err, syscall.EADDRINUSE) && samePort(c.Listen, s.server.address()) {
+			return nil, mirror.Problems{{Code: "CFG029", Path: "listen", Where: c.PlaceOf("listen"),
+				What: fmt.Sprintf("listen: %s cannot be taken while the daemon listens on %s, which has the same port", c.Listen, s.server.address()),
+				Fix:  "restart the daemon, or choose another port"}}
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
 	if c.SocketPath() != s.config.SocketPath() {
-		if next.socket, err = s.face.listenSocket(c.SocketPath()); err != nil {
+		if next.socket, err = s.face.listenSocket(c); err != nil {
 			return nil, err
 		}
 	}
 	return next, nil
+}
+
+func samePort(a, b string) bool {
+	_, one, err := net.SplitHostPort(a)
+	_, other, bad := net.SplitHostPort(b)
+	return err == nil && bad == nil && one == other && one != "0"
 }
 
 func canListen(addr string) error {
@@ -142,11 +169,12 @@ func (s *service) change(ctx context.Context, next *candidate) (*Line, error) {
 		if failed != nil {
 			return nil, errors.Join(err, next.drop(ctx), fmt.Errorf("the configuration before: %w", failed))
 		}
-		s.refuse(line, errors.Join(err, next.drop(ctx)))
+		s.refuse(line, next.config, errors.Join(err, next.drop(ctx)))
 		return line, nil
 	}
 	s.config = next.config
 	if next.held.state != nil {
+		s.face.line.Store(nil) // the one before shows what stands there
 		err = errors.Join(err, held.unlock(ctx))
 	}
 	if next.server != nil {
@@ -195,9 +223,9 @@ func (s *service) accept() {
 	s.shared.metrics.reloaded(s.Now())
 }
 
-// refuse tells everyone that a changed configuration did not come into force.
-func (s *service) refuse(line *Line, err error) {
-	problems := Advise(s.config, err)
+// refuse tells everyone that a changed configuration, which err is about, did not come into force.
+func (s *service) refuse(line *Line, c config.Config, err error) {
+	problems := s.tell(c, "configuration refused, the old one stays", err)
 	s.face.refused.Store(&refusal{at: s.Now(), problems: problems})
 	s.shared.metrics.reloadOK.Set(0)
 	words := make([]string, len(problems))

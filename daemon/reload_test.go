@@ -176,6 +176,10 @@ func TestReload_AWrongConfigurationIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	secret := filepath.Join(r.dir, "no-such-secret")
+	_, port, err := net.SplitHostPort(r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
 	change := func(old, new string) string {
 		t.Helper()
 		if !strings.Contains(r.config, old) {
@@ -191,6 +195,7 @@ func TestReload_AWrongConfigurationIsRefused(t *testing.T) {
 		{"CA file missing", r.config + "tls: {caFiles: [/no/such/ca.pem]}\n", "/no/such/ca.pem"},
 		{"CA file that is none", r.config + "tls: {caFiles: [" + file + "]}\n", file},
 		{"address in use", change("listen: 127.0.0.1:0", "listen: "+taken.Addr().String()), "address already in use"},
+		{"another address of the port", change("listen: 127.0.0.1:0", "listen: 0.0.0.0:"+port), "which has the same port"},
 		{"embedded address in use", change(`endpoint: "`+r.local.URL()+`", insecure: true`, "embedded: {dir: embedded, listen: "+`"`+taken.Addr().String()+`"}`), "address already in use"},
 		{"state directory locked", change(filepath.Join(r.dir, "state"), locked), "another poundlock"},
 		{"state directory is a file", change(filepath.Join(r.dir, "state"), file), "DISK002"},
@@ -455,5 +460,16 @@ func TestConfig_SameIgnoresWhereItCameFrom(t *testing.T) {
 		if a.Same(b) {
 			t.Errorf("%s: the same configuration", name)
 		}
+	}
+}
+
+// The files are read every few seconds: what has no end, or waits for somebody, must not hold that up.
+func TestWatch_ReadsNoPipeAndNoDevice(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if printOf(pipe, "/dev/zero") != printOf(pipe, "/dev/zero") || printOf(pipe) == printOf("/dev/zero") {
+		t.Error("what cannot be read has no identity")
 	}
 }

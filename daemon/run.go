@@ -23,8 +23,9 @@ func (l *Line) Run(ctx context.Context) error {
 	}
 	l.log.Info("listening", keyAddress, listening.address())
 	shown.shows(listening.address())
+	l.arrive = nil // a daemon tells its story by the log
 	shown.line.Store(l)
-	commands, err := shown.listenSocket(l.config.SocketPath())
+	commands, err := shown.listenSocket(l.config)
 	if err == nil {
 		err = errors.Join(l.follow(ctx), commands.close())
 	}
@@ -37,7 +38,6 @@ func (l *Line) Run(ctx context.Context) error {
 // a retry is due, until ctx ends.
 func (l *Line) follow(ctx context.Context) error {
 	l.setReady(errStarting)
-	l.arrive = nil // a daemon tells its story by the log
 	group, gctx := errgroup.WithContext(ctx)
 	stop, err := l.startSchedule(gctx)
 	if err != nil {
@@ -111,7 +111,7 @@ func (l *Line) loop(ctx context.Context) error {
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
 	l.wakes.add(Wake{Why: "start", Resolve: true, Audit: true})
-	var said complaint
+	said := complaints{}
 	for {
 		l.shared.heart.rest()
 		select {
@@ -129,10 +129,10 @@ func (l *Line) loop(ctx context.Context) error {
 			if !ok {
 				continue
 			}
-			l.shared.heart.work(l.now().Add(l.config.Limits.Cycle + overtime))
+			l.shared.heart.work(l.config.Limits.Cycle + overtime)
 			reports, err := l.cycle(ctx, w)
 			if ctx.Err() == nil {
-				said = l.complain(err, said, w)
+				l.complain(err, said, w)
 				l.shared.looked(l)
 			}
 			if err != nil && reports == nil {
@@ -146,25 +146,31 @@ func (l *Line) loop(ctx context.Context) error {
 	}
 }
 
-// complaint is the last trouble of a cycle that the log told, and when.
-type complaint struct {
-	text string
-	at   time.Time
-}
+// complaints are the troubles of cycles that the log told and that are not over, and when it told them last.
+type complaints map[string]time.Time
 
 // remind is how often the same trouble is told again.
 const remind = time.Hour
 
-// complain tells the trouble of a cycle when it is new, and again after a while.
-func (l *Line) complain(err error, said complaint, w Wake) complaint {
+// complain tells the trouble of a cycle when it is new, and again after a while. It is over when everything is well
+// again: a cycle that had nothing to do with it says nothing about it.
+func (l *Line) complain(err error, said complaints, w Wake) {
 	if err == nil {
-		return complaint{}
+		if l.ready() == nil {
+			clear(said)
+		}
+		return
 	}
-	if now := l.now(); err.Error() != said.text || now.Sub(said.at) >= remind {
-		said = complaint{err.Error(), now}
-		l.logTrouble("cycle failed", err, keyWhy, w.Why)
-	}
-	return said
+	now := l.now()
+	l.logTrouble("cycle failed", err, func(p mirror.Problem) bool {
+		key := p.Code + " " + p.What + " " + p.Where.String()
+		at, told := said[key]
+		if told && now.Sub(at) < remind {
+			return false
+		}
+		said[key] = now
+		return true
+	}, keyWake, w.Why)
 }
 
 // untilRetry is how long until something that failed is due again.

@@ -56,6 +56,8 @@ const (
 	OutcomeCopying Outcome = "copying" // content is on its way; another run follows
 	OutcomePartial Outcome = "partial" // the rest is done, something is refused or missing
 	OutcomeFailed  Outcome = "failed"  // the step or some entries failed; it is tried again
+
+	OutcomeSuspended Outcome = "suspended" // content was on its way when somebody suspended the set
 )
 
 // Runs gives the last n runs of a set, newest first; those of all sets without a name, all that are kept with
@@ -98,6 +100,36 @@ func (l *Line) ran(f *fleet, run Run, report Report, err error) Run {
 		run.Outcome = OutcomeDone
 	}
 	return run
+}
+
+// lastRunOf gives the last run of a set: what this process knows, which may be more than it could write down, else
+// what is written.
+func (l *Line) lastRunOf(set string, written []Run) (Run, bool) {
+	last, known := l.progress(set).lastRun()
+	for _, r := range written {
+		if r.Set == set && (!known || r.ID > last.ID) {
+			return r, true
+		}
+	}
+	return last, known
+}
+
+// breakOff says of the last run of a set that its copies do not go on; the caller keeps it.
+func (l *Line) breakOff(set string) (broken []Run) {
+	written, err := l.state.Runs(0)
+	if err != nil {
+		l.log.Debug("what a suspension broke off is not known", keySet, set, keyError, err)
+	}
+	last, ok := l.lastRunOf(set, written)
+	if !ok || last.Outcome != OutcomeCopying {
+		return nil
+	}
+	last.Outcome, last.replaces = OutcomeSuspended, ""
+	p := l.progress(set)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = last
+	return []Run{last}
 }
 
 func stageCounts(set mirror.Set, p mirror.Plan) []StageCount {

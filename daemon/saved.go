@@ -10,8 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
+	"github.com/poundlock/poundlock/internal/file"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/sync/plan"
 )
@@ -76,21 +78,14 @@ func (s SavedPlan) Write(file string) (err error) {
 }
 
 // ReadSavedPlan reads a plan file. One that is not whole, was edited or is of a newer Poundlock is refused.
-func ReadSavedPlan(file string) (SavedPlan, error) {
+func ReadSavedPlan(name string) (SavedPlan, error) {
 	refuse := func(fix, format string, args ...any) (SavedPlan, error) {
-		var ps mirror.Problems
-		ps.Add("PLN003", mirror.Position{File: file}, fix, format, args...)
-		return SavedPlan{}, ps
+		return SavedPlan{}, notSaved(name, fix, format, args...)
 	}
-	const anew = "make it anew with `poundlock plan --out`"
-	info, err := os.Stat(file)
-	if err != nil {
-		return refuse(anew, "the plan cannot be read: %v", errors.Unwrap(err))
-	}
-	if info.IsDir() || info.Size() > maxSaved {
+	text, err := file.Read(name, maxSaved)
+	if errors.Is(err, syscall.EISDIR) || errors.Is(err, file.ErrNotRegular) || errors.As(err, new(*file.TooLargeError)) {
 		return refuse(anew, "this is not a saved plan")
 	}
-	text, err := os.ReadFile(file)
 	if err != nil {
 		return refuse(anew, "the plan cannot be read: %v", errors.Unwrap(err))
 	}
@@ -114,6 +109,15 @@ func ReadSavedPlan(file string) (SavedPlan, error) {
 		return refuse(anew, "the plan was changed since it was saved")
 	}
 	return s, nil
+}
+
+const anew = "make it anew with `poundlock plan --out`"
+
+// notSaved refuses a file that is no plan as we save them.
+func notSaved(name, fix, format string, args ...any) error {
+	var ps mirror.Problems
+	ps.Add("PLN003", mirror.Position{File: name}, fix, format, args...)
+	return ps
 }
 
 // leaves says whether the saved plan has nothing to do with an action: it left the entry out, or does not do
@@ -177,21 +181,25 @@ func (l *Line) still(ctx context.Context, s SavedPlan) error {
 		moved(mirror.Position{File: mirror.PolicyFile}, "this Poundlock reads the policy in another way than the one that made the plan")
 		return ps
 	}
-	var only []string
-	for _, p := range s.Plans {
-		only = append(only, p.Set)
-	}
 	l.limit = limit{}
-	if err := l.Only(only...); err != nil {
-		return err
+	then := map[string]plan.Set{}
+	for _, p := range s.Plans {
+		if _, known := f.desired.Set(p.Set); !known {
+			return notSaved("", anew, "the plan has a set %q, which the fleet repository does not have", p.Set)
+		}
+		then[p.Set] = p
+		l.limit.only = append(l.limit.only, selector{set: p.Set})
+	}
+	if len(then) == 0 || len(then) < len(s.Plans) {
+		return notSaved("", anew, "the plan names no set, or one twice")
 	}
 	defer func() { l.limit.only = nil }()
-	now, _, err := l.preview(ctx, f, PreviewOptions{Refresh: true})
+	now, err := l.preview(ctx, f, PreviewOptions{Refresh: true})
 	if err != nil {
 		return err
 	}
-	for i, p := range now {
-		compare(s.Plans[i], p, moved)
+	for _, p := range now.Plans {
+		compare(then[p.Set], p, moved)
 	}
 	return ps.Err()
 }
@@ -213,20 +221,20 @@ func (l *Line) changed(f *fleet, s SavedPlan, moved func(mirror.Position, string
 }
 
 // compare finds what of a set is not as it was when the plan was saved.
-func compare(then plan.Set, now mirror.Plan, moved func(mirror.Position, string, ...any)) {
+func compare(then, now plan.Set, moved func(mirror.Position, string, ...any)) {
 	type place struct {
 		stage mirror.Stage
 		entry string
 	}
 	today := map[place]mirror.Action{}
-	for _, a := range now.Actions {
-		if a.Key.Entry != "" {
-			today[place{a.Stage, a.Key.Entry}] = a
+	for _, row := range now.Actions {
+		if row.Key.Entry != "" && row.Kind != mirror.Drop { // which follows from the inputs, and may be done already
+			today[place{row.Stage, row.Key.Entry}] = row.Action
 		}
 	}
 	for _, row := range then.Actions {
 		was := row.Action
-		if was.Key.Entry == "" {
+		if was.Key.Entry == "" || was.Kind == mirror.Drop {
 			continue
 		}
 		at := place{was.Stage, was.Key.Entry}
@@ -245,7 +253,8 @@ func compare(then plan.Set, now mirror.Plan, moved func(mirror.Position, string,
 			moved(was.Where, "%s: %s names %s now, the plan was made when it named %s", what, was.To.WithDigest(mirror.Digest{}), mirror.Short(is.Old), mirror.Short(was.Old))
 		case does(was) && (is.Kind == mirror.Refuse || is.Kind == mirror.Missing):
 			moved(was.Where, "%s was to be done and is refused now: %s", what, is.Reason)
-		case !does(was) && was.Kind != mirror.Failed && was.Reason.Code != mirror.Held && does(is):
+		case was.Kind == mirror.Missing && was.New != (mirror.Digest{}): // its content was not there; it is left out, also if it is by now
+		case !does(was) && was.Kind != mirror.Failed && was.Reason.Code != mirror.NotWhole && was.Reason.Code != mirror.Held && does(is):
 			moved(was.Where, "%s was %s and would be changed now: %s", what, stood(was), is.Reason)
 		}
 	}

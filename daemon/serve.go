@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,12 +16,14 @@ import (
 // face is what the daemon shows over HTTP: health, metrics and a page. It is read-only, and it outlives the
 // lines that it shows.
 type face struct {
-	line     atomic.Pointer[Line] // nil while one configuration takes over from another
+	line     atomic.Pointer[Line]   // nil before the first one runs
+	ending   atomic.Pointer[ending] // nil: it goes on
 	refused  atomic.Pointer[refusal]
 	accepted atomic.Pointer[time.Time] // when the configuration in force was read
 	at       atomic.Pointer[string]    // the address of the page; nil: there is none
 	metrics  *metrics
 	now      func() time.Time
+	ordering sync.Mutex // held where an order begins, and where a line begins to end
 }
 
 // refusal is a changed configuration that did not come into force.
@@ -30,8 +33,6 @@ type refusal struct {
 }
 
 func newFace(m *metrics, now func() time.Time) *face { return &face{metrics: m, now: now} }
-
-var errTakingOver = errors.New("a changed configuration is taking over")
 
 // routes gives what is answered.
 func (f *face) routes() http.Handler {
@@ -52,9 +53,9 @@ func (f *face) routes() http.Handler {
 func (f *face) ready() error {
 	l := f.line.Load()
 	if l == nil {
-		return errTakingOver
+		return f.absent()
 	}
-	return l.ready()
+	return errors.Join(f.trouble(), l.ready())
 }
 
 // server is a face on one address.
@@ -64,11 +65,21 @@ type server struct {
 	done     chan error
 }
 
+// listenError is an address of the configuration that cannot be listened on.
+type listenError struct {
+	key string // that names it
+	err error
+}
+
+func (e *listenError) Error() string { return e.key + ": " + e.err.Error() }
+
+func (e *listenError) Unwrap() error { return e.err }
+
 // listen listens at once, so that an address in use is an error at start and not a line in the log.
 func (f *face) listen(addr string) (*server, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, &listenError{"listen", err}
 	}
 	s := &server{listener: listener, done: make(chan error, 1),
 		http: &http.Server{Handler: f.routes(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}}

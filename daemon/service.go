@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/poundlock/poundlock/daemon/config"
+	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 // Service is the daemon as a process sees it: one Line after another, each for the configuration that is in
@@ -35,7 +36,8 @@ type shared struct {
 	looked   func(*Line) // called after each cycle
 	state    *State      // nil: the line opens its own and lets it go again
 	events   *history
-	command  string // what the process was called for, its version and since when it runs
+	orphans  sync.Map // names of sets that nobody asks for any more, as the log told
+	command  string   // what the process was called for, its version and since when it runs
 	version  string
 	since    time.Time
 }
@@ -44,7 +46,7 @@ func (o Options) share() *shared {
 	if o.shared != nil {
 		return o.shared
 	}
-	return &shared{metrics: newMetrics(o.Version), heart: newHeart(), looked: func(*Line) {},
+	return &shared{metrics: newMetrics(o.Version), heart: newHeart(o.Now), looked: func(*Line) {},
 		events: &history{}, command: o.Command, version: o.Version, since: o.Now()}
 }
 
@@ -59,7 +61,7 @@ func (l *Line) openState(dir string, o Options) (err error) {
 		return err
 	}
 	var unlock func(context.Context) error
-	if l.state, unlock, err = lock(dir, o); err != nil {
+	if l.state, unlock, err = lock(l.config, o); err != nil {
 		return err
 	}
 	l.onClose(unlock)
@@ -76,7 +78,12 @@ type service struct {
 	face   *face
 	notify *notifier
 	watch  watch
+
+	unheard string // why the socket cannot be made again, as the log told
 }
+
+// errTakingOver ends a line for a changed configuration.
+var errTakingOver = errors.New("a changed configuration is taking over")
 
 // hold is a state directory whose lock we have.
 type hold struct {
@@ -87,14 +94,14 @@ type hold struct {
 
 // take locks the state directory of a configuration.
 func (o Service) take(c config.Config) (hold, error) {
-	state, unlock, err := lock(c.StateDir, o.Options)
+	state, unlock, err := lock(c, o.Options)
 	return hold{c.StateDir, state, unlock}, err
 }
 
 // Run runs the daemon until ctx ends; then the error is nil. A configuration that is wrong at the start is an
 // error; one that becomes wrong later is refused, and the one before stays in force.
 func (o Service) Run(ctx context.Context) (err error) {
-	s := &service{Service: o, notify: &notifier{log: o.Log, now: o.Now}}
+	s := &service{Service: o, notify: &notifier{log: o.Log}}
 	if s.config, err = o.Load(); err != nil {
 		return err
 	}
@@ -108,6 +115,7 @@ func (o Service) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.held.unlock(context.WithoutCancel(ctx))) }()
+	o.Log.Info("starting", keyVersion, o.Version, keyConfig, s.config.File(), keyState, s.config.StateDir)
 	s.shared = o.share()
 	s.shared.looked = s.firstLook()
 	s.face = newFace(s.shared.metrics, o.Now)
@@ -122,7 +130,7 @@ func (o Service) Run(ctx context.Context) (err error) {
 	o.Log.Info("listening", keyAddress, s.server.address())
 	defer func() { err = errors.Join(err, s.closeServer(ctx, s.server)) }()
 	s.face.shows(s.server.address())
-	if s.socket, err = s.face.listenSocket(s.config.SocketPath()); err != nil {
+	if s.socket, err = s.face.listenSocket(s.config); err != nil {
 		return errors.Join(err, line.Close(context.WithoutCancel(ctx)))
 	}
 	defer func() { err = errors.Join(err, s.socket.close()) }()
@@ -135,11 +143,12 @@ func (o Service) Run(ctx context.Context) (err error) {
 func (s *service) lines(ctx context.Context, line *Line) error {
 	for {
 		next, err := s.run(ctx, line)
+		s.face.end(line, s.endingOf(next, err))
 		if next == nil {
+			s.Log.Info("stopping", keyWithin, s.config.Limits.Stop.String())
 			s.notify.stopping(s.config.Limits.Stop)
 		}
 		s.busy(s.config.Limits.Stop)
-		s.face.line.Store(nil)
 		closed := line.Close(context.WithoutCancel(ctx))
 		if next == nil || err != nil || ctx.Err() != nil {
 			return errors.Join(err, closed, next.drop(ctx))
@@ -156,7 +165,9 @@ func (s *service) lines(ctx context.Context, line *Line) error {
 
 // run lets a line run until ctx ends, it fails, or a changed configuration that may follow it is found.
 func (s *service) run(ctx context.Context, line *Line) (next *candidate, err error) {
+	line.arrive = nil // a daemon tells its story by the log
 	s.face.line.Store(line)
+	s.face.ending.Store(nil)
 	if s.Began != nil {
 		s.Began(line, s.server.address())
 	}
@@ -184,7 +195,7 @@ func (s *service) open(ctx context.Context, c config.Config) (*Line, error) {
 
 // busy keeps the watchdog fed while something takes its time that is no cycle.
 func (s *service) busy(within time.Duration) {
-	s.shared.heart.work(s.Now().Add(within + overtime))
+	s.shared.heart.work(within + overtime)
 }
 
 // report begins to tell the service manager how the daemon is; what it gives ends that.
@@ -201,8 +212,10 @@ func (s *service) report(ctx context.Context) (end func()) {
 // status is the line for `systemctl status`.
 func (s *service) status() string {
 	line, refused := s.face.line.Load(), s.face.refused.Load()
-	status := errTakingOver.Error()
-	if line != nil {
+	status := errOpening.Error()
+	if err := s.face.takesOrders(); err != nil {
+		status = err.Error()
+	} else if line != nil {
 		status = line.statusLine()
 	}
 	if refused != nil {
@@ -215,10 +228,22 @@ func (s *service) status() string {
 func (s *service) firstLook() func(*Line) {
 	var once sync.Once
 	return func(l *Line) {
-		if s.Looked != nil {
-			once.Do(func() { s.Looked(l, s.server.address()) })
-		}
+		once.Do(func() {
+			s.Log.Info("first look done", keySets, len(l.Sets()), keyNext, l.NextLook())
+			if s.Looked != nil {
+				s.Looked(l, s.server.address())
+			}
+		})
 	}
+}
+
+// tell tells of an error of the service as the problems that it is, by the configuration that it is about.
+func (s *service) tell(c config.Config, message string, err error) mirror.Problems {
+	problems := Advise(c, err)
+	for _, p := range problems {
+		s.Log.Error(message, adviceOf(p)...)
+	}
+	return problems
 }
 
 func (s *service) closeServer(ctx context.Context, server *server) error {

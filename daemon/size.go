@@ -14,7 +14,7 @@ import (
 const (
 	weighAtOnce  = 8   // manifests and blobs that are asked for side by side; the transport bounds it by host
 	weighDepth   = 4   // indexes inside each other
-	weighEntries = 500 // manifests of one index
+	weighEntries = 500 // manifests of one index, and of all that are inside each other in one copy
 )
 
 // scales learn how much copies bring: they read manifests, and ask the local registry for each blob once.
@@ -26,29 +26,27 @@ type scales struct {
 	mu    sync.Mutex
 	here  map[mirror.Digest]*sync.Once
 	has   map[mirror.Digest]bool
-	tired map[string]bool // hosts that could not answer: not asked again
+	tired map[string]error // hosts that could not answer: not asked again
 }
 
 // weight is the content of one copy.
 type weight struct {
 	blobs  map[mirror.Digest]int64 // sizes
 	layers map[mirror.Digest]bool
+	read   map[mirror.Digest]bool // manifests
 }
 
-// weigh puts the size of every copy into the plans and gives the bytes of all together. A size that cannot be
-// learnt is said in the action and is no error: the plan is right without it.
-func (l *Line) weigh(ctx context.Context, f *fleet, plans []mirror.Plan) plan.Sizes {
+// weigh puts the size of every copy into the plans and gives the bytes of all together. What cannot be read there
+// cannot be copied either: such an action becomes missing or failed.
+func (l *Line) weigh(ctx context.Context, views []*view) plan.Sizes {
 	s := &scales{line: l, ours: map[string]bool{}, slots: make(chan struct{}, weighAtOnce),
-		here: map[mirror.Digest]*sync.Once{}, has: map[mirror.Digest]bool{}, tired: map[string]bool{}}
-	for _, p := range plans {
-		set, _ := f.desired.Set(p.Set)
-		s.know(set, p)
-	}
+		here: map[mirror.Digest]*sync.Once{}, has: map[mirror.Digest]bool{}, tired: map[string]error{}}
 	var all []*mirror.Action
-	for _, p := range plans {
-		for i, a := range p.Actions {
+	for _, v := range views {
+		s.know(v.set, v.plan)
+		for i, a := range v.plan.Actions {
 			if a.Kind == mirror.Copy {
-				all = append(all, &p.Actions[i])
+				all = append(all, &v.plan.Actions[i])
 			}
 		}
 	}
@@ -101,12 +99,17 @@ func (s *scales) know(set mirror.Set, p mirror.Plan) {
 
 // weigh reads what a copy brings and puts its size into it.
 func (s *scales) weigh(ctx context.Context, a *mirror.Action) weight {
-	from, one := a.From, weight{blobs: map[mirror.Digest]int64{}, layers: map[mirror.Digest]bool{}}
+	from, one := a.From, weight{blobs: map[mirror.Digest]int64{}, layers: map[mirror.Digest]bool{}, read: map[mirror.Digest]bool{}}
 	if from.IsZero() {
 		from = a.Image
 	}
-	if err := s.read(ctx, from, a.New, 0, &one); err != nil {
+	err := s.read(ctx, from, a.New, 0, &one)
+	switch {
+	case errors.Is(err, mirror.ErrTooLarge):
 		a.Size = mirror.Size{Unknown: err.Error()}
+		return weight{}
+	case err != nil:
+		*a = s.line.unreadable(*a, err)
 		return weight{}
 	}
 	a.Size = mirror.Size{Layers: len(one.layers)}
@@ -125,13 +128,44 @@ func (s *scales) weigh(ctx context.Context, a *mirror.Action) weight {
 	return one
 }
 
-var errTired = errors.New("its registry did not answer before")
+// unreadable gives the action in place of a copy whose manifests cannot be read.
+func (l *Line) unreadable(a mirror.Action, err error) mirror.Action {
+	if errors.Is(err, mirror.ErrNotFound) && a.From.Host != l.local.Host {
+		return gone(a)
+	}
+	return l.failedAction(a, err)
+}
+
+// gone is the end of a copy of content that upstream does not have.
+func gone(a mirror.Action) mirror.Action {
+	a.Kind, a.Outcome, a.Basis, a.Size = mirror.Missing, "", "", mirror.Size{}
+	a.Reason = mirror.Because(mirror.UpstreamMissing, "upstream has no %s any more: nothing names it there, and it was deleted", a.Image.AtDigest(a.New))
+	return a
+}
+
+// stillMissing takes over from the last run which content upstream does not have, so that a preview plans no copy
+// that cannot come about. Whoever refreshes asks for it again.
+func (l *Line) stillMissing(v *view) {
+	places := l.state.trouble(v.set.Name).Places
+	for i, a := range v.plan.Actions {
+		if missing := gone(a); a.Kind == mirror.Copy && places[placeKey(a)] == placeText(missing) {
+			v.plan.Actions[i] = missing
+		}
+	}
+}
 
 // read takes in a manifest and all below it.
 func (s *scales) read(ctx context.Context, from mirror.Reference, d mirror.Digest, depth int, one *weight) error {
-	if s.gaveUp(from.Host) {
-		return errTired
+	if err := s.gaveUp(from.Host); err != nil {
+		return err
 	}
+	if one.read[d] {
+		return nil // an index may name one more than once
+	}
+	if len(one.read) > weighEntries {
+		return mirror.ErrTooLarge
+	}
+	one.read[d] = true
 	m, err := s.manifest(ctx, from, d)
 	if err != nil {
 		return err
@@ -166,12 +200,13 @@ func (s *scales) manifest(ctx context.Context, from mirror.Reference, d mirror.D
 	if errors.As(err, &temporary) && temporary.Temporary() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.tired[from.Host] = true
+		s.tired[from.Host] = err
 	}
 	return m, err
 }
 
-func (s *scales) gaveUp(host string) bool {
+// gaveUp gives why a host is not asked any more; nil while it is.
+func (s *scales) gaveUp(host string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.tired[host]
@@ -193,7 +228,7 @@ func (s *scales) ask(ctx context.Context, to mirror.Reference, d mirror.Digest) 
 	}
 	s.mu.Unlock()
 	once.Do(func() {
-		if s.gaveUp(to.Host) {
+		if s.gaveUp(to.Host) != nil {
 			return
 		}
 		s.slots <- struct{}{}

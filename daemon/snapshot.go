@@ -20,7 +20,7 @@ func (l *Line) takeState(ctx context.Context, dir string) error {
 		err = copyState(l.config.StateDir, dir)
 	}
 	if errors.Is(err, os.ErrPermission) {
-		return stateError(l.config.StateDir, err)
+		return placed(l.config, stateError(l.config.StateDir, err))
 	}
 	if err != nil {
 		l.log.Warn("another process holds the state: what it recorded already may show as to record, and tags that others moved as foreign", keyError, err)
@@ -35,7 +35,7 @@ func (l *Line) askState(ctx context.Context, dir string) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, snapshotWithin)
 	defer cancel()
-	file, err := os.OpenFile(filepath.Join(dir, "state.db"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	file, err := os.OpenFile(filepath.Join(dir, stateFile), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}

@@ -12,18 +12,16 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-// maxSocketPath is the longest path of a Unix socket, in bytes: what Linux takes, and macOS nearly.
-const maxSocketPath = 103
-
-func checkSocketPath(path string) error {
-	if len(path) <= maxSocketPath {
-		return nil
+// socketPlace is the line that sets where the socket is: that of the state directory when there is none for itself.
+func socketPlace(c config.Config) mirror.Position {
+	if c.Socket == "" {
+		return c.PlaceOf("stateDir")
 	}
-	return mirror.Problems{{Code: "CFG040", Path: "socket", What: fmt.Sprintf("the path of the socket has %d bytes, the system allows %d: %s", len(path), maxSocketPath, path),
-		Fix: "set socket to a shorter path, such as /run/poundlock/poundlock.sock"}}
+	return c.PlaceOf("socket")
 }
 
 // socket is a face on a Unix socket, for the commands of the same user and of root.
@@ -35,16 +33,14 @@ type socket struct {
 	done chan error
 }
 
-// listenSocket answers the commands on the path. A socket that a dead process left there is replaced, one that
-// somebody answers on never.
-func (f *face) listenSocket(path string) (*socket, error) {
-	if err := checkSocketPath(path); err != nil {
-		return nil, err
-	}
+// listenSocket answers the commands on the path that a configuration names. A socket that a dead process left there
+// is replaced, one that somebody answers on never.
+func (f *face) listenSocket(c config.Config) (*socket, error) {
+	path := c.SocketPath()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("socket: %w", err)
 	}
-	if err := vacant(path); err != nil {
+	if err := vacant(path, socketPlace(c)); err != nil {
 		return nil, err
 	}
 	listener, file, err := bind(path)
@@ -60,7 +56,7 @@ func (f *face) listenSocket(path string) (*socket, error) {
 }
 
 // vacant makes sure that nobody answers on the path, and that what is there is a socket at most.
-func vacant(path string) error {
+func vacant(path string, place mirror.Position) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -69,7 +65,7 @@ func vacant(path string) error {
 		return fmt.Errorf("socket: %w", err)
 	}
 	if info.Mode().Type() != fs.ModeSocket {
-		return mirror.Problems{{Code: "CFG041", Path: "socket", What: path + " is there and is no socket", Fix: "set socket to another path, or take away what is there"}}
+		return mirror.Problems{{Code: "CFG041", Path: "socket", Where: place, What: path + " is there and is no socket", Fix: "set socket to another path, or take away what is there"}}
 	}
 	conn, err := net.DialTimeout("unix", path, dialWithin)
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) {
@@ -78,7 +74,7 @@ func vacant(path string) error {
 	if err == nil {
 		err = conn.Close()
 	}
-	return errors.Join(mirror.Problems{{Code: "LOCK002", Path: "socket", What: "another process answers on the socket " + path,
+	return errors.Join(mirror.Problems{{Code: "LOCK002", Path: "socket", Where: place, What: "another process answers on the socket " + path,
 		Fix: "give each daemon a stateDir, and a socket, of its own"}}, err)
 }
 
@@ -107,6 +103,15 @@ func bind(path string) (net.Listener, fs.FileInfo, error) {
 		return nil, nil, errors.Join(err, listener.Close(), os.Remove(made))
 	}
 	return listener, info, nil
+}
+
+// lost says whether nobody finds the socket at its path any more.
+func (s *socket) lost() bool {
+	info, err := os.Lstat(s.path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+	}
+	return !os.SameFile(info, s.file)
 }
 
 // close ends all answers and takes the socket away, if it is still ours. A client that hangs does not hold it.

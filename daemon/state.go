@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -20,7 +23,8 @@ import (
 // between two cycles costs requests and judgements, never correctness. Its file lock keeps a second
 // process out.
 type State struct {
-	db *bbolt.DB
+	db   *bbolt.DB
+	file fs.FileInfo // what db has open, which is where the lock is
 
 	mu      sync.Mutex
 	pending map[string]string // verdicts that Flush will write
@@ -35,6 +39,9 @@ var (
 	bucketRuns     = []byte("runs")     // id -> run
 	bucketEvents   = []byte("events")   // id -> event
 )
+
+// stateFile is the state, in its directory; who locks it holds that.
+const stateFile = "state.db"
 
 // ErrLocked means that another process holds the state directory.
 var ErrLocked = errors.New("another poundlock runs on this state directory")
@@ -51,10 +58,10 @@ func OpenState(dir string) (*State, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, stateError(dir, err)
 	}
-	file := filepath.Join(dir, "state.db")
+	file := filepath.Join(dir, stateFile)
 	s, err := openState(file)
 	if err != nil && damaged(err) {
-		if os.Rename(file, file+".damaged") == nil {
+		if err = setAside(file); err == nil {
 			s, err = openState(file)
 		}
 	}
@@ -67,7 +74,7 @@ func OpenState(dir string) (*State, error) {
 // copyState puts a snapshot of the state in one folder into another, for a process that only looks. Where there
 // is none, there is nothing to copy; ErrLocked while another process holds it.
 func copyState(from, to string) error {
-	file := filepath.Join(from, "state.db")
+	file := filepath.Join(from, stateFile)
 	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -79,11 +86,21 @@ func copyState(from, to string) error {
 		return err
 	}
 	defer db.Close()
-	return db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(filepath.Join(to, "state.db"), 0o600) })
+	return db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(filepath.Join(to, stateFile), 0o600) })
 }
 
-func openState(file string) (*State, error) {
-	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: lockWait})
+func openState(file string) (_ *State, err error) {
+	// The file is mapped into memory: what lies beyond its end is a fault, which would end the process.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer whole(file, &err)
+	var held fs.FileInfo
+	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: lockWait, OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+		f, err := os.OpenFile(name, flag, mode)
+		if err == nil {
+			held, err = f.Stat()
+		}
+		return f, err
+	}})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, ErrLocked
 	}
@@ -108,7 +125,16 @@ func openState(file string) (*State, error) {
 		db.Close()
 		return nil, err
 	}
-	return &State{db: db, pending: map[string]string{}}, nil
+	return &State{db: db, file: held, pending: map[string]string{}}, nil
+}
+
+// gone says whether the file that is locked is not the one at its path any more: then the lock keeps nobody out.
+func (s *State) gone() bool {
+	info, err := os.Stat(s.db.Path())
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+	}
+	return !os.SameFile(info, s.file)
 }
 
 // Close lets the state go.

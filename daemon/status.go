@@ -62,6 +62,7 @@ type SetState string
 // The states of a set.
 const (
 	SetWaiting   SetState = "waiting"   // nobody looked at it yet, or its copies wait for a daemon
+	SetLooking   SetState = "looking"   // it is being looked at, for the first time or for a while
 	SetCopying   SetState = "copying"   // content is on its way
 	SetAtRest    SetState = "at-rest"   // as desired
 	SetPartial   SetState = "partial"   // as desired but for what is refused or missing
@@ -85,6 +86,7 @@ type SetStatus struct {
 // Copies are how far the copies of one set are, counted since it last was at rest.
 type Copies struct {
 	Done   int   `json:"done"`   // images that ended
+	Failed int   `json:"failed"` // of those, the ones that ended in an error
 	Images int   `json:"images"` // all of them
 	Bytes  int64 `json:"bytes"`  // blob bytes that crossed for those that ended
 }
@@ -104,7 +106,8 @@ func (l *Line) Status(ctx context.Context) (Status, error) {
 			s.Git.Problem = l.problem(err)
 		default:
 			l.log.Debug("status without a fleet", keyError, err)
-			s.Git.Problem = &mirror.Problem{Code: "CTL006", What: "the fleet repository was not read yet on this state directory", Fix: "`poundlock plan` shows what there is to do, `poundlock run` does it"}
+			p := notRead()
+			s.Git.Problem = &p
 		}
 	}
 	l.mu.Lock()
@@ -147,7 +150,8 @@ func (l *Line) others(err error) mirror.Problems {
 		ofSet := false
 		l.mu.Lock()
 		for _, one := range l.sets {
-			ofSet = ofSet || one.last.Problem != nil && one.last.Problem.What == p.What
+			last, _ := one.lastRun()
+			ofSet = ofSet || last.Problem != nil && last.Problem.What == p.What
 		}
 		l.mu.Unlock()
 		if !ofSet {
@@ -159,24 +163,22 @@ func (l *Line) others(err error) mirror.Problems {
 
 func (l *Line) statusOf(f *fleet, set string, runs []Run) SetStatus {
 	s := SetStatus{Set: set, State: SetWaiting, Stages: []StageCount{}}
-	for i, r := range runs {
-		if r.Set != set {
-			continue
+	if last, ok := l.lastRunOf(set, runs); ok {
+		s.LastRun, s.Problem, s.Commit = &last, last.Problem, last.Commit
+		if last.Stages != nil {
+			s.Stages = last.Stages
 		}
-		if s.LastRun == nil {
-			s.LastRun, s.Problem = &runs[i], r.Problem
-		}
-		if s.Commit = r.Commit; s.Commit != "" {
-			break
-		}
+		s.State = states[last.Outcome]
 	}
-	if s.LastRun != nil {
-		if s.LastRun.Stages != nil {
-			s.Stages = s.LastRun.Stages
+	for _, r := range runs {
+		if r.Set == set && s.Commit == "" {
+			s.Commit = r.Commit
 		}
-		s.State = states[s.LastRun.Outcome]
 	}
 	p := l.progress(set)
+	if p.looksNow(l.now()) {
+		s.State = SetLooking
+	}
 	s.Retry = p.nextRetry().UTC()
 	if !l.mover.Idle(set) {
 		c := p.copies()
@@ -190,7 +192,8 @@ func (l *Line) statusOf(f *fleet, set string, runs []Run) SetStatus {
 	return s
 }
 
-var states = map[Outcome]SetState{OutcomeDone: SetAtRest, OutcomeCopying: SetCopying, OutcomePartial: SetPartial, OutcomeFailed: SetFailing}
+var states = map[Outcome]SetState{OutcomeDone: SetAtRest, OutcomeCopying: SetCopying, OutcomePartial: SetPartial, OutcomeFailed: SetFailing,
+	OutcomeSuspended: SetWaiting}
 
 // gitSeen is how the last look at the fleet repository ended.
 type gitSeen struct {
@@ -226,7 +229,7 @@ func (l *Line) nextAudit() time.Time {
 func (f *face) status(ctx context.Context) (Status, error) {
 	l := f.line.Load()
 	if l == nil {
-		return Status{}, errTakingOver
+		return Status{}, f.absent()
 	}
 	s, err := l.Status(ctx)
 	s.Daemon = &DaemonStatus{Command: l.shared.command, PID: os.Getpid(), Version: l.shared.version, Since: l.shared.since.UTC(), Address: f.address()}

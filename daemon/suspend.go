@@ -85,7 +85,8 @@ func (f *fleet) paused(set string) (Suspension, bool) {
 func (l *Line) put(next *fleet, by string) {
 	last := l.fleet.Load()
 	l.fleet.Store(next)
-	l.metrics.suspended.Reset()
+	var broken []Run
+	l.goneSets(last, next)
 	for _, set := range next.desired.Sets {
 		s, is := next.paused(set.Name)
 		_, was := last.paused(set.Name)
@@ -100,6 +101,7 @@ func (l *Line) put(next *fleet, by string) {
 			l.mover.Want(set.Name, nil)
 			l.wanting.Unlock()
 			l.forget(set.Name)
+			broken = append(broken, l.breakOff(set.Name)...)
 			if last != nil { // else it was before us
 				l.emit(Event{Type: EventSuspended, Set: set.Name, Reason: s.Reason, By: s.By})
 			}
@@ -109,7 +111,21 @@ func (l *Line) put(next *fleet, by string) {
 			l.emit(Event{Type: EventResumed, Set: set.Name, By: by})
 		}
 	}
-	l.keep()
+	l.keep(broken...)
+}
+
+// goneSets takes sets that are no more out of the metrics of suspensions. At its first fleet a line does not know
+// which ones the line before it had.
+func (l *Line) goneSets(last, next *fleet) {
+	if last == nil {
+		l.metrics.suspended.Reset()
+		return
+	}
+	for _, set := range last.desired.Sets {
+		if _, ok := next.desired.Set(set.Name); !ok {
+			l.metrics.suspended.DeleteLabelValues(set.Name)
+		}
+	}
 }
 
 // forget drops what the process knows of a set, so that all of it is found out anew.
@@ -162,6 +178,9 @@ func (l *Line) Trigger(ctx context.Context, set, by string) (Triggered, error) {
 	}
 	if err := f.known(set); err != nil {
 		return Triggered{}, err
+	}
+	if f.held != nil {
+		return Triggered{}, f.held.Err() // no resume would help
 	}
 	t := Triggered{After: l.newID(), At: l.now().UTC()}
 	if s, ok := l.Suspended(set); ok {
@@ -253,9 +272,5 @@ func (f *fleet) known(set string) error {
 	for _, s := range f.desired.Sets {
 		names = append(names, s.Name)
 	}
-	p := mirror.Problem{Code: "FLT032", What: fmt.Sprintf("there is no set %q", mirror.OneLine(set)), Fix: "see `poundlock get sets` for their names"}
-	if near := mirror.Nearest(set, names); near != "" {
-		p.Fix = fmt.Sprintf("did you mean %q?", near)
-	}
-	return mirror.Problems{p}
+	return mirror.Problems{Unknown("set", set, names)}
 }

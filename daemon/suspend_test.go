@@ -177,6 +177,12 @@ func TestSuspend_BreaksCopiesOff(t *testing.T) {
 	if !s.line.mover.Idle("web") {
 		t.Error("the copy goes on")
 	}
+	if set := must(s.line.Status(t.Context()))(t).Sets[1]; set.State != SetSuspended || set.LastRun.Outcome != OutcomeSuspended {
+		t.Errorf("status of what was broken off: %s, last run %s", set.State, set.LastRun.Outcome)
+	}
+	if run := must(s.line.Runs("web", 1))(t)[0]; run.Outcome != OutcomeSuspended {
+		t.Errorf("its last run is kept as %s", run.Outcome)
+	}
 	if err := <-ended; err != nil { // with the copy held back: nothing waits for it any more
 		t.Errorf("sync: %v", err)
 	}

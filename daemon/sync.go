@@ -48,7 +48,7 @@ func (l *Line) Sync(ctx context.Context, w Wake) ([]Report, error) {
 func (l *Line) answer() (end func()) {
 	shown := newFace(l.metrics, l.now)
 	shown.line.Store(l)
-	commands, err := shown.listenSocket(l.config.SocketPath())
+	commands, err := shown.listenSocket(l.config)
 	if err != nil {
 		l.log.Debug("commands cannot ask how far the sync is", keyError, err)
 		return func() {}
@@ -189,7 +189,7 @@ func (l *Line) cycleOnce(ctx context.Context, w Wake) ([]Report, error) {
 		}
 	}
 	if len(done) > 0 {
-		l.log.Debug("cycle", keyWhy, w.Why, keySets, len(done))
+		l.log.Debug("cycle", keyWake, w.Why, keySets, len(done))
 	}
 	return done, errors.Join(append(errs, mistake)...)
 }

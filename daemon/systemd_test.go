@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,6 +49,13 @@ func TestSystemd_UnitFitsTheDaemon(t *testing.T) {
 		if !strings.Contains(text, "\n"+line+"\n") {
 			t.Errorf("the unit lacks %s", line)
 		}
+	}
+	if want := fmt.Sprintf("%d minutes", int(patience.Minutes())); !strings.Contains(text, want) {
+		t.Errorf("beside WatchdogSec the unit does not say that progress is missed after %s", want)
+	}
+	// A command in a shell would look at another state directory than the service.
+	if strings.Contains(text, "Environment=") || !strings.Contains(text, "stateDir: /var/lib/poundlock") {
+		t.Error("the unit sets something that a shell does not have, or does not say what stateDir has to be")
 	}
 	seconds := func(key string) time.Duration {
 		t.Helper()

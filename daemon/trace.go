@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -23,7 +22,8 @@ type Trace struct {
 type Traced struct {
 	Set    string        `json:"set"`
 	Entry  string        `json:"entry"`
-	As     []string      `json:"as"` // what of it the query names
+	As     []string      `json:"as"`             // what of it the query names
+	Left   bool          `json:"left,omitempty"` // nobody asks for it any more and nothing stands: only events tell of it
 	Source TracedSource  `json:"source"`
 	Stages []TracedStage `json:"stages"`
 	Files  []Mention     `json:"files"`
@@ -62,8 +62,8 @@ const (
 )
 
 // Trace gives everything that is known of what a query names: an entry (also as set/entry, or its last part), a
-// tag, a digest (also its first seven or more digits), or an upstream or local reference. An error that wraps
-// mirror.ErrNotFound says that nothing is named so, and what was perhaps meant.
+// tag, a digest (also its first seven or more digits), or an upstream or local reference. What left is found in
+// the events that are kept. The error is a mirror.Problem when nothing is named so.
 func (l *Line) Trace(ctx context.Context, query string) (Trace, error) {
 	g, err := l.glance(ctx)
 	if err != nil {
@@ -83,7 +83,7 @@ func (l *Line) Trace(ctx context.Context, query string) (Trace, error) {
 			return t, err
 		}
 		for _, entry := range g.entries(set, record) {
-			known = append(known, entry.Entry, set.Name+"/"+entry.Entry, path.Base(repositoryOf(entry)), path.Base(entry.Entry))
+			known = append(known, set.Name+"/"+entry.Entry)
 			rank, as := asked.matches(g.line.local, set, record, entry)
 			if rank == noMatch || rank > best {
 				continue
@@ -97,20 +97,85 @@ func (l *Line) Trace(ctx context.Context, query string) (Trace, error) {
 		}
 	}
 	if len(t.Found) == 0 {
+		if t.Found, err = g.left(asked, rendered); err != nil {
+			return t, err
+		}
+	}
+	if len(t.Found) == 0 {
 		return t, g.unknown(query, known)
 	}
 	return t, nil
 }
 
+// left finds what a query names among the events: entries that left, and content that stood for one that is still
+// there.
+func (g *glance) left(asked query, rendered mirror.Files) ([]Traced, error) {
+	found, best := []Traced{}, noMatch
+	seen := map[string]bool{}
+	for _, event := range g.events {
+		key := event.Set + "/" + event.Entry
+		rank, as := asked.happened(event)
+		if event.Entry == "" || rank == noMatch || rank > best || rank == best && seen[key] {
+			continue
+		}
+		if rank < best {
+			best, found = rank, []Traced{}
+			clear(seen)
+		}
+		seen[key] = true
+		one, there, err := g.here(event.Set, event.Entry, rendered)
+		if err != nil {
+			return nil, err
+		}
+		if !there {
+			one = Traced{Set: event.Set, Entry: event.Entry, Left: true, Stages: []TracedStage{}, Files: []Mention{}, Source: TracedSource{Where: event.Where}}
+			one.Runs, one.Events = g.past(event.Set, event.Entry)
+		}
+		one.As = []string{as}
+		found = append(found, one)
+	}
+	return found, nil
+}
+
+// here gives an entry by its name; ok is false when nobody asks for it and nothing stands.
+func (g *glance) here(set, entry string, rendered mirror.Files) (one Traced, ok bool, err error) {
+	in, ok := g.fleet.desired.Set(set)
+	if !ok {
+		return one, false, nil
+	}
+	record, err := g.record(in)
+	if err != nil {
+		return one, false, err
+	}
+	for _, e := range g.entries(in, record) {
+		if e.Entry == entry {
+			return g.traced(in, record, e, rendered), true, nil
+		}
+	}
+	return one, false, nil
+}
+
 func (g *glance) unknown(query string, known []string) error {
+	p := mirror.Problem{Code: "TRC001", What: mirror.Clean(fmt.Sprintf("no entry, tag, digest or reference is named %q, nor was any that is remembered", query)),
+		Fix: "`poundlock get entries` lists what there is"}
 	if set, ok := g.fleet.desired.Set(query); ok {
-		return fmt.Errorf("trace: %q is a set: `poundlock get entries --only %s` lists its entries: %w", query, set.Name, mirror.ErrNotFound)
+		p.What, p.Fix = mirror.Clean(fmt.Sprintf("%q is a set, not an image", query)), "`poundlock get entries --only "+set.Name+"` lists its entries"
+	} else if near := nearestEntry(query, known); near != "" {
+		p.Fix = fmt.Sprintf("did you mean %q?", near)
 	}
-	hint := "`poundlock get entries` lists what there is"
-	if near := mirror.Nearest(query, known); near != "" {
-		hint = fmt.Sprintf("did you mean %q?", near)
+	return p
+}
+
+// nearestEntry gives the entry that was probably meant, in full: by the part of its name that the query has as
+// many components of.
+func nearestEntry(query string, known []string) string {
+	depth := strings.Count(query, "/") + 1
+	whole := map[string]string{}
+	for _, name := range known {
+		parts := strings.Split(name, "/")
+		whole[strings.Join(parts[max(0, len(parts)-depth):], "/")] = name
 	}
-	return fmt.Errorf("trace: no entry, tag or digest %q: %w; %s", query, mirror.ErrNotFound, hint)
+	return whole[mirror.Nearest(query, sortedKeys(whole))]
 }
 
 // rendered gives the overrides of the site and whatever else names what stands, without the record.
@@ -126,7 +191,7 @@ func (g *glance) rendered() (mirror.Files, error) {
 }
 
 func (g *glance) traced(set mirror.Set, record mirror.Record, e EntryLook, rendered mirror.Files) Traced {
-	t := Traced{Set: e.Set, Entry: e.Entry, Stages: []TracedStage{}, Files: []Mention{}, Runs: []Run{}, Events: []Event{},
+	t := Traced{Set: e.Set, Entry: e.Entry, Stages: []TracedStage{}, Files: []Mention{},
 		Source: TracedSource{Where: e.Where, Image: e.Image, Text: lineOf(g.fleet.desired.Files, e.Where)}}
 	if i := slices.IndexFunc(set.Entries, func(one mirror.Entry) bool { return one.Name == e.Entry }); i >= 0 {
 		one := set.Entries[i]
@@ -141,21 +206,28 @@ func (g *glance) traced(set mirror.Set, record mirror.Record, e EntryLook, rende
 		}
 		t.Stages = append(t.Stages, s)
 	}
-	runs := map[string]bool{}
+	t.Runs, t.Events = g.past(e.Set, e.Entry)
+	return t
+}
+
+// past gives what is remembered of an entry, newest first.
+func (g *glance) past(set, entry string) (runs []Run, events []Event) {
+	runs, events = []Run{}, []Event{}
+	ran := map[string]bool{}
 	for _, event := range g.events {
-		if event.Set == e.Set && event.Entry == e.Entry {
-			runs[event.Run] = true
-			if len(t.Events) < tracedEvents {
-				t.Events = append(t.Events, event)
+		if event.Set == set && event.Entry == entry {
+			ran[event.Run] = true
+			if len(events) < tracedEvents {
+				events = append(events, event)
 			}
 		}
 	}
 	for _, run := range g.runs {
-		if runs[run.ID] && len(t.Runs) < tracedRuns {
-			t.Runs = append(t.Runs, run)
+		if ran[run.ID] && len(runs) < tracedRuns {
+			runs = append(runs, run)
 		}
 	}
-	return t
+	return runs, events
 }
 
 // pulls gives the local references of what stands: by digest, by stage tag and, where it is written, by the
@@ -206,15 +278,6 @@ func mentions(found []Mention, files mirror.Files, dir string, image mirror.Refe
 		}
 	}
 	return found
-}
-
-func repositoryOf(e EntryLook) string {
-	for _, s := range e.Stages {
-		if image := cmp.Or(s.Image, s.Wanted); !image.IsZero() {
-			return image.Repository
-		}
-	}
-	return e.Entry
 }
 
 // query is what somebody typed, in each form that it may be meant in.
@@ -297,6 +360,26 @@ func (q query) matches(local mirror.Local, set mirror.Set, record mirror.Record,
 		}
 	}
 	return rank, as
+}
+
+// happened says how well an event is of what is asked for, and what of it.
+func (q query) happened(e Event) (rank int, as string) {
+	image := e.Image
+	switch {
+	case q.text == e.Entry || q.text == e.Set+"/"+e.Entry:
+		return exactMatch, "entry"
+	case q.digest != "" && image.HasDigest() && strings.HasPrefix(image.Digest.Hex, q.digest):
+		return exactMatch, "digest that was " + string(e.Type)
+	case !q.ref.IsZero() && !image.IsZero() && q.names(image):
+		return exactMatch, "reference that was " + string(e.Type)
+	case q.text == path.Base(e.Entry):
+		return nearMatch, "entry"
+	case !image.IsZero() && (q.text == path.Base(image.Repository) || q.text == image.Repository || q.text == path.Base(image.Repository)+":"+image.Tag):
+		return nearMatch, "repository"
+	case image.Tag != "" && q.text == image.Tag:
+		return nearMatch, "tag"
+	}
+	return noMatch, ""
 }
 
 // names says whether the reference that was typed names the image: its tag and its digest count where they

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -70,6 +71,7 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	}
 	v := &view{set: set, record: trusted}
 	v.plan = plan.Compute(f.desired, l.local, set, candidates, inventory, trusted)
+	l.explain(v.plan, candidates)
 	if l.offline {
 		v.plan = unknown(v.plan, inventory)
 	}
@@ -171,7 +173,7 @@ func (l *Line) decided(v *view, p *progress, planned mirror.Action, r judged) mi
 		return planned // could not be asked: what stands stays
 	case r.err != nil:
 		l.metrics.verified.WithLabelValues(string(r.verdict.Outcome), string(r.verdict.Reason.Code)).Inc()
-		a := refused(r.action, r.verdict, r.err)
+		a := l.refused(r.action, r.verdict, r.err)
 		a.Outcome = r.verdict.Outcome
 		if standing {
 			a.Reason.Detail = "stands here and is admitted no longer: " + a.Reason.Detail
@@ -182,7 +184,7 @@ func (l *Line) decided(v *view, p *progress, planned mirror.Action, r judged) mi
 		return planned
 	}
 	if failed, ok := p.failure(r.action); ok {
-		return failedAction(r.action, failed)
+		return l.failedAction(r.action, failed)
 	}
 	r.action.Outcome, r.action.Basis = r.verdict.Outcome, basis(r.verdict)
 	return r.action
@@ -228,24 +230,55 @@ func (l *Line) judge(ctx context.Context, verifier mirror.Verifier, a mirror.Act
 }
 
 // refused turns an action into the reason why it does not happen: refused by policy, or not checked.
-func refused(a mirror.Action, v mirror.Verdict, err error) mirror.Action {
+func (l *Line) refused(a mirror.Action, v mirror.Verdict, err error) mirror.Action {
 	if v.Outcome == mirror.OutcomeRejected {
 		a.Kind, a.Reason = mirror.Refuse, v.Reason
 		return a
 	}
-	return failedAction(a, err)
+	return l.failedAction(a, err)
 }
 
-func failedAction(a mirror.Action, err error) mirror.Action {
+// explain says of the tags that could not be asked why, as advice does.
+func (l *Line) explain(p mirror.Plan, candidates []mirror.Candidate) {
+	failed := map[string]error{}
+	for _, c := range candidates {
+		failed[c.Entry.Name] = c.Err
+	}
+	for i, a := range p.Actions {
+		if a.Kind == mirror.Failed && a.Reason.Code == mirror.UpstreamFailed {
+			p.Actions[i].Reason = l.advised(a.Reason, failed[a.Key.Entry])
+		}
+	}
+}
+
+// advised gives a reason in the words of advice, with what mends it, where the error is one that advice knows.
+func (l *Line) advised(r mirror.Reason, err error) mirror.Reason {
+	all := Advise(l.config, err)
+	if len(all) != 1 || !slices.ContainsFunc([]string{"AUTH", "NET", "RATE", "REG", "TLS"}, func(family string) bool { return strings.HasPrefix(all[0].Code, family) }) {
+		return r
+	}
+	p := all[0]
+	r.Detail, r.Problem, r.Fix = p.What, p.Code, p.Fix
+	if p.Why != "" {
+		r.Detail += "; " + p.Why
+	}
+	return r
+}
+
+// failedAction gives the action in place of one that could not be done or judged.
+func (l *Line) failedAction(a mirror.Action, err error) mirror.Action {
 	a.Kind, a.Reason = mirror.Failed, transfer.ReasonOf(err)
 	var side *transfer.Error
 	switch {
 	case errors.Is(err, mirror.ErrOffline):
 		a.Reason = mirror.Because(mirror.Offline, "%v: no verdict is known", mirror.ErrOffline)
 	case a.Reason.Code == mirror.UpstreamMissing:
-		a.Kind = mirror.Missing
+		return gone(a)
 	case a.Reason.Code == mirror.LocalFailed && !errors.As(err, &side) && a.From.Host != a.To.Host:
 		a.Reason.Code = mirror.UpstreamFailed // a judgement, which reads where the copy would
+	}
+	if a.Reason.Code == mirror.UpstreamFailed || a.Reason.Code == mirror.LocalFailed {
+		a.Reason = l.advised(a.Reason, err)
 	}
 	return a
 }

@@ -3,10 +3,11 @@ package daemon
 import (
 	"crypto/sha256"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/poundlock/poundlock/daemon/config"
+	"github.com/poundlock/poundlock/internal/file"
+	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 // watchEvery is how often the files of the configuration are read again. What was read must be the same twice
@@ -31,12 +32,12 @@ type print [sha256.Size]byte
 
 func printOf(files ...string) print {
 	h := sha256.New()
-	for _, file := range files {
-		content, err := os.ReadFile(file)
+	for _, name := range files {
+		content, err := file.Read(name, mirror.MaxDocument)
 		if err != nil {
 			content = []byte(err.Error())
 		}
-		fmt.Fprintf(h, "%q %x %t\n", file, sha256.Sum256(content), err == nil)
+		fmt.Fprintf(h, "%q %x %t\n", name, sha256.Sum256(content), err == nil)
 	}
 	return print(h.Sum(nil))
 }

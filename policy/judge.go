@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
@@ -142,14 +141,5 @@ func shown(faults []string) string {
 
 // printable makes text from a registry safe for a terminal and a log line.
 func printable(s string) string {
-	runes := []rune(s)
-	if len(runes) > shownRunes {
-		runes = append(runes[:shownRunes], '…')
-	}
-	for i, c := range runes {
-		if !unicode.IsPrint(c) {
-			runes[i] = ' '
-		}
-	}
-	return string(runes)
+	return mirror.Shorten(mirror.Printable(s), shownRunes)
 }

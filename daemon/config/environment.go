@@ -33,6 +33,7 @@ func (r *reader) environment(environ []string) {
 			return o.take(name, key, value)
 		},
 	}), nil)
+	r.made = append(r.made, o.made...)
 }
 
 // ofKubernetes are the variables that Kubernetes makes for services whose names begin as our prefix does.

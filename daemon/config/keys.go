@@ -177,7 +177,14 @@ func (s spelling) unknown(path []string, rest string, known []string) *unknownKe
 		return e
 	}
 	for _, k := range known {
-		e.known = append(e.known, s.of(append(slices.Clone(path), k)...))
+		t := configType
+		full := append(slices.Clone(path), k)
+		for _, key := range full {
+			t, _ = below(t, key)
+		}
+		if !isMapping(t) && t != secretType && !slices.Equal(full, []string{"version"}) { // only those that can be set outside of a file
+			e.known = append(e.known, s.of(full...))
+		}
 	}
 	return e
 }

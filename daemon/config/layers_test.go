@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -187,6 +188,7 @@ func TestLoad_MistakesOutsideOfFiles(t *testing.T) {
 		{name: "misspelt flag", flags: map[string]any{"git.pol": "7s"}, want: []string{"error[CFG021]: git.pol: names no key", "did you mean git.poll?", "--> flag --set git.pol\n"}},
 		{name: "flag in another case", flags: map[string]any{"git.Poll": "7s"}, want: []string{"did you mean git.poll?"}},
 		{name: "nothing near", flags: map[string]any{"limits.xyzzy": "7s"}, want: []string{"known: limits.cycle, limits.stop"}},
+		{name: "nothing near at the top", flags: map[string]any{"qqqqqq": "7s"}, want: []string{"known: site, stateDir, schedule, timeZone, audit, jitter, listen, socket"}},
 		{name: "below a value", environ: []string{"POUNDLOCK_GIT__POLL__X=1"}, want: []string{"git.poll is one value, with no keys below it"}},
 		{name: "empty part", flags: map[string]any{"registries..host": "x"}, want: []string{"a part of the key is empty"}},
 		{name: "mapping", environ: []string{"POUNDLOCK_GIT=https://git.example.org"}, want: []string{"error[CFG020]: git: want a mapping", "such as POUNDLOCK_GIT__URL"}},
@@ -280,7 +282,20 @@ func TestLoad_FilesThatCannotBeRead(t *testing.T) {
 		{name: "an endless device", main: minimal, before: func(t *testing.T, dir string) {
 			unput(t, dir+"/config.yaml")
 			symlink(t, "/dev/zero", dir+"/config.yaml")
-		}, want: []string{"error[DOC007]", "1 problem"}},
+		}, want: []string{"error[DOC009]: this is a pipe or a device", "1 problem"}},
+		{name: "a pipe that nobody writes into", main: minimal, before: func(t *testing.T, dir string) {
+			unput(t, dir+"/config.yaml")
+			if err := syscall.Mkfifo(dir+"/config.yaml", 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, want: []string{"error[DOC009]: this is a pipe or a device", "1 problem"}},
+		{name: "a drop-in file that is a pipe", main: minimal, before: func(t *testing.T, dir string) {
+			put(t, dir+"/config.d/b.yaml", "")
+			if err := syscall.Mkfifo(dir+"/config.d/a.yaml", 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, want: []string{"error[DOC009]: this is a pipe or a device", "config.d/a.yaml", "1 problem"}},
+		{name: "too large", main: minimal + strings.Repeat("#\n", mirror.MaxDocument/2), want: []string{"error[DOC007]", "1 problem"}},
 		{name: "no version", main: strings.Replace(minimal, "version: 1\n", "", 1), want: []string{"error[CFG001]: version is missing", "1 problem"}},
 		{name: "version only in a drop-in file", main: strings.Replace(minimal, "version: 1\n", "", 1), before: func(t *testing.T, dir string) {
 			put(t, dir+"/config.d/a.yaml", "version: 1\n")

@@ -14,6 +14,7 @@ import (
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
 
+	"github.com/poundlock/poundlock/internal/file"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -49,6 +50,15 @@ func Load(file string, environ []string, overrides map[string]any) (Config, erro
 	return r.config(file)
 }
 
+// Check gives what is wrong with the text of a configuration file that does not exist yet, as Load would; name is how
+// its problems call it.
+func Check(name string, data []byte) error {
+	r := &reader{k: koanf.New(keySeparator), settings: newSettings()}
+	r.file(name, data, true)
+	_, err := r.config(name)
+	return err
+}
+
 // reader lays the layers over each other.
 type reader struct {
 	k        *koanf.Koanf
@@ -57,13 +67,14 @@ type reader struct {
 	broken   bool // a file cannot be read, so that what is missing may stand in it
 	warnings []string
 	strays   []string // variables that set nothing
+	made     []string // warnings of names that only a variable or a flag has
 }
 
 // files reads the configuration file and the files of its drop-in folder. The error means that there is no
 // configuration file.
 func (r *reader) files(name string) error {
-	data, err := readAtMost(name, mirror.MaxDocument)
-	if err != nil && !errors.As(err, new(*tooLargeError)) {
+	data, err := file.Read(name, mirror.MaxDocument)
+	if err != nil && !errors.As(err, new(*file.TooLargeError)) {
 		return mirror.Problems{noConfiguration(name, err)}
 	}
 	r.file(name, data, true)
@@ -75,8 +86,8 @@ func (r *reader) files(name string) error {
 		r.warnings = append(r.warnings, mirror.Clean(name+" is not read: its name must end with .yaml"))
 	}
 	for _, name := range names {
-		data, err := readAtMost(name, mirror.MaxDocument)
-		if err != nil && !errors.As(err, new(*tooLargeError)) {
+		data, err := file.Read(name, mirror.MaxDocument)
+		if err != nil && !errors.As(err, new(*file.TooLargeError)) {
 			r.unreadable(name, err)
 			continue
 		}
@@ -112,7 +123,7 @@ func dropIns(file string) (files, ignored []string, err error) {
 }
 
 func noConfiguration(name string, err error) mirror.Problem {
-	p := mirror.Unreadable(name, err)
+	p := unreadable(name, err)
 	if errors.Is(err, fs.ErrNotExist) {
 		p.Fix = "name another with --config or POUNDLOCK_CONFIG, or write one with `poundlock init`"
 	}
@@ -120,7 +131,15 @@ func noConfiguration(name string, err error) mirror.Problem {
 }
 
 func (r *reader) unreadable(name string, err error) {
-	r.problems, r.broken = append(r.problems, mirror.Unreadable(name, err)), true
+	r.problems, r.broken = append(r.problems, unreadable(name, err)), true
+}
+
+func unreadable(name string, err error) mirror.Problem {
+	p := mirror.Unreadable(name, err)
+	if errors.Is(err, file.ErrNotRegular) {
+		p.What, p.Fix = "this is a pipe or a device, want a file", "write the configuration into a file and name that"
+	}
+	return p
 }
 
 func (r *reader) file(name string, data []byte, main bool) {
@@ -161,7 +180,7 @@ func (r *reader) outside(s spelling, place func(string) string, instead string) 
 		here = "." // gone; see file
 	}
 	return &textLayer{layer: newLayer(here), spelling: s, names: r.names, place: place, instead: instead,
-		secrets: map[string]Secret{}, setBy: map[string]string{}}
+		secrets: map[string]Secret{}, setBy: map[string]string{}, known: r.names([]string{"registries"})}
 }
 
 func (r *reader) flags(overrides map[string]any) {
@@ -174,6 +193,7 @@ func (r *reader) flags(overrides map[string]any) {
 		}
 	}
 	r.load(o.layer, confmap.Provider(values, keySeparator), nil)
+	r.made = append(r.made, o.made...)
 }
 
 // config makes the configuration of the merged layers and checks it.
@@ -192,7 +212,7 @@ func (r *reader) config(file string) (Config, error) {
 	}
 	c.settle()
 	c.file, c.settings = file, r.settings
-	c.Warnings = slices.Concat(r.warnings, c.warn(r.strays, r.names), c.warnJitter())
+	c.Warnings = slices.Concat(r.warnings, c.warn(r.strays, r.names), r.made, c.warnJitter())
 	if !r.broken || len(r.problems) == 0 {
 		r.problems = r.problems.Plus(c.validate(r.settings.place))
 	}

@@ -130,7 +130,11 @@ func (c Config) walk(v reflect.Value, path []string, all *[]Value) {
 	case t == durationType:
 		add(shortDuration(time.Duration(v.Int())))
 	case t.Kind() == reflect.Slice:
-		add(slices.Clone(v.Interface().([]string)))
+		list := slices.Clone(v.Interface().([]string))
+		for i := range list {
+			list[i] = maskAddress(list[i])
+		}
+		add(list)
 	case t.Kind() == reflect.String:
 		add(maskAddress(v.String()))
 	default:
@@ -172,12 +176,9 @@ func shortDuration(d time.Duration) string {
 // maskAddress hides what may be a secret in an address: a password, over http also the user, which may be a
 // token, and the query. Other text comes back as it is.
 func maskAddress(text string) string {
-	if !strings.Contains(text, "://") {
-		return text
-	}
 	u, err := url.Parse(text)
-	if err != nil {
-		return mirror.Clean(text)
+	if err != nil || u.User == nil && u.RawQuery == "" {
+		return mirror.Redact(text)
 	}
 	_, password := u.User.Password()
 	scheme, rest, _ := strings.Cut(text, "://")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -19,6 +20,8 @@ type textLayer struct {
 	instead string                   // words of fixes: what keeps a secret out of here
 	secrets map[string]Secret
 	setBy   map[string]string // the variable or flag that set a path
+	known   []string          // registries of the layers below
+	made    []string          // warnings of registries that are in none of them, and may be misspelt
 }
 
 // take reads one variable or flag and gives its key as koanf takes it; "" when it sets nothing.
@@ -45,6 +48,7 @@ func (o *textLayer) take(name, key string, text any) (string, any) {
 		return "", nil
 	}
 	o.setBy[dotted] = name
+	o.warnOfNew(name, path)
 	v := reflect.New(t)
 	if problems := decodeText(dotted, v, text); len(problems) > 0 {
 		for _, p := range problems {
@@ -57,6 +61,18 @@ func (o *textLayer) take(name, key string, text any) (string, any) {
 		return o.part(parent, path[len(path)-1], v.Elem().String(), at)
 	}
 	return strings.Join(path, keySeparator), o.set(path, v, fmt.Sprint(text), at)
+}
+
+// warnOfNew notes a registry that begins with this variable or flag, where its name is near to that of another one.
+func (o *textLayer) warnOfNew(by string, path []string) {
+	if path[0] != "registries" || slices.Contains(o.known, path[1]) {
+		return
+	}
+	if near := mirror.Nearest(path[1], append(slices.Clone(o.known), LocalRegistry)); near != "" && near != path[1] {
+		meant := append([]string{path[0], near}, path[2:]...)
+		o.made = append(o.made, mirror.Clean(fmt.Sprintf("%s makes a registry %q, which is in no file; did you mean %s?", o.place(by), path[1], o.of(meant...))))
+	}
+	o.known = append(o.known, path[1]) // told once
 }
 
 func (o *textLayer) isSecret(path []string) bool {

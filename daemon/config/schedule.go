@@ -20,6 +20,22 @@ func (c Config) CompileSchedule() (cron.Schedule, error) {
 	return cron.ParseStandard(line)
 }
 
+// neverOrAlways says what is wrong with a cron line that can be read: no look ever comes of it, or one after another.
+func (c Config) neverOrAlways() string {
+	if every, ok := strings.CutPrefix(c.Schedule, "@every "); ok {
+		if span, err := time.ParseDuration(every); err == nil && span < time.Second {
+			return "looks more often than once a second"
+		}
+	}
+	if schedule, err := c.CompileSchedule(); err == nil && schedule.Next(someDay).IsZero() {
+		return "never comes: there is no such day"
+	}
+	return ""
+}
+
+// someDay is where the search for times of a schedule begins.
+var someDay = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // Rhythm gives the schedule in words: "every 15m", or the cron line with its time zone.
 func (c Config) Rhythm() string {
 	if every, ok := strings.CutPrefix(c.Schedule, "@every "); ok {
@@ -39,7 +55,7 @@ func (c Config) warnJitter() []string {
 		return nil
 	}
 	const looks = 200 // more than a day of a line that runs every ten minutes
-	at := schedule.Next(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	at := schedule.Next(someDay)
 	for range looks {
 		next := schedule.Next(at)
 		if next.IsZero() {

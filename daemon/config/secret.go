@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/poundlock/poundlock/internal/file"
 	"github.com/poundlock/poundlock/internal/wire"
 )
 
@@ -124,11 +124,11 @@ func (s Secret) text() (string, error) {
 		}
 		return v, nil
 	}
-	file, failed := s.path()
+	name, failed := s.path()
 	if failed != nil {
 		return "", failed
 	}
-	b, err := readAtMost(file, maxSecret)
+	b, err := file.Read(name, maxSecret)
 	if err != nil {
 		return "", s.unreadable(err)
 	}
@@ -165,7 +165,6 @@ func (s Secret) path() (string, *SecretError) {
 // unreadable tells why a file of a secret could not be read.
 func (s Secret) unreadable(err error) *SecretError {
 	e := &SecretError{what: fmt.Sprintf("%s cannot be read", s.thing()), Fix: "see the file and the disk it lies on", err: err}
-	var tooLarge *tooLargeError
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && s.Credential != "":
 		e.what, e.Fix = fmt.Sprintf("there is no %s", s.thing()), fmt.Sprintf("add LoadCredential=%s:/path to the systemd unit", s.Credential)
@@ -175,26 +174,10 @@ func (s Secret) unreadable(err error) *SecretError {
 		e.what, e.Fix = fmt.Sprintf("this process may not read %s", s.thing()), fmt.Sprintf("make it readable for user id %d, which Poundlock runs as", os.Geteuid())
 	case errors.Is(err, syscall.EISDIR):
 		e.what, e.Fix = fmt.Sprintf("%s is a directory", s.thing()), "name the file inside it"
-	case errors.As(err, &tooLarge):
+	case errors.Is(err, file.ErrNotRegular):
+		e.what, e.Fix = fmt.Sprintf("%s is a pipe or a device", s.thing()), "put the secret into a file of its own and name that"
+	case errors.As(err, new(*file.TooLargeError)):
 		e.what, e.Fix = fmt.Sprintf("%s is larger than %d KiB", s.thing(), maxSecret>>10), "see whether this is the right file"
 	}
 	return e
-}
-
-type tooLargeError struct{ limit int64 }
-
-func (e *tooLargeError) Error() string { return fmt.Sprintf("larger than %d bytes", e.limit) }
-
-// readAtMost reads a file of at most so many bytes, and never more: it may be a device.
-func readAtMost(file string, limit int64) ([]byte, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = &tooLargeError{limit}
-	}
-	return b, err
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.yaml.in/yaml/v4"
@@ -20,6 +21,9 @@ func TestSecret_SaysWhyItCannotBeRead(t *testing.T) {
 	put(t, dir+"/blank", " \n")
 	put(t, dir+"/large", strings.Repeat("hunter2", maxSecret))
 	put(t, dir+"/sub/x", "x")
+	if err := syscall.Mkfifo(dir+"/pipe", 0o600); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("POUNDLOCK_TEST_GOOD", "hunter2")
 	t.Setenv("POUNDLOCK_TEST_EMPTY", "")
 	for _, tt := range []struct {
@@ -35,7 +39,8 @@ func TestSecret_SaysWhyItCannotBeRead(t *testing.T) {
 		{name: "empty file, as one that is being written", secret: Secret{File: dir + "/empty"}, want: "is empty"},
 		{name: "blank file", secret: Secret{File: dir + "/blank"}, want: "is empty"},
 		{name: "large file", secret: Secret{File: dir + "/large"}, want: "is larger than 64 KiB"},
-		{name: "endless file", secret: Secret{File: "/dev/zero"}, want: "is larger than 64 KiB"},
+		{name: "endless file", secret: Secret{File: "/dev/zero"}, want: "is a pipe or a device"},
+		{name: "a pipe that nobody writes into", secret: Secret{File: dir + "/pipe"}, want: "is a pipe or a device"},
 		{name: "directory", secret: Secret{File: dir + "/sub"}, want: "is a directory"},
 		{name: "below a file", secret: Secret{File: dir + "/good/x"}, want: "cannot be read"},
 		{name: "variable not set", secret: Secret{Env: "POUNDLOCK_TEST_ABSENT"}, want: "environment variable POUNDLOCK_TEST_ABSENT is not set"},
@@ -138,6 +143,32 @@ func TestCheckSecrets_EachIsToldAtItsLine(t *testing.T) {
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in:\n%s", want, text)
+		}
+	}
+}
+
+// A path is told, so that one sees what to create; what may be the secret itself is not.
+func TestCheckSecrets_NamesOnlyWhatIsCertainlyAPath(t *testing.T) {
+	for _, tt := range []struct{ file, want string }{ // D stands for the folder of the configuration
+		{"D/nosuch", "D/nosuch"}, {`"D/nosuch"`, "D/nosuch"}, {"'D/sub/nosuch'", "D/sub/nosuch"}, {"/nowhere/at/all", "/nowhere/at/all"},
+		{"hunter2", "D/***"}, {"./hunter2", "D/***"}, {"hunter2/c4n4ry", "D/***"}, {"sub/nosuch", "D/sub/nosuch"},
+		{"/hunter2", "***"}, {`"/hunter2 c4n4ry/x/y"`, "***"}, {"correct hunter2 battery", "D/***"}, {"D/hunter2 x", "D/***"},
+	} {
+		main := strings.Replace(complete, "password: {file: /run/p}", "password: {file: FILE}", 1)
+		dir, _, err := inLayers(t, main, nil, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, dir+"/sub/x", "x")
+		put(t, dir+"/config.yaml", strings.Replace(main, "FILE", strings.ReplaceAll(tt.file, "D", dir), 1))
+		c, err := Load(dir+"/config.yaml", nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := c.CheckSecrets().Error()
+		want := "git.auth.password: secret: there is no file " + strings.ReplaceAll(tt.want, "D", dir) + "\n"
+		if !strings.Contains(text, want) || strings.Contains(text, "hunter2") || strings.Contains(text, "c4n4ry") {
+			t.Errorf("%s: want %q in:\n%s", tt.file, want, text)
 		}
 	}
 }

@@ -2,8 +2,10 @@ package config
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
@@ -35,9 +37,8 @@ func (c *Config) CheckSecrets() mirror.Problems {
 			at = key + "." + way
 		}
 		text := err.Error()
-		if where := c.PlaceOf(at); s.File != "" && sameFolder(s.File, where.File) {
-			// A bare word may be the secret itself. Who looks at the place sees it.
-			text = strings.ReplaceAll(text, s.File, filepath.Join(filepath.Dir(s.File), "***"))
+		if s.File != "" {
+			text = strings.ReplaceAll(text, s.File, c.nameOf(s.File, c.PlaceOf(at)))
 		}
 		ps.AddAt(key, "CFG017", c.PlaceOf(at), fix, "%s: %s", key, text)
 	}
@@ -47,9 +48,40 @@ func (c *Config) CheckSecrets() mirror.Problems {
 	return ps
 }
 
-// sameFolder says whether a file lies in the folder of the configuration file that names it: then it may have been
-// named by a bare word.
-func sameFolder(file, config string) bool {
-	dir, err := filepath.Abs(filepath.Dir(config))
-	return err != nil || dir == filepath.Dir(file)
+// nameOf gives the name of a secret's file as it may be shown. A bare word, or what does not look like a path, may
+// be the secret itself, written in the wrong place; who looks at the place sees it.
+func (c *Config) nameOf(file string, where mirror.Position) string {
+	dir, err := filepath.Abs(filepath.Dir(where.File)) // what a relative name counts from
+	if err != nil {
+		return "***"
+	}
+	isBelow := strings.HasPrefix(file, strings.TrimSuffix(dir, "/")+"/")
+	looksLikePath := strings.Count(file, "/") > 1 && !strings.ContainsFunc(file, unicode.IsSpace)
+	switch folder := filepath.Dir(file); {
+	case looksLikePath && (!isBelow || c.isWritten(file, where)): // it was absolute
+		return file
+	case looksLikePath && folder != dir && isFolder(folder):
+		return file
+	case isBelow:
+		return filepath.Join(dir, "***")
+	}
+	return "***"
+}
+
+// isWritten says whether a text stands as it is at a place of the configuration's files.
+func (c *Config) isWritten(text string, where mirror.Position) bool {
+	if c.settings == nil {
+		return false
+	}
+	lines := strings.Split(string(c.settings.files[where.File]), "\n")
+	if where.Line < 1 || where.Line > len(lines) {
+		return false
+	}
+	line := []rune(lines[where.Line-1])
+	return where.Column > 0 && where.Column <= len(line) && strings.HasPrefix(strings.TrimLeft(string(line[where.Column-1:]), `"'`), text)
+}
+
+func isFolder(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -61,8 +62,26 @@ func (c Config) validate(where func(path ...string) mirror.Position) mirror.Prob
 	k.times(c)
 	k.listen(c.Listen, keyPath{"listen"}, "write host:port, such as 127.0.0.1:8686")
 	k.tls(c.TLS, keyPath{"tls"})
+	k.socket(c)
 	return k.ps
 }
+
+// MaxSocketPath is the longest path of a Unix socket, in bytes: what Linux takes, and macOS nearly.
+const MaxSocketPath = 103
+
+func (k *checker) socket(c Config) {
+	if path := c.SocketPath(); len(path) > MaxSocketPath {
+		at := keyPath{"socket"}
+		if c.Socket == "" {
+			at = keyPath{"stateDir"}
+		}
+		k.add(at, "CFG040", "set socket to a shorter path, such as /run/poundlock/poundlock.sock",
+			"the path of the socket has %d bytes, the system allows %d: %s", len(path), MaxSocketPath, path)
+	}
+}
+
+// leastPoll is the shortest time between two questions to Git; a shorter one is a slip, and would flood the server.
+const leastPoll = 10 * time.Millisecond
 
 func (k *checker) times(c Config) {
 	if _, err := time.LoadLocation(c.TimeZone); err != nil {
@@ -71,15 +90,20 @@ func (k *checker) times(c Config) {
 	}
 	if _, err := c.CompileSchedule(); err != nil {
 		k.add(keyPath{"schedule"}, "CFG005", `write five fields as in "*/15 * * * *", or "@every 15m"`, "schedule %q is no cron line: %v", c.Schedule, err)
+	} else if why := c.neverOrAlways(); why != "" {
+		k.add(keyPath{"schedule"}, "CFG005", `write a time that comes, as in "*/15 * * * *" or "@every 15m"`, "schedule %q %s", c.Schedule, why)
 	}
 	for _, d := range []struct {
-		path keyPath
-		span time.Duration
+		path        keyPath
+		span, least time.Duration
 	}{
-		{keyPath{"git", "poll"}, c.Git.Poll}, {keyPath{"audit"}, c.Audit}, {keyPath{"limits", "cycle"}, c.Limits.Cycle}, {keyPath{"limits", "stop"}, c.Limits.Stop},
+		{keyPath{"git", "poll"}, c.Git.Poll, leastPoll}, {keyPath{"audit"}, c.Audit, time.Second},
+		{keyPath{"limits", "cycle"}, c.Limits.Cycle, 0}, {keyPath{"limits", "stop"}, c.Limits.Stop, 0},
 	} {
 		if d.span <= 0 {
 			k.add(d.path, "CFG006", "write a duration such as 30s", "%s must be above zero, have %s", d.path, d.span)
+		} else if d.span < d.least {
+			k.add(d.path, "CFG006", "write a duration such as 30s", "%s must be at least %s, have %s", d.path, d.least, d.span)
 		}
 	}
 	if c.Jitter < 0 {
@@ -96,17 +120,11 @@ func (k *checker) listen(address string, path keyPath, fix string) {
 
 func (k *checker) git(g GitConfig) {
 	at := keyPath{"git"}
-	u, err := url.Parse(g.URL)
-	switch {
-	case !strings.Contains(g.URL, "://"): // a path, or user@host:path
-	case err != nil:
-		k.add(at.to("url"), "CFG010", "write https://host/path, ssh://user@host/path or user@host:path", "git.url is no address")
-	case u.User != nil && isSet(u.User.Password()):
-		k.add(at.to("url"), "CFG008", "take it out, and use git.auth.username and git.auth.password with a reference", "git.url carries a password")
-	case !slices.Contains([]string{"https", "http", "ssh", "file"}, u.Scheme):
-		k.add(at.to("url"), "CFG010", mirror.Suggest(u.Scheme, []string{"https", "ssh", "file"}), "git.url: the scheme %q is not spoken", u.Scheme)
-	case u.Scheme == "http" && !g.Insecure:
-		k.add(at.to("url"), "CFG009", "use https, or set git.insecure: true", "git.url is plain http")
+	if g.URL != "" {
+		k.remote(g, at)
+	}
+	if !mirror.IsBranch(g.Branch) {
+		k.add(at.to("branch"), "CFG027", "write the name of a branch, such as main", "git.branch %q is no name that Git takes for a branch", g.Branch)
 	}
 	if !slices.Contains([]string{"", "ssh", "openpgp"}, g.Signing.Format) {
 		k.add(at.to("signing", "format"), "CFG011", "write ssh or openpgp", "git.signing.format is neither ssh nor openpgp")
@@ -123,7 +141,29 @@ func (k *checker) git(g GitConfig) {
 	k.tls(g.TLS, at.to("tls"))
 }
 
-func isSet(_ string, set bool) bool { return set }
+// remote checks how the fleet repository is reached.
+func (k *checker) remote(g GitConfig, at keyPath) {
+	scheme, err := mirror.RemoteScheme(g.URL)
+	var wrong *mirror.RemoteError
+	switch errors.As(err, &wrong); {
+	case err == nil && scheme == "http" && !g.Insecure:
+		k.add(at.to("url"), "CFG009", "use https, or set git.insecure: true", "git.url is plain http")
+	case err == nil && scheme == "ssh":
+		if g.Auth.SSHKey.IsZero() {
+			k.missing(at.to("auth", "sshKey"), "add sshKey: and one of "+Secret{}.SecretForm()+", or use https")
+		}
+		if g.Auth.KnownHosts == "" {
+			k.missing(at.to("auth", "knownHosts"), "add knownHosts: and a file with the host keys of the server, as `ssh-keyscan` gives them")
+		}
+	case err == nil:
+	case wrong.Secret:
+		k.add(at.to("url"), "CFG008", "take it out, and use git.auth.username and git.auth.password with a reference", "git.url %v", err)
+	case wrong.Scheme != "":
+		k.add(at.to("url"), "CFG010", mirror.Suggest(wrong.Scheme, []string{"https", "ssh", "file"}), "git.url %v", err)
+	default:
+		k.add(at.to("url"), "CFG010", "write https://host/path, ssh://user@host/path, user@host:path or an absolute path", "git.url %v", err)
+	}
+}
 
 func (k *checker) registries(all map[string]Registry) {
 	if _, ok := all[LocalRegistry]; !ok {
@@ -156,8 +196,8 @@ func (k *checker) registry(name string, r Registry, at keyPath) {
 		}
 	}
 	if r.Host != "" || r.Endpoint != "" {
-		if u, err := url.Parse(r.URL()); r.Endpoint != "" && (err != nil || u.Host == "" || u.User != nil || !slices.Contains([]string{"http", "https"}, u.Scheme)) {
-			k.add(at.to("endpoint"), "CFG015", "write https://host[:port], without user and password", "%s is not the address of a registry", at.to("endpoint"))
+		if u, err := url.Parse(r.URL()); r.Endpoint != "" && (err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !slices.Contains([]string{"http", "https"}, u.Scheme)) {
+			k.add(at.to("endpoint"), "CFG015", "write https://host[:port], without user, password and query", "%s is not the address of a registry", at.to("endpoint"))
 		} else if err == nil && u.Scheme == "http" && !r.Insecure {
 			k.add(at.to("endpoint"), "CFG009", "use https, or set insecure: true beside it", "%s is plain http", at.to("endpoint"))
 		}
@@ -167,6 +207,12 @@ func (k *checker) registry(name string, r Registry, at keyPath) {
 	}
 	k.secret(r.Auth.Password, at.to("auth", "password"))
 	k.secret(r.Auth.Token, at.to("auth", "token"))
+	for i, host := range r.Auth.Realms {
+		k.host(host, at.to("auth", "realms"), i, "write host or host:port, without scheme and path")
+	}
+	for i, host := range r.Auth.Redirects {
+		k.host(strings.TrimPrefix(host, "*."), at.to("auth", "redirects"), i, "write host, host:port or *.host, without scheme and path")
+	}
 	if r.Embedded != (Embedded{}) {
 		switch {
 		case name != LocalRegistry:
@@ -187,6 +233,16 @@ func (k *checker) registry(name string, r Registry, at keyPath) {
 	k.tls(r.TLS, at.to("tls"))
 }
 
+// hostPort is host[:port], of a name or an address.
+var hostPort = regexp.MustCompile(`^(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$`)
+
+// host checks one of the other hosts of a registry. It is not repeated: an address with a password may stand there.
+func (k *checker) host(host string, list keyPath, i int, fix string) {
+	if !hostPort.MatchString(host) {
+		k.add(list.to(strconv.Itoa(i)), "CFG028", fix, "%s: an item is no host", list)
+	}
+}
+
 // suggestHost takes off what does not belong to a host.
 func suggestHost(host string) string {
 	bare := host
@@ -200,14 +256,12 @@ func suggestHost(host string) string {
 	return "write host or host:port, without scheme and path"
 }
 
-var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
 // secret finds references that are none: the secret itself, written where the name of its place belongs.
 func (k *checker) secret(s Secret, at keyPath) {
 	if inClear(s.File) {
 		k.add(at.to("file"), "DOC012", "put it into a file of its own and write the file's name here", "%s holds a key itself, want the name of a file", at.to("file"))
 	}
-	if s.Env != "" && !envName.MatchString(s.Env) {
+	if s.Env != "" && !variableName.MatchString(s.Env) {
 		k.add(at.to("env"), "DOC012", "write the name of the variable, such as REGISTRY_PASSWORD; the secret itself belongs into the variable", "%s is no name of an environment variable", at.to("env"))
 	}
 	if len(s.keys()) > 1 {

@@ -75,7 +75,7 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 	fmt.Fprintf(a.talk, "your registry         %s (empty)\n", world.Local.URL())
 	fmt.Fprintf(a.talk, "fleet repository      %s\nconfiguration         %s\n", world.Git.URL(), file)
 	if o.handsOn {
-		fmt.Fprintf(a.talk, "Next: %s -c %s doctor\n", os.Args[0], file)
+		fmt.Fprintf(a.talk, "Next: %s\n", a.againWith(file, "doctor"))
 		<-ctx.Done()
 		return nil
 	}
@@ -99,7 +99,7 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 		return exitCode(codeOfReports(reports))
 	}
 	a.verbose(slog.LevelInfo)
-	fmt.Fprintf(a.talk, "\nthe daemon runs on, Ctrl-C ends it. Try in another terminal:\n  git clone %s fleet\n  %s -c %s plan\n\n", world.CloneURL(), os.Args[0], file)
+	fmt.Fprintf(a.talk, "\nthe daemon runs on, Ctrl-C ends it. Try in another terminal:\n  git clone %s fleet\n  %s\n\n", quoted(world.CloneURL()), a.againWith(file, "plan"))
 	return closing(line, line.Run(ctx))
 }
 

@@ -36,15 +36,15 @@ It ends with 0 when all is well or can be lived with, else by the worst problem:
 authentication, 9 network, 1 anything else.`,
 		Example: "  poundlock -c config.yaml doctor\n  poundlock -c config.yaml doctor --pre\n  poundlock -c config.yaml doctor -o json",
 	}
-	output := a.outputFlag(cmd, asText, asJSON)
+	output := a.outputFlag(cmd, asText, asJSON, asYAML)
 	cmd.Flags().BoolVar(&before, "pre", false, "only what needs no network and no rights elsewhere")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		checks, err := a.examine(cmd, before)
 		if err != nil {
 			return err
 		}
-		if *output == asJSON {
-			err = document(a.out, asJSON, doctorReport{"doctor", 1, checks})
+		if *output != asText {
+			err = document(a.out, *output, doctorReport{"doctor", 1, checks})
 		} else {
 			err = a.printChecks(checks)
 		}
@@ -85,7 +85,7 @@ func (a *app) printChecks(checks []daemon.Check) error {
 	}
 	var b strings.Builder
 	for _, c := range checks {
-		fmt.Fprintf(&b, "%-*s %-8s %s", width, marks[c.State][form], c.Group, c.Detail)
+		fmt.Fprintf(&b, "%-*s %-8s %s", width, marks[c.State][form], c.Group, a.typed(c.Detail))
 		if c.Problem == nil {
 			b.WriteByte('\n')
 			continue
@@ -98,10 +98,9 @@ func (a *app) printChecks(checks []daemon.Check) error {
 		if at := c.Problem.Where.String(); at != "" {
 			place = "   (" + mirror.Clean(at) + ")"
 		}
-		fmt.Fprintf(&b, "%*s fix: %s%s\n", width+9, "", orDocs(mirror.Clean(c.Problem.Fix), c.Problem.Code), place)
+		fmt.Fprintf(&b, "%*s fix: %s%s\n", width+9, "", a.typed(orDocs(mirror.Clean(c.Problem.Fix), c.Problem.Code)), place)
 	}
-	_, err := a.out.Write([]byte(b.String()))
-	return err
+	return a.print(b.String())
 }
 
 // orDocs gives the fix, or where to read of the problem, so that no line ends without a way on.

@@ -16,6 +16,7 @@ type ending struct {
 	Version  int             `json:"version"`
 	Code     int             `json:"code"` // of the exit
 	Problems mirror.Problems `json:"problems"`
+	More     int             `json:"more,omitempty"` // problems that are not listed
 }
 
 // end says why a command failed, in the form of all problems, and for programs in an object besides.
@@ -29,22 +30,27 @@ func (a *app) end(err error, code int) {
 	case code == exitInterrupted:
 		fmt.Fprintln(a.talk, "interrupted; what was begun is safe, and the next run goes on from there")
 	case errors.As(err, &usage):
-		fmt.Fprintf(a.talk, "error: %s\n", wire.Mask(usage.Error()))
+		a.sayf("error: %s\n", wire.Mask(usage.Error()))
 		problems = append(problems, mirror.Problem{Code: "ERR002", What: mirror.Clean(wire.Mask(usage.text)), Fix: mirror.Clean(usage.hint)})
 	default:
 		problems = append(problems, daemon.Advise(a.loaded, err)...)
 		if written := (mirror.Problems)(nil); errors.As(err, &written) && len(written) == len(problems) {
-			fmt.Fprintln(a.talk, problems.Error()) // mistakes in what people wrote: counted, and nothing was changed
+			a.sayf("%s\n", a.typed(problems.Error())) // mistakes in what people wrote: counted, and nothing was changed
 			break
 		}
-		for _, p := range problems {
-			fmt.Fprintln(a.talk, p.Error())
+		told, more := problems.Told()
+		for _, p := range told {
+			a.sayf("%s\n", a.typed(p.Error()))
+		}
+		if more > 0 {
+			a.sayf("and %d more\n", more)
 		}
 	}
 	if !a.machine || code == exitOK || code == exitChanges {
 		return
 	}
-	line, err := json.Marshal(ending{"exit_error", 1, code, problems})
+	told, more := problems.Told()
+	line, err := json.Marshal(ending{"exit_error", 1, code, told, more})
 	if err != nil {
 		panic("exit_error: " + err.Error()) // no value of ours can fail
 	}

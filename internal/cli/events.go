@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -42,18 +41,21 @@ with --follow it gives one object a line.`,
 	cmd.Flags().StringVar(&filter.Set, "only", "", "only of this set")
 	cmd.Flags().StringVar(&kind, "type", "", "only of this type: "+strings.Join(eventTypes(), ", "))
 	cmd.Flags().DurationVar(&since, "since", 0, "only of the time since, such as 1h")
-	cmd.Flags().IntVarP(&filter.N, "number", "n", 50, "at most so many, the newest; 0 for all that are kept")
+	limitFlag(cmd, &filter.N, 50)
 	_ = cmd.RegisterFlagCompletionFunc("type", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return eventTypes(), cobra.ShellCompDirectiveNoFileComp
 	}) // fails only for a flag that is not there
-	output := a.outputFlag(cmd, asTable, asJSON)
+	output := a.outputFlag(cmd, asText, asJSON, asYAML)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if kind != "" && !slices.Contains(eventTypes(), kind) {
 			near := mirror.Nearest(kind, eventTypes())
 			return misused(cmd, near, "--type %q: want one of %s", kind, strings.Join(eventTypes(), ", "))
 		}
-		if since < 0 || filter.N < 0 {
-			return misused(cmd, "", "--since and -n cannot be negative")
+		if since < 0 {
+			return misused(cmd, "", "--since %s: want a duration that is not negative", since)
+		}
+		if follow && *output == asYAML {
+			return misused(cmd, "", "--follow shows text or json")
 		}
 		if filter.Type = daemon.EventType(kind); since > 0 {
 			filter.Since = time.Now().Add(-since)
@@ -69,14 +71,14 @@ with --follow it gives one object a line.`,
 		if err != nil {
 			return err
 		}
-		if *output == asJSON {
-			return document(a.out, asJSON, eventsDocument{"events", 1, events})
+		if *output != asText {
+			return document(a.out, *output, eventsDocument{"events", 1, events})
 		}
 		if len(events) == 0 {
 			fmt.Fprintln(a.talk, "no events")
 		}
 		for _, e := range events {
-			if _, err := fmt.Fprintln(a.out, eventLine(e)); err != nil {
+			if err := a.print(eventLine(e) + "\n"); err != nil {
 				return err
 			}
 		}
@@ -95,20 +97,11 @@ func eventTypes() []string {
 
 // events asks the daemon, or reads what the last one left behind.
 func (a *app) events(ctx context.Context, c config.Config, filter daemon.Filter) ([]daemon.Event, error) {
-	client, err := daemon.Dial(c)
-	if err == nil {
-		return client.Events(ctx, filter)
-	}
-	if !errors.Is(err, daemon.ErrNoDaemon) {
-		return nil, err
-	}
-	a.verbose(slog.LevelError)
-	line, err := a.openConfig(ctx, c, daemon.Options{Temporary: true, Offline: true})
-	if err != nil {
-		return nil, err
-	}
-	events, err := line.Events(filter)
-	return events, closing(line, err)
+	var events []daemon.Event
+	err := a.ask(ctx, c, daemon.Options{Temporary: true, Offline: true},
+		func(c *daemon.Client) (err error) { events, err = c.Events(ctx, filter); return err },
+		func(l *daemon.Line) (err error) { events, err = l.Events(filter); return err })
+	return events, err
 }
 
 func (a *app) followEvents(ctx context.Context, c config.Config, filter daemon.Filter, f format) error {
@@ -120,8 +113,7 @@ func (a *app) followEvents(ctx context.Context, c config.Config, filter daemon.F
 		if f == asJSON {
 			return jsonLine(a.out, e)
 		}
-		_, err := fmt.Fprintln(a.out, eventLine(e))
-		return err
+		return a.print(eventLine(e) + "\n")
 	})
 	if ctx.Err() != nil {
 		return nil // nobody asked for more

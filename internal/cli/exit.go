@@ -11,6 +11,7 @@ import (
 	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/registry"
+	"github.com/poundlock/poundlock/sync/plan"
 )
 
 // Exit codes of every command. A code that is not listed must be treated as a failure.
@@ -27,6 +28,24 @@ const (
 	exitRetry       = 9   // some failed, a retry may help
 	exitInterrupted = 130 // interrupted, state safe to resume
 )
+
+// exitCodes is the one table of them: the manual page and docs/exit-codes.md tell the same.
+var exitCodes = []struct {
+	code          int
+	meaning, then string // then: what a script should do
+}{
+	{exitOK, "done, or nothing to do", "go on"},
+	{exitFailure, "unexpected failure, a command line that makes no sense, or nothing found", "read the error, tell a person"},
+	{exitChanges, "the plan has changes; only with `plan --detailed-exitcode`", "review, then `sync`"},
+	{exitPartial, "some entries were refused or are missing upstream, the rest is done; of `verify`: there is no such image", "read the plan; what has no signature yet and what is missing is looked at again with backoff, the rest when an input changes"},
+	{exitAuth, "a registry or Git server does not let us in", "mend the credential that the error names"},
+	{exitRefused, "policy refused everything that was asked for", "read the reasons; nothing was copied"},
+	{exitConfig, "configuration, certificate, fleet repository, saved plan, or a name that none of them has", "mend what is named; a restart does not help (`RestartPreventExitStatus=6`)"},
+	{exitLocked, "another process holds the state directory", "the error names it; ask it instead: `status`, `trigger`"},
+	{exitWaiting, "everything else is done, and something waits for a person: a suspended set", "`poundlock status`, then `resume`"},
+	{exitRetry, "some failed, and a retry may help; wins over 3", "run again later; the daemon does so by itself, with backoff"},
+	{exitInterrupted, "interrupted (Ctrl-C, SIGTERM); what was begun is safe", "run again: it goes on from there"},
+}
 
 // severity is the order in which codes win where several troubles came together: what a person has to mend
 // comes before what a retry may mend, and what touches everything before what touches a part.
@@ -60,7 +79,6 @@ func codeOf(err error) int {
 func codeOfOne(err error) int {
 	var exit exitError
 	var problems mirror.Problems
-	var problem mirror.Problem
 	var temporary interface{ Temporary() bool }
 	switch {
 	case errors.As(err, &exit):
@@ -77,16 +95,25 @@ func codeOfOne(err error) int {
 		return exitAuth
 	case errors.Is(err, mirror.ErrRefused):
 		return exitRefused
-	case errors.As(err, &temporary) && temporary.Temporary(), errors.Is(err, context.DeadlineExceeded):
+	}
+	// What a person has to mend comes first: a certificate that nobody trusts looks temporary from afar.
+	if code := codeOfProblem(daemon.Advise(config.Config{}, err)[0]); code != exitFailure {
+		return code
+	}
+	if errors.As(err, &temporary) && temporary.Temporary() {
 		return exitRetry
-	case errors.As(err, &problem):
-		return codeOfProblem(problem)
 	}
 	return exitFailure
 }
 
-// codeOfProblem goes by the family of the problem's code.
+// codeOfProblem goes by the family of the problem's code, except where a member of it is another kind of trouble.
 func codeOfProblem(p mirror.Problem) int {
+	switch p.Code {
+	case "CTL005", "GIT024", "GIT025": // not in time, the branch moved, the Git server failed
+		return exitRetry
+	case "CTL006", "NET005", "NET006": // nothing was read here yet; our own rules let nothing out
+		return exitConfig
+	}
 	switch strings.TrimRight(p.Code, "0123456789") {
 	case "CFG", "DOC", "FLT", "POL", "SRC", "RND", "GIT", "TLS", "PLN":
 		return exitConfig
@@ -108,7 +135,8 @@ func codeOfProblem(p mirror.Problem) int {
 // codeOfReports gives the exit code of a run by what its last plans hold. What failed wins over what was
 // refused, since a retry may help there.
 func codeOfReports(reports []daemon.Report) int {
-	var refused, failed, well int
+	var refused, well int
+	var failed []mirror.Action
 	for _, r := range reports {
 		well += len(r.Moved)
 		for _, a := range r.Plan.Actions {
@@ -117,21 +145,47 @@ func codeOfReports(reports []daemon.Report) int {
 			case a.Kind == mirror.Refuse || a.Kind == mirror.Missing:
 				refused++
 			case a.Kind == mirror.Failed || a.Kind == mirror.Copy: // a copy at rest is one that did not come about
-				failed++
+				failed = append(failed, a)
 			default:
 				well++
 			}
 		}
 	}
 	switch {
-	case failed > 0:
-		return exitRetry
+	case len(failed) > 0:
+		return codeOfFailed(failed)
 	case refused > 0 && well == 0:
 		return exitRefused
 	case refused > 0:
 		return exitPartial
 	}
 	return exitOK
+}
+
+// failedRows gives the actions of a plan that could not be looked at now.
+func failedRows(d plan.Document) (failed []mirror.Action) {
+	for _, p := range d.Plans {
+		for _, row := range p.Actions {
+			if row.Kind == mirror.Failed && row.Path == "" && row.Reason.Code != mirror.Offline {
+				failed = append(failed, row.Action)
+			}
+		}
+	}
+	return failed
+}
+
+// codeOfFailed gives the exit code for actions that failed. A retry may help, unless every one of them waits for
+// the same kind of mending by a person: a credential, or a certificate and whatever else is configured.
+func codeOfFailed(failed []mirror.Action) int {
+	code := exitRetry
+	for i, a := range failed {
+		one := codeOfProblem(mirror.Problem{Code: a.Reason.Problem})
+		if i > 0 && one != code || one != exitAuth && one != exitConfig {
+			return exitRetry
+		}
+		code = one
+	}
+	return code
 }
 
 func exitCode(code int) error {

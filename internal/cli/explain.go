@@ -2,11 +2,11 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/schema"
 )
 
@@ -29,14 +29,14 @@ path is written as in the file and begins with its document; config may be left 
 			doc, err := explain(path)
 			switch {
 			case err != nil:
-				return misused(cmd, nearestWord(path, keyPaths()), "%v", err)
-			case *output == asJSON:
-				return document(a.out, asJSON, doc)
+				return usageError{text: err.Error(), hint: explainHint(path)}
+			case *output != asText:
+				return document(a.out, *output, doc)
 			}
 			return a.printExplanation(doc)
 		},
 	}
-	output = a.outputFlag(cmd, asText, asJSON)
+	output = a.outputFlag(cmd, asText, asJSON, asYAML)
 	return cmd
 }
 
@@ -71,6 +71,65 @@ func explain(path string) (explainDocument, error) {
 	}
 	doc.Document, doc.Keys, doc.Below = d.Name, append(doc.Keys, keys...), append(doc.Below, below...)
 	return doc, nil
+}
+
+// explainHint says where to go on from a path that names nothing.
+func explainHint(path string) string {
+	if name, ok := strings.CutPrefix(path, "output/"); ok {
+		if _, ok := outputs[name]; ok {
+			return "it is printed by a command: see `poundlock schema " + path + "`"
+		}
+		return "see `poundlock schema` for what commands print"
+	}
+	near, above := meantPath(path)
+	hint := "see `poundlock " + strings.TrimSpace("explain "+quotedPath(above)) + "`"
+	if near != "" {
+		hint = "did you mean " + near + "? " + hint
+	}
+	return hint
+}
+
+// quotedPath writes a path so that a shell reads it as it is.
+func quotedPath(path string) string {
+	if path == "" {
+		return ""
+	}
+	return quoted(path)
+}
+
+// meantPath gives the path that was most likely meant, "" when none is near, and the longest part of the path that
+// can be explained.
+func meantPath(path string) (near, above string) {
+	parts := strings.Split(path, ".")
+	for n := len(parts) - 1; n > 0; n-- {
+		above := strings.Join(parts[:n], ".")
+		doc, err := explain(above)
+		if err != nil {
+			continue
+		}
+		var known []string
+		for _, k := range doc.Below {
+			known = append(known, k.Name())
+		}
+		if key := nearestKey(parts[n], known); key != "" {
+			return above + "." + key, above
+		}
+		return nearestWord(path, keyPaths()), above
+	}
+	if near := nearestKey(path, keyPaths()); near != "" {
+		return near, ""
+	}
+	return nearestWord(path, keyPaths()), ""
+}
+
+// nearestKey is the key that differs in the case of letters alone, else the one that is nearest.
+func nearestKey(word string, known []string) string {
+	for _, k := range known {
+		if strings.EqualFold(k, word) {
+			return k
+		}
+	}
+	return mirror.Nearest(word, known)
 }
 
 // documentOf gives the document that a path begins with, config when it names none, and the rest of the path.
@@ -118,7 +177,7 @@ func (a *app) printExplanation(doc explainDocument) error {
 	if len(doc.Keys) > 0 && len(doc.Below) > 0 {
 		b.WriteByte('\n')
 	}
-	if _, err := io.WriteString(a.out, b.String()); err != nil {
+	if err := a.print(b.String()); err != nil {
 		return err
 	}
 	header, rows := []string{"KEY", "TYPE", "DEFAULT", "MEANING"}, [][]string{}

@@ -43,10 +43,22 @@ func TestExplain_SaysWhatAKeyMeans(t *testing.T) {
 }
 
 func TestExplain_NamesWhatWasMeant(t *testing.T) {
-	for path, near := range map[string]string{"git.pol": "git.poll", "replace": "set.replace", "registries.local.auth.pasword": "", "set.sorce": "set.source"} {
+	for path, near := range map[string]string{"git.pol": "git.poll", "replace": "set.replace", "registries.local.auth.pasword": "registries.local.auth.password", "set.sorce": "set.source",
+		"GIT.Poll": "git.poll", "registries.local.Auth": "registries.local.auth", "git.Poll": "git.poll"} {
 		code, out, talk := command(t, t.Context(), "explain", path)
 		if code != exitFailure || out != "" || !strings.Contains(talk, "has no key") || near != "" && !strings.Contains(talk, "did you mean "+near+"?") {
 			t.Errorf("%s: exit %d, %q, %q, want %s", path, code, out, talk, near)
+		}
+	}
+}
+
+func TestExplain_SaysWhereToGoOn(t *testing.T) {
+	for path, want := range map[string]string{
+		"git.qqqqqq": "`poundlock explain git`", "policy.rules[0].qqqqqq": "explain 'policy.rules[0]'`", "qqqqqq": "`poundlock explain`",
+		"output/plan": "`poundlock schema output/plan`", "output/qqq": "`poundlock schema`",
+	} {
+		if _, _, talk := command(t, t.Context(), "explain", path); !strings.Contains(talk, want) {
+			t.Errorf("%s: got %q, want %s", path, talk, want)
 		}
 	}
 }

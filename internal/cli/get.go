@@ -53,15 +53,19 @@ type (
 
 // looking are the flags of a command that lists.
 type looking struct {
-	refresh    bool
-	set, stage string
+	refresh bool
+	only    []string
+	stage   string
 }
 
 // look opens the line for a command that only looks, and lets it go again.
-func (a *app) look(ctx context.Context, refresh bool, use func(*daemon.Line) error) error {
-	line, err := a.open(ctx, daemon.Options{Temporary: true, Offline: !refresh})
+func (a *app) look(ctx context.Context, l looking, use func(*daemon.Line) error) error {
+	line, err := a.open(ctx, daemon.Options{Temporary: true, Offline: !l.refresh})
 	if err != nil {
 		return err
+	}
+	if err := line.Only(l.only...); err != nil {
+		return closing(line, err)
 	}
 	return closing(line, use(line))
 }
@@ -70,37 +74,44 @@ func (l *looking) refreshFlag(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&l.refresh, "refresh", false, "ask Git for the newest commit first")
 }
 
-func (l *looking) setFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&l.set, "only", "", "only this set")
+func (l *looking) onlyFlag(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&l.only, "only", nil, "set, or set/entry with globs, to look at; may be repeated")
 }
 
 func (l *looking) stageFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&l.stage, "stage", "", "only this stage")
 }
 
-// sets gives what a look found, as far as the flags want it. A set or stage that does not exist is an error.
+// limitFlag gives a command -n, which is checked when its flags are read.
+func limitFlag(cmd *cobra.Command, n *int, standard int) {
+	cmd.Flags().IntVarP(n, "limit", "n", standard, "at most so many, the newest; 0 for all that are kept")
+	mind(cmd, func() error {
+		if *n < 0 {
+			return misused(cmd, "", "--limit %d: want 0 or more", *n)
+		}
+		return nil
+	})
+}
+
+// sets gives what a look found, as far as the flags want it. A stage that does not exist is an error.
 func (l *looking) sets(look daemon.Look) ([]daemon.SetLook, error) {
-	var names, stages []string
+	if l.stage == "" {
+		return look.Sets, nil
+	}
+	var stages []string
 	for _, s := range look.Sets {
-		names = append(names, s.Set)
 		for _, stage := range s.Stages {
 			stages = append(stages, string(stage.Stage))
 		}
 	}
-	if l.set != "" && !slices.Contains(names, l.set) {
-		return nil, unknown("set", l.set, names)
-	}
-	if l.stage != "" && !slices.Contains(stages, l.stage) {
+	if !slices.Contains(stages, l.stage) {
 		return nil, unknown("stage", l.stage, stages)
 	}
 	var sets []daemon.SetLook
 	for _, s := range look.Sets {
-		if l.set != "" && s.Set != l.set {
-			continue
-		}
-		s.Stages = slices.DeleteFunc(s.Stages, func(at daemon.StageLook) bool { return l.stage != "" && string(at.Stage) != l.stage })
+		s.Stages = slices.DeleteFunc(s.Stages, func(at daemon.StageLook) bool { return string(at.Stage) != l.stage })
 		for i := range s.Lines {
-			s.Lines[i].Stages = slices.DeleteFunc(s.Lines[i].Stages, func(at daemon.Stand) bool { return l.stage != "" && string(at.Stage) != l.stage })
+			s.Lines[i].Stages = slices.DeleteFunc(s.Lines[i].Stages, func(at daemon.Stand) bool { return string(at.Stage) != l.stage })
 		}
 		if len(s.Stages) > 0 {
 			sets = append(sets, s)
@@ -109,19 +120,9 @@ func (l *looking) sets(look daemon.Look) ([]daemon.SetLook, error) {
 	return sets, nil
 }
 
-// unknown says that a name is none, and which was perhaps meant.
+// unknown is a name that is none, as every command tells it.
 func unknown(kind, name string, known []string) error {
-	if near := mirror.Nearest(name, known); near != "" {
-		return fmt.Errorf("there is no %s %q; did you mean %q?", kind, name, near)
-	}
-	return fmt.Errorf("there is no %s %q; `poundlock get %s` lists what there is", kind, name, plural(kind))
-}
-
-func plural(kind string) string {
-	if kind == "entry" {
-		return "entries"
-	}
-	return kind + "s"
+	return mirror.Problems{daemon.Unknown(kind, name, slices.Compact(slices.Sorted(slices.Values(known))))}
 }
 
 // pick keeps the things that are named; without names all of them. A name that is none is an error.
@@ -131,7 +132,9 @@ func pick[T any](kind string, all []T, names []string, is func(thing T, name str
 	}
 	var known []string
 	for _, thing := range all {
-		known = append(known, nameOf(thing))
+		if nameOf != nil { // else names that nobody can guess
+			known = append(known, nameOf(thing))
+		}
 	}
 	kept := []T{}
 	for _, thing := range all {

@@ -21,10 +21,10 @@ wanted and stands nowhere. An entry is named in full, as set/entry, or by its la
 		Example: "  poundlock get entries\n  poundlock get entries synapse -o wide\n  poundlock get entries --only ess --stage production -o json",
 	}
 	output := a.listed(cmd, &l)
-	l.setFlag(cmd)
+	l.onlyFlag(cmd)
 	l.stageFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
-		return a.look(cmd.Context(), l.refresh, func(line *daemon.Line) error {
+		return a.look(cmd.Context(), l, func(line *daemon.Line) error {
 			look, err := line.Look(cmd.Context())
 			if err != nil {
 				return err

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,20 +21,20 @@ func (a *app) getRunsCommand() *cobra.Command {
 		Example: "  poundlock get runs\n  poundlock get runs --only ess --limit 3 -o json",
 	}
 	output := a.listed(cmd, &l)
-	l.setFlag(cmd)
-	cmd.Flags().IntVar(&limit, "limit", 20, "show at most this many, newest first")
+	l.onlyFlag(cmd)
+	limitFlag(cmd, &limit, 20)
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
-		return a.look(cmd.Context(), l.refresh, func(line *daemon.Line) error {
+		return a.look(cmd.Context(), l, func(line *daemon.Line) error {
 			n := limit
 			if len(names) > 0 {
 				n = 0
 			}
-			runs, err := line.Runs(l.set, n)
+			runs, err := runsOf(cmd.Context(), line, n)
 			if err != nil {
 				return err
 			}
 			name := func(r daemon.Run) string { return r.ID }
-			if runs, err = pick("run", runs, names, func(r daemon.Run, n string) bool { return r.ID == n }, name); err != nil {
+			if runs, err = pick("run", runs, names, func(r daemon.Run, n string) bool { return r.ID == n }, nil); err != nil {
 				return err
 			}
 			doc := runsDocument{"runs", 1, runs}
@@ -54,6 +56,29 @@ func (a *app) getRunsCommand() *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+// runsOf gives the last n runs of the sets that are asked for, newest first. Sets that left the fleet have runs,
+// too; a set of which there is neither is an error.
+func runsOf(ctx context.Context, line *daemon.Line, n int) ([]daemon.Run, error) {
+	runs, err := line.Runs("", 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, set := range line.Selected() {
+		if !slices.ContainsFunc(runs, func(r daemon.Run) bool { return r.Set == set }) {
+			if _, err := line.Look(ctx); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if sets := line.Selected(); len(sets) > 0 {
+		runs = slices.DeleteFunc(runs, func(r daemon.Run) bool { return !slices.Contains(sets, r.Set) })
+	}
+	if n > 0 && len(runs) > n {
+		runs = runs[:n]
+	}
+	return runs, nil
 }
 
 // cameOf counts what a run did and left.

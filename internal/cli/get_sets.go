@@ -18,7 +18,7 @@ func (a *app) getSetsCommand() *cobra.Command {
 	}
 	output := a.listed(cmd, &l)
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
-		return a.look(cmd.Context(), l.refresh, func(line *daemon.Line) error {
+		return a.look(cmd.Context(), l, func(line *daemon.Line) error {
 			look, err := line.Look(cmd.Context())
 			if err != nil {
 				return err
@@ -92,9 +92,9 @@ func (a *app) getStagesCommand() *cobra.Command {
 		Example: "  poundlock get stages\n  poundlock get stages production --only ess",
 	}
 	output := a.listed(cmd, &l)
-	l.setFlag(cmd)
+	l.onlyFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
-		return a.look(cmd.Context(), l.refresh, func(line *daemon.Line) error {
+		return a.look(cmd.Context(), l, func(line *daemon.Line) error {
 			look, err := line.Look(cmd.Context())
 			if err != nil {
 				return err

@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,8 +38,7 @@ func (a *app) listTopics() error {
 	for _, t := range docs.Topics() {
 		fmt.Fprintf(&b, "  %-18s %s\n", t.Name, t.Title)
 	}
-	_, err := io.WriteString(a.out, b.String())
-	return err
+	return a.print(b.String())
 }
 
 func (a *app) explainWord(root *cobra.Command, args []string) error {
@@ -51,19 +50,17 @@ func (a *app) explainWord(root *cobra.Command, args []string) error {
 	if docs.IsCode(word) {
 		text, ok := docs.Code(word)
 		if !ok {
-			return fmt.Errorf("help: nothing is written of the code %s; see `poundlock help troubleshooting`", strings.ToUpper(word))
+			return misused(root, "", "nothing is written of the code %s; `%s help troubleshooting` lists those that there are", strings.ToUpper(word), quoted(program()))
 		}
-		_, err := io.WriteString(a.out, text)
-		return err
+		return a.print(text)
 	}
 	if text, ok := docs.Page(strings.ToLower(word)); ok {
-		_, err := io.WriteString(a.out, text)
-		return err
+		return a.print(text)
 	}
 	if near := mirror.Nearest(word, helpWords(root, nil, "")); near != "" {
-		return fmt.Errorf("help: there is no command and no topic %q; did you mean %q?", word, near)
+		return misused(root, fmt.Sprintf("%q", near), "there is no command and no topic %q", word)
 	}
-	return fmt.Errorf("help: there is no command and no topic %q; `poundlock help` lists them", word)
+	return misused(root, "", "there is no command and no topic %q; `%s help` lists them", word, quoted(program()))
 }
 
 // helpWords gives the names that help knows below the commands that are named already.
@@ -94,6 +91,18 @@ func helpWords(root *cobra.Command, args []string, prefix string) []string {
 		}
 	}
 	return words
+}
+
+// fitHelp has every help fit the terminal.
+func (a *app) fitHelp(root *cobra.Command) {
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		var b bytes.Buffer
+		cmd.SetOut(&b)
+		help(cmd, args)
+		cmd.SetOut(a.out)
+		_ = a.print(b.String()) // a reader that is gone has enough
+	})
 }
 
 // examplesFirst has every help open with what one can type.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -65,6 +66,10 @@ func parseFrom(arg string) (source, error) {
 	if name == "" {
 		name = kind
 	}
+	if _, err := mirror.ParseStage(name); err != nil {
+		return source{}, mirror.Problems{{Code: "FLT002", What: mirror.Clean(fmt.Sprintf("--from: a set cannot be called %q", name)),
+			Why: "its name is part of repository paths and tags", Fix: "use lower-case letters and digits, joined by single dashes, as in tools=" + kind + ":FILE"}}
+	}
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return source{}, fmt.Errorf("--from: %w", err)
@@ -81,6 +86,9 @@ func (a *app) initialise(o scaffolding, dir string, force bool) error {
 	names := slices.Sorted(maps.Keys(files))
 	var taken mirror.Problems
 	for _, name := range names {
+		if !filepath.IsLocal(name) {
+			return fmt.Errorf("%w: init: %q lies outside of --dir", config.ErrConfiguration, name)
+		}
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil && !force {
 			taken.Add("INI001", mirror.Position{File: filepath.Join(dir, name)}, "choose another --dir, or --force to overwrite it", "the file is there already")
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -107,10 +115,47 @@ func (a *app) initialise(o scaffolding, dir string, force bool) error {
 	for _, note := range notes {
 		fmt.Fprintln(a.talk, "note:", note)
 	}
-	config := filepath.Join(dir, "config.yaml")
-	fmt.Fprintf(a.talk, "\nGo through the TODOs, put the secrets into %s, and commit all but what .gitignore names.\nNext: poundlock -c %s doctor\n",
-		filepath.Join(dir, "secrets"), config)
+	secrets := filepath.Join(dir, "secrets")
+	if err := os.MkdirAll(secrets, 0o700); err != nil {
+		return fmt.Errorf("init: %w", err)
+	}
+	a.sayf("\nGo through the TODOs, put the secrets into %s, and commit all but what .gitignore names:\n", secrets)
+	for _, line := range gitLines(dir, o.Git) {
+		a.sayf("  %s\n", line)
+	}
+	a.sayf("Next: %s\n", a.againWith(filepath.Join(dir, "config.yaml"), "doctor"))
 	return nil
+}
+
+// gitLines gives the commands that commit what lies in dir and push it to an address; in a checkout that is there
+// already they use that one.
+func gitLines(dir, address string) []string {
+	git := "git "
+	if filepath.Clean(dir) != "." {
+		git += "-C " + quoted(dir) + " "
+	}
+	commit := []string{git + "add .", git + `commit -m "Begin the fleet repository"`}
+	if inCheckout(dir) {
+		return append(commit, git+"push")
+	}
+	remote := "ADDRESS" // not known yet
+	if address != "" {
+		remote = quoted(address)
+	}
+	return slices.Concat([]string{git + "init -b main"}, commit, []string{git + "remote add origin " + remote, git + "push -u origin main"})
+}
+
+// inCheckout says whether a folder is, or lies in, a checkout of Git.
+func inCheckout(dir string) bool {
+	for at, err := filepath.Abs(dir); err == nil; at = filepath.Dir(at) {
+		if _, missing := os.Lstat(filepath.Join(at, ".git")); missing == nil {
+			return true
+		}
+		if filepath.Dir(at) == at {
+			break
+		}
+	}
+	return false
 }
 
 // gitHost gives the host of a Git address, which may be in scp's form.
@@ -118,8 +163,8 @@ func gitHost(address string) (host string, ssh bool) {
 	if u, err := url.Parse(address); err == nil && u.Host != "" {
 		return u.Hostname(), u.Scheme == "ssh"
 	}
-	if at, _, scp := strings.Cut(address, ":"); scp {
-		return at[strings.LastIndex(at, "@")+1:], true
+	if _, host, _, scp := mirror.SplitSCP(address); scp {
+		return host, true
 	}
 	return "localhost", false
 }

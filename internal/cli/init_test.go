@@ -39,6 +39,7 @@ func TestInit_WritesWhatTheDaemonReads(t *testing.T) {
 	}{
 		{"all given", []string{"--target", "harbor.example.org:5000/ess/mirror", "--git", "git@git.example.org:ops/platform.git", "--site", "berlin"},
 			map[string]string{"git": "git@git.example.org:ops/platform.git", "host": "harbor.example.org:5000", "prefix": "ess/mirror", "site": "berlin"}},
+		{"plain http", []string{"--git", "http://git.example.org/x.git"}, map[string]string{"git": "http://git.example.org/x.git", "host": someTarget, "prefix": "", "site": "site-1"}},
 		{"nothing given", nil, map[string]string{"git": someGit, "host": someTarget, "prefix": "", "site": "site-1"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -47,6 +48,14 @@ func TestInit_WritesWhatTheDaemonReads(t *testing.T) {
 			code, out, talk := command(t, t.Context(), args...)
 			if code != exitOK || !strings.Contains(out, "marked TODO") || !strings.Contains(talk, "1 entries have no digest, such as ess/adminbot/pipe") {
 				t.Fatalf("exit %d\n%s%s", code, out, talk)
+			}
+			if info, err := os.Stat(filepath.Join(fleet, "secrets")); err != nil || info.Mode().Perm() != 0o700 {
+				t.Errorf("secrets/: %v, %v", info, err)
+			}
+			for _, line := range []string{"git -C " + fleet + " init -b main\n", " add .\n", " push -u origin main\n"} {
+				if !strings.Contains(talk, line) {
+					t.Errorf("%q is not told:\n%s", line, talk)
+				}
 			}
 			c, err := config.Load(filepath.Join(fleet, "config.yaml"), nil, nil)
 			if err != nil {
@@ -80,6 +89,10 @@ func TestInit_WritesNothingFromAFileWithMistakes(t *testing.T) {
 	if err := os.WriteFile(source, []byte("quay.io/example/tool\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	good := filepath.Join(dir, "good.txt")
+	if err := os.WriteFile(good, []byte("quay.io/example/tool:1@sha256:"+strings.Repeat("b", 64)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, args := range [][]string{
 		{"--from", "list:" + source},                                  // neither tag nor digest
 		{"--from", "lsit:" + source},                                  // no such kind
@@ -87,10 +100,19 @@ func TestInit_WritesNothingFromAFileWithMistakes(t *testing.T) {
 		{"--from", "list:" + source + ".txt"},                         // no such file
 		{"--from", "list:" + source, "--from", "list:" + source},      // one name for two
 		{"--from", "list:" + source, "--target", "https://x.example"}, // a URL
+		{"--from", "../../../../esc=list:" + good},                    // a name that leaves the folder
+		{"--from", "a b/c=list:" + good},
+		{"--from", "../x=list:" + good},
+		{"--from", "ABC=list:" + good},
+		{"--from", "record=list:" + good},                                          // what rendered/ holds besides sets
+		{"--from", "list:" + good, "--git", "https://u:hunter2@git.example.org/x"}, // secrets
+		{"--from", "list:" + good, "--git", "git:hunter2@git.example.org:x"},
+		{"--from", "list:" + good, "--git", "https://hunter2@git.example.org/x"},
+		{"--from", "list:" + good, "--target", "u:hunter2@registry.example.org/x"},
 	} {
 		fleet := filepath.Join(dir, "fleet")
 		code, out, talk := command(t, t.Context(), append([]string{"init", "--dir", fleet}, args...)...)
-		if code == exitOK || out != "" || talk == "" {
+		if code == exitOK || out != "" || talk == "" || strings.Contains(talk, "hunter2") {
 			t.Errorf("%q: exit %d: %s%s", args, code, out, talk)
 		}
 		if _, err := os.Stat(fleet); err == nil {

@@ -11,11 +11,11 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode"
 
 	"github.com/lmittmann/tint"
 	"golang.org/x/term"
 
+	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/wire"
 )
 
@@ -132,19 +132,15 @@ func discreetAttr(a slog.Attr) slog.Attr {
 	return slog.Attr{Key: a.Key, Value: v}
 }
 
-// address finds the parts of a URL that may hold a secret: its user and its query.
-var address = regexp.MustCompile(`([a-z][a-z0-9+.-]*://)(?:[^/\s"'@?#]*@)?([^\s"'?#]*)(?:\?[^\s"'#]*)?`)
+// query finds the query of an address, which may hold a secret. A quote may stand in it; one that is followed by
+// the end of a word or by punctuation ends it.
+var query = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s?#]*)\?(?:[^\s"'#]|["'][^\s:,;.)\]}])*`)
 
 func discreet(text string) string {
-	return printable(address.ReplaceAllString(wire.Mask(text), "$1$2"))
-}
-
-// printable takes out what steers a terminal; line ends stay, since the handlers quote them.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || unicode.IsPrint(r) {
-			return r
-		}
-		return -1
-	}, text)
+	text = query.ReplaceAllString(mirror.Redact(wire.Mask(text)), "$1")
+	lines := strings.Split(text, "\n") // line ends stay, since the handlers quote them
+	for i, line := range lines {
+		lines[i] = mirror.Printable(line)
+	}
+	return strings.Join(lines, "\n")
 }

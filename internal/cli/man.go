@@ -38,10 +38,7 @@ The same binary gives the same bytes: the date is that of its commit, or SOURCE_
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return err
 			}
-			if err := doc.GenManTree(root, &header, args[0]); err != nil {
-				return err
-			}
-			return os.WriteFile(filepath.Join(args[0], "poundlock.1"), page, 0o644)
+			return writePages(root, header, args[0], page)
 		},
 	}
 }
@@ -61,6 +58,32 @@ func manHeader() (doc.GenManHeader, error) {
 		}
 	}
 	return doc.GenManHeader{Section: "1", Date: &date, Source: "poundlock " + version(), Manual: "Poundlock"}, nil
+}
+
+// writePages writes the page of every command, each with where the exit codes are told.
+func writePages(cmd *cobra.Command, header doc.GenManHeader, dir string, page []byte) error {
+	if cmd.HasParent() {
+		var b bytes.Buffer
+		own := header // which gets a title
+		if err := doc.GenMan(cmd, &own, &b); err != nil {
+			return err
+		}
+		const status = ".SH EXIT STATUS\nSee EXIT STATUS in \\fBpoundlock(1)\\fP.\n\n"
+		page = bytes.Replace(b.Bytes(), []byte(".SH SEE ALSO"), []byte(status+".SH SEE ALSO"), 1)
+	}
+	name := strings.ReplaceAll(cmd.CommandPath(), " ", "-") + ".1"
+	if err := os.WriteFile(filepath.Join(dir, name), page, 0o644); err != nil {
+		return err
+	}
+	for _, sub := range cmd.Commands() {
+		if !sub.IsAvailableCommand() || sub.IsAdditionalHelpTopicCommand() {
+			continue
+		}
+		if err := writePages(sub, header, dir, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mainPage is the page of the whole, with what belongs to every command.
@@ -104,25 +127,18 @@ func escape(text string) string {
 }
 
 // exitStatus is what every command ends with.
-var exitStatus = [][2]string{
-	{strconv.Itoa(exitOK), "done, or nothing to do"},
-	{strconv.Itoa(exitFailure), "unexpected failure, a wrong command line, or nothing found"},
-	{"2", "plan has changes; only with --detailed-exitcode"},
-	{strconv.Itoa(exitPartial), "partial: some images were refused or are missing upstream, the rest is done"},
-	{strconv.Itoa(exitAuth), "authentication or authorisation"},
-	{strconv.Itoa(exitRefused), "refused: policy stopped everything"},
-	{strconv.Itoa(exitConfig), "configuration or fleet repository invalid"},
-	{strconv.Itoa(exitLocked), "another process holds the state directory"},
-	{"8", "waiting for somebody, such as for a suspended set to be resumed"},
-	{strconv.Itoa(exitRetry), "some failed, a retry may help"},
-	{strconv.Itoa(exitInterrupted), "interrupted, the state is safe to go on from"},
+func exitStatus() (items [][2]string) {
+	for _, one := range exitCodes {
+		items = append(items, [2]string{strconv.Itoa(one.code), one.meaning})
+	}
+	return items
 }
 
 var manSections = []struct {
 	title, intro string
 	items        [][2]string
 }{
-	{"EXIT STATUS", "Unknown codes must be treated as failure.", exitStatus},
+	{"EXIT STATUS", "Unknown codes must be treated as failure.", exitStatus()},
 	{"ENVIRONMENT", "", [][2]string{
 		{"POUNDLOCK_CONFIG", "The configuration file, where --config is not given."},
 		{"POUNDLOCK_<KEY>", "Overrides a key of the configuration file; two underscores stand for a dot, as in POUNDLOCK_GIT__POLL=1m. A variable that sets nothing is warned of."},

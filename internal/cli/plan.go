@@ -2,15 +2,11 @@ package cli
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/poundlock/poundlock/daemon"
-	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/sync/plan"
 )
 
@@ -31,11 +27,13 @@ func (a *app) planCommand() *cobra.Command {
 
   +  copy an image        !  refused, with what mends it       ?  upstream has no such thing, or not known
   ~  move a tag, or       x  could not be looked at now
-     change a file           what is as desired is counted, not listed
+     change a file        -  no longer asked for: it leaves the record, what was mirrored stays
+                             what is as desired is counted, not listed
 
 A plan stands on what the last run found out, also that of a daemon that is running: a set of which nothing changed costs no
 request to any registry. Upstream tags that move are asked again when their last answer is older than --max-age;
---refresh asks them, and every tag of the local registry, at once. With --offline nobody is asked anything: what is not
+--refresh asks them, and every tag of the local registry, at once, as a sync does; --out does so too. The last line says
+how old the oldest answer is. With --offline nobody is asked anything: what is not
 known shows as "unknown, offline".
 
 --out saves the plan in a file. It holds the commit of the fleet repository, the digest of every image, what the
@@ -44,7 +42,7 @@ local tags named and the policy. "sync --plan FILE" asks all of these again, ref
 does not admit at that moment is not done. A file that was edited is refused (PLN003).
 
 Exit codes: 0, also when something is refused; 2 with --detailed-exitcode when a sync would change something; 9 when
-something could not be looked at now.`,
+something could not be looked at now, 4 when that is because registries do not let us in.`,
 		Example: `  poundlock plan
   poundlock plan ess -v                          one set, and what is refused as before
   poundlock plan --out change.plan               then: poundlock sync --plan change.plan
@@ -54,7 +52,7 @@ something could not be looked at now.`,
 	}
 	format := a.outputFlag(cmd, asTable, asWide, asJSON, asYAML, asMarkdown, asGitHub, asName)
 	flags := cmd.Flags()
-	flags.StringSliceVar(&o.only, "only", nil, "sets, or set/entry with globs, to look at (the same as arguments)")
+	flags.StringArrayVar(&o.only, "only", nil, "set, or set/entry with globs, to look at (the same as an argument); may be repeated")
 	flags.StringVar(&o.out, "out", "", "save the plan in this file, for sync --plan")
 	flags.BoolVar(&o.Refresh, "refresh", false, "ask every upstream tag and every local tag now")
 	flags.BoolVar(&o.Audit, "audit", false, "ask every local tag now: somebody may have moved one")
@@ -63,11 +61,18 @@ something could not be looked at now.`,
 	flags.BoolVar(&o.Sizes, "sizes", o.Sizes, "learn how much the copies bring, from their manifests")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "list also what is refused or missing as it was at the last run")
 	flags.BoolVar(&o.detailed, "detailed-exitcode", false, "exit 2 when a sync would change something")
-	flags.IntVar(&o.maxBytes, "max-bytes", 0, "of markdown: leave out rows so that it fits (0: no limit)")
+	flags.IntVar(&o.maxBytes, "max-bytes", 0, fmt.Sprintf("of markdown: leave out rows so that it fits (at least %d; 0: no limit)", plan.MinMarkdown))
 	cmd.MarkFlagsMutuallyExclusive("offline", "refresh")
 	cmd.MarkFlagsMutuallyExclusive("offline", "out")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		o.only = append(o.only, args...)
+		switch {
+		case cmd.Flags().Changed("out") && o.out == "":
+			return misused(cmd, "", "--out: want the name of a file")
+		case o.maxBytes < 0 || o.maxBytes > 0 && o.maxBytes < plan.MinMarkdown:
+			return misused(cmd, "", "--max-bytes %d: want at least %d, or 0 for no limit", o.maxBytes, plan.MinMarkdown)
+		}
+		o.Refresh = o.Refresh || o.out != "" // what is saved is what sync --plan compares with
 		return a.plan(cmd, o, *format)
 	}
 	return cmd
@@ -75,7 +80,7 @@ something could not be looked at now.`,
 
 func (a *app) plan(cmd *cobra.Command, o planOptions, f format) error {
 	if o.MaxAge < 0 {
-		return fmt.Errorf("--max-age %s: want a duration that is not negative", o.MaxAge)
+		return misused(cmd, "", "--max-age %s: want a duration that is not negative", o.MaxAge)
 	}
 	line, err := a.open(cmd.Context(), daemon.Options{Temporary: true, Offline: o.offline})
 	if err != nil {
@@ -94,19 +99,12 @@ func (a *app) plan(cmd *cobra.Command, o planOptions, f format) error {
 	if err = closing(line, err); err != nil {
 		return err
 	}
-	if since := time.Since(doc.AsOf); !doc.AsOf.IsZero() && since > time.Second {
-		hint := "; --refresh asks again"
-		if o.offline {
-			hint = ""
-		}
-		fmt.Fprintf(a.talk, "upstream tags as of %s ago%s\n", age(doc.AsOf.Add(since), doc.AsOf), hint)
-	}
 	if err := a.printPlan(doc, o, f); err != nil {
 		return err
 	}
 	switch {
 	case doc.Totals.Failed > 0:
-		return exitCode(exitRetry)
+		return exitCode(codeOfFailed(failedRows(doc)))
 	case o.detailed && doc.Totals.Changes():
 		return exitCode(exitChanges)
 	}
@@ -138,30 +136,4 @@ func (a *app) syncOf(o planOptions) string {
 		args = append(args, "--only", only)
 	}
 	return a.again(args...)
-}
-
-// again gives a command line of ours as it can be typed where this one was: with the same binary and the same
-// configuration.
-func (a *app) again(args ...string) string {
-	words := []string{"poundlock"}
-	if filepath.Base(os.Args[0]) == words[0] {
-		words[0] = os.Args[0]
-	}
-	if a.config != os.Getenv(config.EnvPrefix+"CONFIG") {
-		words = append(words, "-c", a.config)
-	}
-	words = append(words, args...)
-	for i, word := range words {
-		words[i] = quoted(word)
-	}
-	return strings.Join(words, " ")
-}
-
-// quoted writes a word so that a shell reads it as it is.
-func quoted(word string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+=,"
-	if word != "" && strings.Trim(word, plain) == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(clean(word), "'", `'\''`) + "'"
 }

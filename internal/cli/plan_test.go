@@ -1,14 +1,18 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/sync/plan"
 	"github.com/poundlock/poundlock/testenv"
 )
@@ -63,6 +67,35 @@ func TestPlan_IsSavedAndCarriedOut(t *testing.T) {
 	}
 	if code, out, _ = command(t, t.Context(), "-c", config, "plan", "--offline"); code != exitOK || !strings.HasPrefix(out, "No changes.") {
 		t.Errorf("plan --offline: exit %d:\n%s", code, out)
+	}
+}
+
+func TestExecute_APanicIsAFailure(t *testing.T) {
+	for level, shown := range map[string]bool{"": false, "debug": true} {
+		var talk bytes.Buffer
+		a := &app{talk: &talker{to: &talk}, logLevel: level}
+		err := a.execute(t.Context(), &cobra.Command{Use: "broken", RunE: func(*cobra.Command, []string) error { panic("index out of range") }})
+		var problem mirror.Problem
+		if !errors.As(err, &problem) || problem.Code != "ERR001" || !strings.Contains(problem.What, "index out of range") || codeOf(err) != exitFailure {
+			t.Errorf("got %v, exit %d", err, codeOf(err))
+		}
+		if strings.Contains(talk.String(), "goroutine") != shown {
+			t.Errorf("--log-level %q: %s", level, talk.String())
+		}
+	}
+}
+
+func TestPlan_OutAsksAsASyncDoes(t *testing.T) {
+	_, config := inWorld(t)
+	if code, _, talk := command(t, t.Context(), "-c", config, "sync"); code != exitPartial {
+		t.Fatalf("exit %d: %s", code, talk)
+	}
+	for args, remembers := range map[string]bool{"plan": true, "plan --refresh": false, "plan --out " + filepath.Join(t.TempDir(), "p"): false} {
+		_, out, talk := command(t, t.Context(), append([]string{"-c", config, "-o", "json"}, strings.Fields(args)...)...)
+		var doc plan.Document
+		if err := json.Unmarshal([]byte(out), &doc); err != nil || doc.AsOf.IsZero() == remembers || strings.Contains(talk, "as of") {
+			t.Errorf("%s: answers as of %s, want old ones: %t; %v %s", args, doc.AsOf, remembers, err, talk)
+		}
 	}
 }
 
@@ -133,8 +166,18 @@ func TestPlanAndSync_ExitCodes(t *testing.T) {
 		{"plan with changes", nil, "plan --detailed-exitcode", exitChanges, ""},
 		{"plan of no such set", nil, "plan tolos", exitConfig, `did you mean "tools"?`},
 		{"plan of no such entry", nil, "plan ess/synapse/synaps", exitConfig, `did you mean "synapse/synapse"?`},
+		{"plan of nothing", nil, "plan --only=", exitConfig, "want set or set/entry"},
+		{"plan of nothing in a set", nil, "plan tools/", exitConfig, "want set or set/entry"},
+		{"plan of a broken glob", nil, "plan tools/[", exitConfig, "is no glob"},
+		{"plan of a glob with a comma", nil, "plan --only tools/{ghcr.io,quay.io}/**", exitOK, ""},
+		{"plan into no file", nil, "plan --out=", exitFailure, "--out: want the name of a file"},
+		{"plan in too few bytes", nil, "plan -o markdown --max-bytes 300", exitFailure, "at least 2000"},
+		{"plan in less than no bytes", nil, "plan -o markdown --max-bytes=-5", exitFailure, "at least 2000"},
+		{"sync of nothing", nil, "sync --only=", exitConfig, "want set or set/entry"},
+		{"sync of a glob with a comma", nil, "sync --only tools/{none,ghcr.io/example-tools/backup}:*", exitOK, ""},
+		{"sync of no plan", nil, "sync --plan=", exitFailure, "--plan: want the name of a file"},
 		{"plan in no such form", nil, "plan -o csv", exitFailure, "table, wide, json"},
-		{"plan offline without a clone", nil, "plan --offline", exitFailure, "without --offline"},
+		{"plan offline without a clone", nil, "plan --offline", exitConfig, "not read yet"},
 		{"save a plan", nil, "plan --only tools/ghcr.io/** --out " + file, exitOK, ""},
 		{"sync an edited plan", func() {
 			text, err := os.ReadFile(file)
@@ -154,8 +197,10 @@ func TestPlanAndSync_ExitCodes(t *testing.T) {
 		{"sync of one entry", nil, "sync --only tools/ghcr.io/example-tools/backup:2.4.1", exitOK, ""},
 		{"sync of what is refused", nil, "sync --only tools/ghcr.io/example-tools/unsigned:1.0.0", exitRefused, ""},
 		{"sync of no such set", nil, "sync --only toolz", exitConfig, `did you mean "tools"?`},
-		{"plan while upstream says no", broken(testenv.Fault{Status: 403}), "plan tools --refresh", exitRetry, ""},
-		{"sync while upstream says no", broken(testenv.Fault{Status: 403}), "sync --only tools", exitRetry, ""},
+		{"plan while upstream says no", broken(testenv.Fault{Status: 403}), "plan tools --refresh", exitAuth, ""},
+		{"plan while upstream is broken", broken(testenv.Fault{Status: 400}), "plan tools --refresh", exitRetry, ""},
+		{"sync while upstream says no", broken(testenv.Fault{Status: 403}), "sync --only tools", exitAuth, ""},
+		{"sync while upstream is broken", broken(testenv.Fault{Status: 400}), "sync --only tools", exitRetry, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.before != nil {

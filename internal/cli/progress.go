@@ -3,8 +3,8 @@ package cli
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,10 +38,21 @@ func beat(copying func() daemon.Copying, say func(line string, now daemon.Copyin
 	})
 }
 
+// beatLooking says which sets are being looked at, at each heartbeat while some are, until stop.
+func beatLooking(looking func() []string, say func(sets []string)) (stop func()) {
+	return every(heartbeat, func() {
+		if sets := looking(); len(sets) > 0 {
+			say(sets)
+		}
+	})
+}
+
 // watch shows how far the copies of a line are, until stop: drawn on a terminal, a line now and then elsewhere.
 func (a *app) watch(line *daemon.Line, layers bool) (stop func()) {
 	if !a.draws() {
-		return beat(line.Copying, func(text string, _ daemon.Copying) { fmt.Fprintln(a.talk, text) })
+		looking := beatLooking(line.Looking, func(sets []string) { fmt.Fprintln(a.talk, "looking at "+clean(strings.Join(sets, ", "))) })
+		copying := beat(line.Copying, func(text string, _ daemon.Copying) { fmt.Fprintln(a.talk, text) })
+		return func() { looking(); copying() }
 	}
 	drawn, end := draw(a.talk.to, line.Copying, layers)
 	a.talk.draws(drawn)
@@ -52,7 +63,7 @@ func (a *app) watch(line *daemon.Line, layers bool) (stop func()) {
 }
 
 // draws says whether progress is drawn: on a terminal that can move its cursor.
-func (a *app) draws() bool { return a.terminalOf(a.talk).is && os.Getenv("TERM") != "dumb" }
+func (a *app) draws() bool { return a.terminalOf(a.talk).moves }
 
 // distance is how far the copies are in words. crossed are the bytes that came in during the last heartbeat.
 func distance(now daemon.Copying, crossed int64) string {

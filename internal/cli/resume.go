@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -15,23 +16,28 @@ func (a *app) resumeCommand() *cobra.Command {
 the set at once. A set that is not suspended is left as it is.`,
 		Example: "  poundlock resume ess\n  poundlock trigger ess --wait",
 	}
-	output := a.outputFlag(cmd, asTable, asJSON, asYAML)
+	output := a.outputFlag(cmd, asText, asJSON, asYAML)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		set := args[0]
 		var was daemon.Suspension
-		var ok, runs bool
+		var ok, runs, stray bool
 		err := a.control(cmd.Context(), "resume", func(c *daemon.Client) (err error) {
 			runs = true
-			was, ok, err = c.Resume(cmd.Context(), set, caller())
-			return err
+			if was, ok, err = c.Resume(cmd.Context(), set, caller()); err != nil {
+				return err
+			}
+			s, err := c.Status(cmd.Context())
+			stray = err == nil && !slices.ContainsFunc(s.Sets, func(one daemon.SetStatus) bool { return one.Set == set })
+			return nil // it only chooses the words
 		}, func(l *daemon.Line) (err error) {
 			was, ok, err = l.Resume(cmd.Context(), set, caller())
+			stray = !slices.Contains(l.AskedSets(), set)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		if *output != asTable {
+		if *output != asText {
 			d := suspensionDocument{Type: "suspension", Version: 1, Set: set}
 			if ok {
 				d.Suspension = &was
@@ -39,16 +45,15 @@ the set at once. A set that is not suspended is left as it is.`,
 			return document(a.out, *output, d)
 		}
 		text := fmt.Sprintf("set %s was not suspended", set)
-		if ok {
-			text = fmt.Sprintf("set %s goes on; it was %s.", set, was)
-			if runs {
-				text += " Next: " + a.again("trigger", set, "--wait")
-			} else {
-				text += " Next: " + a.again("sync", "--only", set)
-			}
+		switch {
+		case ok && stray:
+			text = fmt.Sprintf("%s is suspended no more; there is no set of that name", set)
+		case ok && runs:
+			text = fmt.Sprintf("set %s goes on; it was %s. Next: %s", set, was, a.again("trigger", set, "--wait"))
+		case ok:
+			text = fmt.Sprintf("set %s goes on; it was %s. Next: %s", set, was, a.again("sync", "--only", set))
 		}
-		_, err = fmt.Fprintln(a.out, clean(text))
-		return err
+		return a.print(clean(text) + "\n")
 	}
 	return cmd
 }

@@ -49,8 +49,11 @@ func Main(ctx context.Context, args []string, out, talk io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(a.out)
 	root.SetErr(talk)
-	err := root.ExecuteContext(ctx)
+	err := a.execute(ctx, root)
 	code := codeOf(err)
+	if errors.As(err, new(usageError)) {
+		a.machine = a.machine || asksForJSON(args)
+	}
 	if data.gone(ctx) && !errors.As(err, new(exitError)) {
 		return exitOK
 	}
@@ -58,6 +61,21 @@ func Main(ctx context.Context, args []string, out, talk io.Writer) int {
 		a.end(err, code)
 	}
 	return code
+}
+
+// execute runs the command. A panic is a failure like any other: the code that Go ends with means something else
+// here. What it was is told; where, to whoever looks for it.
+func (a *app) execute(ctx context.Context, root *cobra.Command) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if a.logLevel == "debug" {
+				a.sayf("%s", debug.Stack())
+			}
+			err = mirror.Problem{Code: "ERR001", What: mirror.Clean(fmt.Sprintf("poundlock has a mistake and stopped: %v", p)),
+				Fix: "tell its developers; --log-level debug shows where it is"}
+		}
+	}()
+	return root.ExecuteContext(ctx)
 }
 
 func (a *app) root() *cobra.Command {
@@ -85,6 +103,7 @@ func (a *app) root() *cobra.Command {
 	root.SetHelpCommand(a.helpCommand())
 	a.complete(root)
 	examplesFirst(root)
+	a.fitHelp(root)
 	mindUsage(root)
 	return root
 }

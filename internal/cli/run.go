@@ -62,6 +62,12 @@ func (a *app) run(ctx context.Context) error {
 	defer beat(copying, func(_ string, now daemon.Copying) {
 		log.Info("copying", "done", now.Done, "failed", now.Failed, "images", now.Images, "bytes", now.Bytes, "total", now.Total)
 	})()
+	defer beatLooking(func() []string {
+		if l := running.Load(); l != nil {
+			return l.Looking()
+		}
+		return nil
+	}, func(sets []string) { log.Info("looking", "sets", strings.Join(sets, ", ")) })()
 	if a.terminalOf(a.talk).is {
 		service.Looked = func(l *daemon.Line, address string) { fmt.Fprintln(a.talk, greeting(l, address, time.Now())) }
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"embed"
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -13,13 +14,14 @@ import (
 	"text/template"
 
 	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 //go:embed scaffold/*.tmpl
 var scaffoldFiles embed.FS
 
-var scaffolds = template.Must(template.New("").Funcs(template.FuncMap{"quote": strconv.Quote}).ParseFS(scaffoldFiles, "scaffold/*.tmpl"))
+var scaffolds = template.Must(template.New("").Funcs(template.FuncMap{"quote": strconv.Quote, "plain": plain}).ParseFS(scaffoldFiles, "scaffold/*.tmpl"))
 
 // scaffolding is what a configuration and a fleet repository are begun from.
 type scaffolding struct {
@@ -60,18 +62,36 @@ func (o scaffolding) files() (mirror.Files, []string, error) {
 	}
 	hosts, open := upstreams(desired)
 	files["desired/policy.yaml"] = fill("policy.yaml", map[string]any{"Rules": rules(hosts)})
-	config, err := o.config(hosts)
+	written, err := o.config(hosts)
 	if err != nil {
 		return nil, nil, err
 	}
-	files["config.yaml"] = config
+	files["config.yaml"] = written
 	files["stages/README.md"] = fill("stages.md", o)
 	files["CODEOWNERS"], files[".gitignore"] = fill("CODEOWNERS", o), fill("gitignore", o)
+	if err := flawless(files); err != nil {
+		return nil, nil, err
+	}
 	var notes []string
 	if len(open) > 0 {
 		notes = append(notes, fmt.Sprintf("%d entries have no digest, such as %s: they are refused until desired/ names their digest or a rule names who signs them", len(open), open[0]))
 	}
 	return files, notes, nil
+}
+
+// flawless checks what is to be written as the daemon would: a flag may hold what no check of ours foresees.
+func flawless(files mirror.Files) error {
+	_, _, problems := daemon.CheckFleet("", files)
+	var bad mirror.Problems
+	if err := config.Check("config.yaml", files["config.yaml"]); errors.As(err, &bad) {
+		problems = append(problems, bad...)
+	} else if err != nil {
+		return err
+	}
+	for i := range problems {
+		problems[i].Why = "this would be written; correct the flag of init that it comes from"
+	}
+	return problems.Err()
 }
 
 // upstreams gives the hosts that entries come from, and the entries that nobody pinned.
@@ -102,7 +122,7 @@ func rules(hosts []string) []rule {
 func (o scaffolding) config(hosts []string) ([]byte, error) {
 	target, prefix, _ := strings.Cut(strings.TrimSuffix(cmp.Or(o.Target, someTarget), "/"), "/")
 	if ref, err := mirror.ParseReference(path.Join(target, prefix, "x")); err != nil || ref.Host != target {
-		return nil, fmt.Errorf("--target %q: want host[:port][/prefix], without a scheme", o.Target)
+		return nil, errors.New("--target: want host[:port][/prefix], without a scheme and a user") // it is not repeated: a password may stand there
 	}
 	if _, err := mirror.ParseStage(o.Site); err != nil {
 		return nil, fmt.Errorf("--site %q: use lower-case letters, digits and single dashes", o.Site)
@@ -116,9 +136,19 @@ func (o scaffolding) config(hosts []string) ([]byte, error) {
 			list = append(list, upstream{strings.Trim(notKey.ReplaceAllString(h, "-"), "-"), h})
 		}
 	}
-	return fill("config.yaml", map[string]any{"Site": o.Site, "StateDir": "state", "Git": git, "GitUnknown": o.Git == "", "GitHost": host, "AuthorHost": host, "SSH": ssh,
+	return fill("config.yaml", map[string]any{"Site": o.Site, "StateDir": "state", "Git": git, "GitUnknown": o.Git == "", "GitHost": host, "AuthorHost": host, "SSH": ssh, "PlainHTTP": strings.HasPrefix(git, "http://"),
 		"Target": target, "TargetUnknown": o.Target == "", "Prefix": prefix, "Upstreams": list}), nil
 }
+
+// plain gives a text as YAML takes it anywhere: as it is where that is certain, else in quotes.
+func plain(text string) string {
+	if plainText.MatchString(text) {
+		return text
+	}
+	return strconv.Quote(text)
+}
+
+var plainText = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./@-]*(:[A-Za-z0-9_./@-]+)*$`)
 
 var notKey = regexp.MustCompile(`[^a-z0-9]+`)
 

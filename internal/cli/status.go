@@ -2,10 +2,10 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -55,20 +55,11 @@ that changes, with -o json a document a line.`,
 
 // status asks the daemon, or looks at what the last one left behind.
 func (a *app) status(ctx context.Context, c config.Config) (daemon.Status, error) {
-	client, err := daemon.Dial(c)
-	if err == nil {
-		return client.Status(ctx)
-	}
-	if !errors.Is(err, daemon.ErrNoDaemon) {
-		return daemon.Status{}, err
-	}
-	a.verbose(slog.LevelError)
-	line, err := a.openConfig(ctx, c, daemon.Options{Temporary: true, Offline: true})
-	if err != nil {
-		return daemon.Status{}, err
-	}
-	s, err := line.Status(ctx)
-	return s, closing(line, err)
+	var s daemon.Status
+	err := a.ask(ctx, c, daemon.Options{Temporary: true, Offline: true},
+		func(c *daemon.Client) (err error) { s, err = c.Status(ctx); return err },
+		func(l *daemon.Line) (err error) { s, err = l.Status(ctx); return err })
+	return s, err
 }
 
 // redial is how long a watcher waits before it looks for a daemon again.
@@ -76,7 +67,7 @@ const redial = 2 * time.Second
 
 // watchStatus shows the status whenever it changes, until ctx ends, which is no failure.
 func (a *app) watchStatus(ctx context.Context, c config.Config, f format) error {
-	w := &watcher{app: a, format: f, screen: a.terminal().is && f != asJSON, said: map[string]string{}}
+	w := &watcher{app: a, format: f, screen: a.terminal().moves && f != asJSON, said: map[string]string{}}
 	stop := every(time.Second, w.redraw) // times go by
 	defer stop()
 	for ctx.Err() == nil {
@@ -120,7 +111,7 @@ type watcher struct {
 
 	mu    sync.Mutex
 	last  *daemon.Status
-	drawn string
+	drawn string            // the screen, or the document, that was shown last
 	said  map[string]string // by set, off a terminal
 }
 
@@ -130,7 +121,7 @@ func (w *watcher) show(s daemon.Status) error {
 	w.last = &s
 	switch {
 	case w.format == asJSON:
-		return jsonLine(w.app.out, s)
+		return w.line(s)
 	case w.screen:
 		return w.draw()
 	}
@@ -140,6 +131,18 @@ func (w *watcher) show(s daemon.Status) error {
 		}
 	}
 	return nil
+}
+
+// line writes a document, when anything in it is another than before.
+func (w *watcher) line(s daemon.Status) error {
+	at := s.At
+	s.At = time.Time{}
+	text, err := json.Marshal(s)
+	if err != nil || string(text) == w.drawn {
+		return err
+	}
+	s.At, w.drawn = at, string(text)
+	return jsonLine(w.app.out, s)
 }
 
 // redraw draws the screen again where the passing of time changed it.

@@ -37,7 +37,7 @@ func (a *app) statusText(s daemon.Status, f format, now time.Time) string {
 		say("config", "in force since %s ago", age(now, r.At))
 	}
 	if c := s.Copying; c != nil {
-		say("copies", "%d of %d images, %s of %s", c.Done+c.Failed, c.Images, plan.Bytes(c.Bytes), plan.Bytes(c.Total))
+		say("copies", "%d of %d images%s, %s of %s", c.Done, c.Images, failedText(c.Failed), plan.Bytes(c.Bytes), plan.Bytes(c.Total))
 	}
 	b.WriteByte('\n')
 	header := []string{"SET", "STATE", "STAGES", "LAST RUN"}
@@ -59,9 +59,20 @@ func (a *app) statusText(s daemon.Status, f format, now time.Time) string {
 		b.WriteString("no sets known yet\n")
 	}
 	for _, p := range troubles(s) {
-		b.WriteString("\n" + p.Error() + "\n")
+		text := p.Error()
+		if p.Code == "CTL006" { // nothing is wrong: nobody looked yet
+			text = "note" + strings.TrimPrefix(text, "error")
+		}
+		b.WriteString("\n" + a.typed(text) + "\n")
 	}
-	return b.String()
+	return fit(b.String(), a.terminal().width)
+}
+
+func failedText(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d failed", n)
 }
 
 // troubles gives every problem that a status holds, each once.
@@ -124,7 +135,7 @@ func stateOf(s daemon.SetStatus, now time.Time) string {
 		}
 	case daemon.SetCopying:
 		if c := s.Copying; c != nil {
-			text = fmt.Sprintf("copying %d of %d", c.Done, c.Images)
+			text = fmt.Sprintf("copying %d of %d%s", c.Done-c.Failed, c.Images, failedText(c.Failed))
 			if c.Bytes > 0 {
 				text += ", " + plan.Bytes(c.Bytes)
 			}

@@ -105,7 +105,7 @@ func (a *app) writeBundle(out string, packed []byte) error {
 	}
 	f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("support-bundle: %s exists; remove it, or name another file with --out", out)
+		return mirror.Problem{Code: "INI001", Where: mirror.Position{File: out}, What: "the file is there already", Fix: "remove it, or name another one with --out"}
 	}
 	if err != nil {
 		return fmt.Errorf("support-bundle: %w", err)

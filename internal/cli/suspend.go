@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 )
 
 // suspensionDocument is what suspend and resume did, for programs.
@@ -33,7 +35,7 @@ directory. That file may be edited by hand, too. The command works with and with
 		Example: "  poundlock suspend ess --reason \"vendor ships broken images, ticket 4711\"\n  poundlock status\n  poundlock resume ess",
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for those who find the set suspended")
-	output := a.outputFlag(cmd, asTable, asJSON, asYAML)
+	output := a.outputFlag(cmd, asText, asJSON, asYAML)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if strings.TrimSpace(reason) == "" {
 			return misused(cmd, "", "a suspension needs a reason: --reason \"...\"")
@@ -50,29 +52,35 @@ directory. That file may be edited by hand, too. The command works with and with
 		if err != nil {
 			return err
 		}
-		if *output != asTable {
+		if *output != asText {
 			return document(a.out, *output, suspensionDocument{"suspension", 1, set, true, &s})
 		}
-		_, err = fmt.Fprintf(a.out, "set %s is suspended; what stands stays. Next: %s\n", clean(set), a.again("resume", set))
-		return err
+		return a.print(fmt.Sprintf("set %s is suspended; what stands stays. Next: %s\n", clean(set), a.again("resume", set)))
 	}
 	return cmd
 }
 
 // control does something by the daemon, or itself where none runs.
 func (a *app) control(ctx context.Context, command string, there func(*daemon.Client) error, here func(*daemon.Line) error) error {
-	config, err := a.load()
+	c, err := a.load()
 	if err != nil {
 		return err
 	}
-	client, err := daemon.Dial(config)
+	return a.ask(ctx, c, daemon.Options{Command: command}, there, here)
+}
+
+// ask turns to the daemon, or to a line that is opened for it where none runs. The command says itself what it
+// did, so that the log tells only what went wrong.
+func (a *app) ask(ctx context.Context, c config.Config, o daemon.Options, there func(*daemon.Client) error, here func(*daemon.Line) error) error {
+	client, err := daemon.Dial(c)
 	if err == nil {
 		return there(client)
 	}
 	if !errors.Is(err, daemon.ErrNoDaemon) {
 		return err
 	}
-	line, err := a.openConfig(ctx, config, daemon.Options{Command: command})
+	a.verbose(slog.LevelError)
+	line, err := a.openConfig(ctx, c, o)
 	if err != nil {
 		return err
 	}

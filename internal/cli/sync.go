@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -38,11 +39,16 @@ saved plan not acceptable; 8 a set is suspended; 9 something failed and a retry 
 		Example: "  poundlock sync\n  poundlock sync --only ess --only 'tools/ghcr.io/**'\n  poundlock sync --plan change.plan -o json",
 	}
 	format := a.outputFlag(cmd, asTable, asJSON, asYAML)
-	cmd.Flags().StringSliceVar(&only, "only", nil, "sets, or set/entry with globs, to look at")
+	cmd.Flags().StringArrayVar(&only, "only", nil, "set, or set/entry with globs, to look at; may be repeated")
 	cmd.Flags().StringVar(&saved, "plan", "", "do what this saved plan says, and nothing else")
 	cmd.Flags().BoolVarP(&layers, "verbose", "v", false, "on a terminal, show the layers on their way too")
 	cmd.MarkFlagsMutuallyExclusive("only", "plan")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.sync(cmd.Context(), only, saved, layers, *format) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("plan") && saved == "" {
+			return misused(cmd, "", "--plan: want the name of a file")
+		}
+		return a.sync(cmd.Context(), only, saved, layers, *format)
+	}
 	return cmd
 }
 
@@ -54,7 +60,7 @@ func (a *app) sync(ctx context.Context, only []string, file string, layers bool,
 			return err
 		}
 	}
-	end := synced{Type: "sync", Version: 1, Sets: []syncedSet{}}
+	end := synced{Type: "sync", Version: 1, Sets: []syncedSet{}, same: syncArgs(only, file)}
 	line, err := a.open(ctx, daemon.Options{Command: "sync", Arrived: func(d mirror.Done) { end.arrived(d); a.arrived(d) }})
 	if err != nil {
 		return err
@@ -63,15 +69,23 @@ func (a *app) sync(ctx context.Context, only []string, file string, layers bool,
 		return closing(line, err)
 	}
 	stop := a.watch(line, layers)
+	hush := context.AfterFunc(ctx, func() {
+		fmt.Fprintf(a.talk, "stopping: copies in flight may land (up to %s)\n", a.loaded.Limits.Stop)
+	})
 	var reports []daemon.Report
 	if file != "" {
 		reports, err = line.SyncPlan(ctx, saved)
 	} else {
 		reports, err = line.Sync(ctx, daemon.Wake{Why: "sync", Only: line.Selected(), Resolve: true, Audit: true})
 	}
+	hush()
 	stop()
 	end.take(line, reports)
-	if err = closing(line, err); err == nil || len(reports) > 0 {
+	if err = closing(line, err); err != nil {
+		end.Code = codeOf(err)
+	}
+	end.Outcome = cmp.Or(outcomes[end.Code], "failed")
+	if err == nil || len(reports) > 0 {
 		if printErr := a.printSynced(end, f); err == nil {
 			err = printErr
 		}
@@ -82,11 +96,26 @@ func (a *app) sync(ctx context.Context, only []string, file string, layers bool,
 	return exitCode(end.Code)
 }
 
+// syncArgs gives the arguments of a sync, to run it again.
+func syncArgs(only []string, file string) []string {
+	args := []string{"sync"}
+	if file != "" {
+		args = append(args, "--plan", file)
+	}
+	for _, one := range only {
+		args = append(args, "--only", one)
+	}
+	return args
+}
+
+// outcomes names the exit codes of a sync; the others are failed.
+var outcomes = map[int]string{exitOK: "done", exitPartial: "partial", exitRefused: "refused", exitWaiting: "waiting", exitInterrupted: "interrupted"}
+
 // synced is what a sync did, and what it left.
 type synced struct {
 	Type     string      `json:"type"`     // always "sync"
 	Version  int         `json:"version"`  // of this form
-	Outcome  string      `json:"outcome"`  // done, partial, refused, waiting or failed
+	Outcome  string      `json:"outcome"`  // done, partial, refused, waiting, failed or interrupted
 	Code     int         `json:"code"`     // the exit code
 	Copied   int         `json:"copied"`   // images
 	Bytes    int64       `json:"bytes"`    // that crossed for them
@@ -95,6 +124,10 @@ type synced struct {
 	Sets     []syncedSet `json:"sets"`
 	Left     plan.Totals `json:"left"`  // how it stands now
 	Plans    []plan.Set  `json:"plans"` // how each entry stands now
+
+	Unreached []string `json:"unreached,omitempty"` // sets of which nobody knows how they stand: it ended before
+
+	same []string // arguments that go on with it
 }
 
 // syncedSet is what was done for one set.
@@ -119,17 +152,17 @@ func (s *synced) take(line *daemon.Line, reports []daemon.Report) {
 	for _, r := range reports {
 		plans = append(plans, r.Plan)
 		one := syncedSet{Set: r.Set, Commit: r.Commit, Subject: line.Subject(r.Commit)}
-		for _, d := range r.Moved {
-			if d.Action.Old == d.Action.New {
-				one.Recorded++
-			} else {
-				one.Moved++
-			}
-		}
+		one.Moved, one.Recorded = moves(r)
 		s.Moved, s.Recorded = s.Moved+one.Moved, s.Recorded+one.Recorded
 		s.Sets = append(s.Sets, one)
 	}
 	suspended := line.SuspendedSets()
+	for _, set := range line.AskedSets() {
+		_, paused := suspended[set]
+		if !paused && !slices.ContainsFunc(reports, func(r daemon.Report) bool { return r.Set == set }) {
+			s.Unreached = append(s.Unreached, set)
+		}
+	}
 	for _, set := range slices.Sorted(maps.Keys(suspended)) {
 		s.Sets = append(s.Sets, syncedSet{Set: set, Suspended: suspended[set].String()})
 	}
@@ -139,8 +172,18 @@ func (s *synced) take(line *daemon.Line, reports []daemon.Report) {
 	if len(suspended) > 0 && s.Code == exitOK {
 		s.Code = exitWaiting
 	}
-	s.Outcome = map[int]string{exitOK: "done", exitPartial: "partial", exitRefused: "refused", exitWaiting: "waiting"}[s.Code]
-	s.Outcome = cmp.Or(s.Outcome, "failed")
+}
+
+// moves counts the tags that a run moved, and those that stood already and were recorded.
+func moves(r daemon.Report) (moved, recorded int) {
+	for _, d := range r.Moved {
+		if d.Action.Old == d.Action.New {
+			recorded++
+		} else {
+			moved++
+		}
+	}
+	return moved, recorded
 }
 
 func (a *app) printSynced(s synced, f format) error {
@@ -151,12 +194,7 @@ func (a *app) printSynced(s synced, f format) error {
 	if err := plan.Rows(a.out, plan.Document{Plans: s.Plans, Totals: s.Left}, plan.Style{Width: t.width, Color: t.colour, All: true}); err != nil {
 		return err
 	}
-	for _, line := range append(s.did(), s.ending(a.again)) {
-		if _, err := fmt.Fprintln(a.out, line); err != nil {
-			return err
-		}
-	}
-	return nil
+	return a.print(strings.Join(append(s.did(), s.ending(a.again)), "\n") + "\n")
 }
 
 // did says what was done.
@@ -181,10 +219,14 @@ func (s synced) did() (lines []string) {
 // ending says how it ended, and where to go on.
 func (s synced) ending(again func(...string) string) string {
 	var parts []string
+	failed, broken := s.Left.Failed+s.Left.Copy, 0 // a copy at rest is one that did not come about
+	if s.Code == exitInterrupted {
+		failed, broken = s.Left.Failed, s.Left.Copy
+	}
 	for _, one := range []struct {
 		n    int
 		what string
-	}{{s.Left.Refused, "refused by policy"}, {s.Left.Missing, "missing upstream"}, {s.Left.Failed + s.Left.Copy, "failed"}} {
+	}{{s.Left.Refused, "refused by policy"}, {s.Left.Held, "held"}, {s.Left.Missing, "missing upstream"}, {failed, "failed"}, {broken, "not here yet"}} {
 		if one.n > 0 {
 			parts = append(parts, many(one.n, "image")+" "+one.what)
 		}
@@ -193,16 +235,25 @@ func (s synced) ending(again func(...string) string) string {
 	if suspended != "" {
 		parts = append(parts, "set "+clean(suspended)+" suspended")
 	}
+	if len(s.Unreached) > 0 {
+		parts = append(parts, "not reached: "+clean(strings.Join(s.Unreached, ", ")))
+	}
 	if s.Code == exitOK {
 		return strings.Join(append([]string{"done"}, parts...), ": ")
 	}
 	next := again("doctor")
-	if at := s.trouble(); at != "" {
+	if s.Code == exitInterrupted {
+		next = again(s.same...)
+	} else if at := s.trouble(); at != "" {
 		next = again("trace", at)
 	} else if suspended != "" {
 		next = again("resume", suspended)
 	}
-	return fmt.Sprintf("%s: %s (exit %d)   Next: %s", s.Outcome, strings.Join(parts, ", "), s.Code, next)
+	how := s.Outcome
+	if len(parts) > 0 {
+		how += ": " + strings.Join(parts, ", ")
+	}
+	return fmt.Sprintf("%s (exit %d)   Next: %s", how, s.Code, next)
 }
 
 func (s synced) suspended() string {
@@ -238,7 +289,11 @@ func (a *app) arrived(d mirror.Done) {
 	if d.Err == nil && a.draws() {
 		return
 	}
-	if d.Err != nil {
+	switch {
+	case errors.Is(d.Err, context.Canceled):
+		fmt.Fprintf(a.talk, "  %-10s %s  broken off\n", d.Action.Stage, d.Action.Image)
+		return
+	case d.Err != nil:
 		fmt.Fprintf(a.talk, "  %-10s %s  failed: %v\n", d.Action.Stage, d.Action.Image, d.Err)
 		return
 	}
@@ -254,14 +309,8 @@ func (a *app) printReports(reports []daemon.Report) error {
 	plans := make([]mirror.Plan, len(reports))
 	for i, r := range reports {
 		plans[i] = r.Plan
-		moved := 0
-		for _, d := range r.Moved {
-			if d.Action.Old != d.Action.New {
-				moved++
-			}
-		}
-		if len(r.Moved) > 0 {
-			fmt.Fprintf(a.talk, "set %s: %d tags moved, %d recorded as they were, %s copied\n", r.Set, moved, len(r.Moved)-moved, plan.Bytes(r.Bytes))
+		if moved, recorded := moves(r); len(r.Moved) > 0 {
+			fmt.Fprintf(a.talk, "set %s: %d tags moved, %d recorded as they were, %s copied\n", r.Set, moved, recorded, plan.Bytes(r.Bytes))
 		}
 		if r.Commit != "" {
 			fmt.Fprintf(a.talk, "set %s: commit %s\n", r.Set, r.Commit)

@@ -7,11 +7,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"charm.land/lipgloss/v2"
 	"charm.land/lipgloss/v2/table"
 	"golang.org/x/term"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sync/plan"
 )
 
 // terminal is what is known of the place that output goes to.
@@ -19,6 +21,7 @@ type terminal struct {
 	is     bool // a person may be looking at it
 	width  int  // columns; 0: as wide as it takes
 	colour bool
+	moves  bool // its cursor can be moved: it is not dumb and knows how many rows it has
 }
 
 // terminal looks at where data goes.
@@ -30,7 +33,9 @@ func (a *app) terminalOf(w io.Writer) terminal {
 	var t terminal
 	if f, ok := fileOf(w); ok && term.IsTerminal(int(f.Fd())) {
 		t.is = true
-		t.width, _, _ = term.GetSize(int(f.Fd())) // 0 when it does not know
+		var rows int
+		t.width, rows, _ = term.GetSize(int(f.Fd())) // 0 when it does not know
+		t.moves = rows > 0 && os.Getenv("TERM") != "dumb"
 		t.colour = !a.noColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	}
 	if columns, err := strconv.Atoi(os.Getenv("COLUMNS")); t.width == 0 && err == nil && columns > 0 {
@@ -46,8 +51,7 @@ const gap = 2
 // side by side each row becomes a block of `key: value` lines, since a digest that is cut is worth nothing. No
 // rows, no output: whoever calls says what that means.
 func (a *app) table(header []string, rows [][]string) error {
-	_, err := io.WriteString(a.out, a.tableText(header, rows))
-	return err
+	return a.print(a.tableText(header, rows))
 }
 
 // tableText gives what table writes.
@@ -108,30 +112,12 @@ func blocks(header []string, rows [][]string) string {
 }
 
 // clean keeps text that came from elsewhere from steering the terminal and from breaking a row.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t':
-			return ' '
-		case !unicode.IsPrint(r):
-			return -1
-		}
-		return r
-	}, s)
-}
+func clean(s string) string { return mirror.Printable(s) }
 
 // age says how long ago something was, in its largest unit; "" for a time that is not known.
 func age(now, t time.Time) string {
-	d := now.Sub(t)
-	switch {
-	case t.IsZero():
+	if t.IsZero() {
 		return ""
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", max(0, int(d.Seconds())))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
 	}
-	return fmt.Sprintf("%dd", int(d.Hours()/24))
+	return plan.Age(now.Sub(t))
 }

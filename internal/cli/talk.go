@@ -20,7 +20,9 @@ func (t *talker) Write(b []byte) (int, error) {
 	drawn := t.drawn
 	t.mu.Unlock()
 	if drawn != nil {
-		return drawn.Write(b)
+		if n, err := drawn.Write(b); err == nil {
+			return n, nil // else the drawing ended meanwhile
+		}
 	}
 	return t.to.Write(b)
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +32,7 @@ No network is used unless --refresh is given.`,
 	l.refreshFlag(cmd)
 	output := a.outputFlag(cmd, asText, asJSON, asYAML)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.look(cmd.Context(), l.refresh, func(line *daemon.Line) error {
+		return a.look(cmd.Context(), l, func(line *daemon.Line) error {
 			t, err := line.Trace(cmd.Context(), args[0])
 			if err != nil {
 				return err
@@ -41,11 +40,22 @@ No network is used unless --refresh is given.`,
 			if *output != asText {
 				return document(a.out, *output, traceDocument{"trace", 1, t})
 			}
-			_, err = io.WriteString(a.out, traceText(t, time.Now()))
-			return err
+			return a.print(a.typedTrace(t, time.Now()))
 		})
 	}
 	return cmd
+}
+
+// typedTrace is the text of a trace whose commands work as they are printed here.
+func (a *app) typedTrace(t daemon.Trace, now time.Time) string {
+	for _, one := range t.Found {
+		for _, s := range one.Stages {
+			if s.Trouble != nil {
+				s.Trouble.Fix, s.Trouble.Next = a.typed(s.Trouble.Fix), strings.Trim(a.typed("`"+s.Trouble.Next+"`"), "`")
+			}
+		}
+	}
+	return traceText(t, now)
 }
 
 // shownEvents is how many of the last events the text of a trace shows; the documents have more.
@@ -64,6 +74,9 @@ func traceText(t daemon.Trace, now time.Time) string {
 
 func writeTraced(b *strings.Builder, t daemon.Traced, now time.Time) {
 	fmt.Fprintf(b, "%s   (%s)\n", clean(t.Set+"/"+t.Entry), clean(strings.Join(t.As, "; ")))
+	if t.Left {
+		fact(b, 1, "gone", "nobody asks for it any more, and nothing of it stands; the history of desired/ and stages/ says who took it out")
+	}
 	fact(b, 1, "source", t.Source.Where.String())
 	fact(b, 1, "", t.Source.Text)
 	if !t.Source.Image.IsZero() {

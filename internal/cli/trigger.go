@@ -39,7 +39,7 @@ the set was not at rest in time. Without a daemon the code is 1.`,
 	}
 	cmd.Flags().BoolVar(&wait, "wait", false, "until the set is at rest")
 	cmd.Flags().DurationVar(&timeout, "timeout", 10*time.Minute, "longest wait")
-	output := a.outputFlag(cmd, asTable, asJSON, asYAML)
+	output := a.outputFlag(cmd, asText, asJSON, asYAML)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if timeout <= 0 {
 			return misused(cmd, "", "--timeout wants more than nothing, such as 10m")
@@ -55,20 +55,25 @@ the set was not at rest in time. Without a daemon the code is 1.`,
 		ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 		defer cancel()
 		set := args[0]
+		late := func(err error, what string) error {
+			if ctx.Err() == nil || cmd.Context().Err() != nil {
+				return err
+			}
+			return mirror.Problem{Code: "CTL005", What: fmt.Sprintf("set %s %s after %s", set, what, timeout), Fix: "follow it with `poundlock status -w`, or give a longer --timeout"}
+		}
 		asked, err := client.Trigger(ctx, set, caller())
 		if err != nil {
-			return err
+			return late(err, "has no answer of the daemon")
 		}
 		end := triggerDocument{Type: "trigger", Version: 1, Set: set, Suspended: asked.Suspended}
 		if asked.Suspended != nil {
 			end.State = daemon.SetSuspended
 		} else if wait {
-			if end, err = a.awaitRest(ctx, client, set, asked); err != nil && cmd.Context().Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-				err = mirror.Problem{Code: "CTL005", What: fmt.Sprintf("set %s is not at rest after %s; it goes on", set, timeout), Fix: "follow it with `" + a.again("status", "-w") + "`"}
-				return errors.Join(a.printTrigger(end, *output), late{err})
-			}
-			if err != nil {
-				return err
+			if end, err = a.awaitRest(ctx, client, set, asked); err != nil {
+				if ctx.Err() == nil || cmd.Context().Err() != nil {
+					return err
+				}
+				return errors.Join(a.printTrigger(end, *output), late(err, "is not at rest; it goes on"))
 			}
 		}
 		if err := a.printTrigger(end, *output); err != nil {
@@ -78,15 +83,6 @@ the set was not at rest in time. Without a daemon the code is 1.`,
 	}
 	return cmd
 }
-
-// late is a wait that took too long: a retry may help.
-type late struct{ error }
-
-// Temporary says so to whoever chooses the exit code.
-func (late) Temporary() bool { return true }
-
-// Unwrap gives the problem.
-func (l late) Unwrap() error { return l.error }
 
 // awaitRest follows the daemon until a run of the set that began after the trigger left it at rest.
 func (a *app) awaitRest(ctx context.Context, client *daemon.Client, set string, asked daemon.Triggered) (end triggerDocument, err error) {
@@ -144,7 +140,7 @@ func codeOfRest(d triggerDocument) int {
 }
 
 func (a *app) printTrigger(d triggerDocument, f format) error {
-	if f != asTable {
+	if f != asText {
 		return document(a.out, f, d)
 	}
 	text := fmt.Sprintf("set %s: the daemon looks at it now; follow it with `%s`", d.Set, a.again("status", "-w"))
@@ -160,8 +156,7 @@ func (a *app) printTrigger(d triggerDocument, f format) error {
 			text += "; see `" + a.again("plan", "--only", d.Set) + "`"
 		}
 	}
-	_, err := fmt.Fprintln(a.out, clean(text))
-	return err
+	return a.print(clean(text) + "\n")
 }
 
 // caller names who runs this command, for the record: user@host.

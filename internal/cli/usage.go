@@ -3,6 +3,8 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,11 +23,24 @@ func (e usageError) Error() string { return mirror.Clean(e.text) + "; " + mirror
 
 // misused gives the error for a command that was called in a wrong way.
 func misused(cmd *cobra.Command, near, format string, args ...any) error {
-	hint := "see `" + cmd.CommandPath() + " --help`"
+	hint := "see `" + strings.Replace(cmd.CommandPath(), "poundlock", quoted(program()), 1) + " --help`"
 	if near != "" {
 		hint = "did you mean " + near + "? " + hint
 	}
 	return usageError{text: fmt.Sprintf(format, args...), hint: hint}
+}
+
+// asksForJSON says whether a command line that could not be read wants to be answered to a program.
+func asksForJSON(args []string) bool {
+	for i, arg := range args {
+		if arg == "--" {
+			return false
+		}
+		if slices.Contains([]string{"-ojson", "-o=json", "--output=json"}, arg) || i > 0 && arg == "json" && (args[i-1] == "-o" || args[i-1] == "--output") {
+			return true
+		}
+	}
+	return false
 }
 
 // mindUsage has every command at and below cmd say what is wrong with a command line in our words.
@@ -50,9 +65,65 @@ func mindUsage(cmd *cobra.Command) {
 			return nil
 		}
 	}
+	// Before cobra looks at these: its words are those of its own code.
+	mind(cmd, func() error {
+		if err := cmd.ValidateRequiredFlags(); err != nil {
+			return misused(cmd, "", "%s", neededFlags(err))
+		}
+		if err := cmd.ValidateFlagGroups(); err != nil {
+			return misused(cmd, "", "%s", exclusiveFlags(err))
+		}
+		return nil
+	})
 	for _, sub := range cmd.Commands() {
 		mindUsage(sub)
 	}
+}
+
+// mind adds a check of the flags, which is made before the command begins.
+func mind(cmd *cobra.Command, check func() error) {
+	before := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		if before != nil {
+			if err := before(cmd, args); err != nil {
+				return err
+			}
+		}
+		return check()
+	}
+}
+
+var quotedWord, bracketed, howMany = regexp.MustCompile(`"([^"]+)"`), regexp.MustCompile(`; \[([^\]]*)\]`), regexp.MustCompile(`^accepts (at most )?(\d+) arg\(s\)`)
+
+// neededFlags says which flags are missing.
+func neededFlags(err error) string {
+	var flags []string
+	for _, found := range quotedWord.FindAllStringSubmatch(err.Error(), -1) {
+		flags = append(flags, "--"+found[1])
+	}
+	return "missing: " + strings.Join(flags, ", ")
+}
+
+// exclusiveFlags says which flags do not go together.
+func exclusiveFlags(err error) string {
+	found := bracketed.FindStringSubmatch(err.Error())
+	if found == nil {
+		return err.Error()
+	}
+	return "--" + strings.Join(strings.Fields(found[1]), " and --") + " do not go together"
+}
+
+// wants says which values a flag takes, where that needs to be said.
+func wants(f *pflag.Flag, cause error) string {
+	switch f.Value.Type() {
+	case "duration":
+		return "want a duration with a unit, such as 30s, 15m or 1h"
+	case "int":
+		return "want a whole number"
+	case "bool":
+		return "want true or false"
+	}
+	return cause.Error()
 }
 
 func wrongCommand(cmd *cobra.Command, word string) error {
@@ -73,12 +144,26 @@ func wrongArguments(cmd *cobra.Command, args []string, err error) error {
 	if strings.HasPrefix(err.Error(), "unknown command") { // how cobra.NoArgs calls an argument too many
 		return misused(cmd, "", "%s takes no arguments, and got %q", cmd.CommandPath(), args[0])
 	}
+	if found := howMany.FindStringSubmatch(err.Error()); found != nil {
+		return misused(cmd, "", "%s takes %s%s, and got %d; usage: %s", cmd.CommandPath(), found[1], arguments(found[2]), len(args), cmd.UseLine())
+	}
 	return misused(cmd, "", "%s: %v; usage: %s", cmd.CommandPath(), err, cmd.UseLine())
+}
+
+func arguments(n string) string {
+	if n == "1" {
+		return "1 argument"
+	}
+	return n + " arguments"
 }
 
 // wrongFlag is called by cobra for flags that are not there and for values that do not fit.
 func wrongFlag(cmd *cobra.Command, err error) error {
 	var absent *pflag.NotExistError
+	var value *pflag.InvalidValueError
+	if errors.As(err, &value) {
+		return misused(cmd, "", "--%s %q: %s", value.GetFlag().Name, value.GetValue(), wants(value.GetFlag(), value.Unwrap()))
+	}
 	if !errors.As(err, &absent) {
 		return misused(cmd, "", "%v", err)
 	}

@@ -29,7 +29,7 @@ Exit code 6 says that there is a mistake.`,
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		},
 	}
-	output := a.outputFlag(cmd, asText, asJSON, asGitHub)
+	output := a.outputFlag(cmd, asText, asJSON, asYAML, asGitHub)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		v, err := a.validation(strings.Join(args, ""), len(args) > 0)
 		if err != nil {
@@ -48,6 +48,7 @@ type validation struct {
 	Fleet    string          `json:"fleet,omitempty"`  // the folder, where one was read
 	Sets     int             `json:"sets"`             // found in the fleet repository
 	Problems mirror.Problems `json:"problems"`
+	More     int             `json:"more,omitempty"` // problems that are not listed
 }
 
 func (a *app) validation(dir string, given bool) (validation, error) {
@@ -83,7 +84,38 @@ func (a *app) validation(dir string, given bool) (validation, error) {
 	desired, problems := daemon.ValidateFleet(root)
 	v.Fleet, v.Sets = root, len(desired.Sets)
 	v.Problems = append(v.Problems, problems...)
+	v.Problems = append(v.Problems, wrongSuspensions(root)...)
+	if a.config == "" && (isFile(filepath.Join(root, "config.yaml")) || isFile("config.yaml")) {
+		a.sayf("no configuration was named: only the fleet repository was read\n")
+	}
 	return v, nil
+}
+
+func isFile(name string) bool {
+	info, err := os.Lstat(name)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// wrongSuspensions looks at the one kind of file below rendered/ that people edit, of every site.
+func wrongSuspensions(root string) (all mirror.Problems) {
+	sites, err := os.ReadDir(filepath.Join(root, "rendered"))
+	if err != nil {
+		return nil // nothing was rendered yet
+	}
+	for _, site := range sites {
+		file := filepath.Join(root, "rendered", site.Name(), "suspended.yaml")
+		if !isFile(file) {
+			continue
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			all = append(all, mirror.Unreadable(file, err))
+			continue
+		}
+		_, warnings, problems := mirror.ParseSuspensions(file, data)
+		all = append(append(all, warnings...), problems...)
+	}
+	return all
 }
 
 // noCheckout says why a folder is no checkout of a fleet repository.
@@ -103,18 +135,28 @@ func noCheckout(dir, gitPath string) mirror.Problem {
 func (a *app) printValidation(v validation, f format) error {
 	_ = v.Problems.Err() // in the order of the files
 	switch {
-	case f == asJSON:
-		if err := document(a.out, f, v); err != nil {
+	case f == asJSON || f == asYAML:
+		told := v
+		told.Problems, told.More = v.Problems.Told()
+		if err := document(a.out, f, told); err != nil {
 			return err
 		}
 	case f == asGitHub:
-		for _, p := range v.Problems {
+		told, more := v.Problems.Told()
+		for _, p := range told {
 			fmt.Fprintln(a.out, p.Annotation())
 		}
+		if more > 0 {
+			fmt.Fprintf(a.out, "::error::and %d more\n", more)
+		}
 	case len(v.Problems) > 0:
-		fmt.Fprintln(a.out, v.Problems.Error())
+		if err := a.print(a.typed(v.Problems.Error()) + "\n"); err != nil {
+			return err
+		}
 	default:
-		fmt.Fprintln(a.out, v.summary())
+		if err := a.print(v.summary() + "\n"); err != nil {
+			return err
+		}
 	}
 	if len(v.Problems) > 0 {
 		return exitError{code: exitConfig, problems: v.Problems}
@@ -126,7 +168,7 @@ func (a *app) printValidation(v validation, f format) error {
 func (v validation) summary() string {
 	var parts []string
 	if v.Config != "" {
-		parts = append(parts, filepath.Base(v.Config))
+		parts = append(parts, clean(v.Config))
 	}
 	if v.Fleet != "" {
 		sets := fmt.Sprintf("%d sets", v.Sets)

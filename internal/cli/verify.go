@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -14,7 +14,10 @@ func (a *app) verifyCommand() *cobra.Command {
 	var stage string
 	var output *format
 	cmd := &cobra.Command{
-		Use: "verify <reference>", Short: "Say what policy says of an image", Args: cobra.ExactArgs(1),
+		Use: "verify REFERENCE", Short: "Say what policy says of an image", Args: cobra.ExactArgs(1),
+		Long: `Say what policy says of an image: it is looked up once and judged by its digest, as a sync would.
+
+Exit codes: 0 admitted; 3 there is no such image; 5 refused; 9 it could not be asked now.`,
 		Example: "  poundlock -c config.yaml verify docker.io/library/haproxy:2.8-alpine --stage production",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ref, err := mirror.ParseReference(args[0])
@@ -26,20 +29,23 @@ func (a *app) verifyCommand() *cobra.Command {
 				return err
 			}
 			image, verdict, err := line.Verify(cmd.Context(), ref, mirror.Stage(stage))
-			if closeErr := line.Close(context.WithoutCancel(cmd.Context())); err == nil {
-				err = closeErr
-			}
-			if verdict.Outcome == "" {
+			err = closing(line, err)
+			switch {
+			case errors.Is(err, mirror.ErrNotFound) && codeOf(err) == exitFailure:
+				problems := daemon.Advise(a.loaded, err)
+				for _, p := range problems {
+					a.sayf("%s\n", a.typed(p.Error()))
+				}
+				return exitError{code: exitPartial, problems: problems}
+			case verdict.Outcome == "":
 				return err
-			}
-			if *output == asJSON {
-				if err := document(a.out, asJSON, verdictDocument{"verdict", 1, image, verdict}); err != nil {
+			case *output != asText:
+				if err := document(a.out, *output, verdictDocument{"verdict", 1, image, verdict}); err != nil {
 					return err
 				}
-			} else {
-				fmt.Fprintf(a.out, "%s\n  %s: %s\n", image, verdict.Outcome, verdict.Reason)
-				if verdict.VouchedBy != "" {
-					fmt.Fprintf(a.out, "  named in desired/ at commit %s\n", verdict.VouchedBy)
+			default:
+				if err := a.print(verdictText(image, verdict)); err != nil {
+					return err
 				}
 			}
 			if verdict.Outcome == mirror.OutcomeRejected {
@@ -49,8 +55,16 @@ func (a *app) verifyCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&stage, "stage", "", "stage whose rules apply (default: the first)")
-	output = a.outputFlag(cmd, asText, asJSON)
+	output = a.outputFlag(cmd, asText, asJSON, asYAML)
 	return cmd
+}
+
+func verdictText(image mirror.Reference, v mirror.Verdict) string {
+	text := fmt.Sprintf("%s\n  %s: %s\n", clean(image.String()), v.Outcome, clean(v.Reason.String()))
+	if v.VouchedBy != "" {
+		text += fmt.Sprintf("  named in desired/ at commit %s\n", v.VouchedBy)
+	}
+	return text
 }
 
 // verdictDocument is what policy says of an image, for programs.

@@ -1,5 +1,7 @@
 package git
 
+import "github.com/poundlock/poundlock/internal/mirror"
+
 // mask takes secrets out of a server's words, as far as the transport knows which were sent. What an ssh
 // server can send back holds none: a private key never leaves us.
 func (r *Repo) mask(text string) string {
@@ -9,20 +11,4 @@ func (r *Repo) mask(text string) string {
 	return text
 }
 
-// discreetError is an error whose text had a secret in it that the server sent back.
-type discreetError struct {
-	text string
-	err  error
-}
-
-func (e *discreetError) Error() string { return e.text }
-
-// Unwrap gives the error as it was, for callers that choose by its type.
-func (e *discreetError) Unwrap() error { return e.err }
-
-func (r *Repo) discreet(err error) error {
-	if text := r.mask(err.Error()); text != err.Error() {
-		return &discreetError{text, err}
-	}
-	return err
-}
+func (r *Repo) discreet(err error) error { return mirror.Discreet(r.mask, err) }

@@ -108,6 +108,10 @@ func (r *Repo) remoteError(ctx context.Context, op string, err error) error {
 	if err == nil || errors.As(err, &known) {
 		return err
 	}
+	var refused complaint
+	if errors.As(err, &refused) {
+		err = permanentError(refused.without(r.mask))
+	}
 	cause, temporary := classify(err)
 	if ctx.Err() != nil && !errors.Is(cause, ctx.Err()) {
 		cause, temporary = ctx.Err(), true // what broke is only how the deadline showed
@@ -190,25 +194,36 @@ func isNetwork(err error) bool {
 		errors.Is(err, net.ErrClosed) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// maxReason is how much of a server's own words an error carries.
+// maxReason is how much of a server's own words an error carries, in characters.
 const maxReason = 200
 
-// reason makes a server's words fit for an error: one short printable line without any of the secrets.
-func reason(text string, secrets []string) string {
-	for _, s := range secrets {
-		if s != "" {
-			text = strings.ReplaceAll(text, s, "***")
-		}
+// reason makes a server's words fit for an error: one short printable line. mask takes the secrets out, before
+// anything is cut; nil where there are none.
+func reason(text string, mask func(string) string) string {
+	if mask != nil {
+		text = mask(text)
 	}
-	text = strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f || c == '\uFFFD' {
-			return ' '
+	text = mirror.Printable(strings.ToValidUTF8(text, " "))
+	return mirror.Shorten(strings.Join(strings.Fields(text), " "), maxReason)
+}
+
+// without is mask for a session that sent secrets of its own.
+func (r *Repo) without(secrets []string) func(string) string {
+	return func(text string) string {
+		for _, s := range secrets {
+			if s != "" {
+				text = strings.ReplaceAll(text, s, "***")
+			}
 		}
-		return c
-	}, strings.ToValidUTF8(text, " "))
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) > maxReason {
-		text = strings.ToValidUTF8(text[:maxReason], "") + "..."
+		return r.mask(text)
 	}
-	return text
+}
+
+// complaint is all that the other end wrote to its standard error before it hung up.
+type complaint string
+
+func (c complaint) Error() string { return c.without(nil) }
+
+func (c complaint) without(mask func(string) string) string {
+	return "the server refused: " + reason(string(c), mask)
 }

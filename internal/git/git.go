@@ -94,7 +94,7 @@ type Repo struct {
 func Open(ctx context.Context, o Options) (*Repo, error) {
 	o.Limits = o.Limits.withDefaults()
 	r := &Repo{opts: o, branch: plumbing.NewBranchReferenceName(o.Branch)}
-	if err := r.branch.Validate(); err != nil || o.Branch == "" || strings.HasPrefix(o.Branch, "-") {
+	if !mirror.IsBranch(o.Branch) {
 		return nil, fmt.Errorf("malformed branch name %q", o.Branch)
 	}
 	if o.Dir == "" {

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/format/objfile"
 	"github.com/go-git/go-git/v5/plumbing/object"
 )
 
@@ -37,7 +38,7 @@ func (r *Repo) object(kind plumbing.ObjectType, id plumbing.Hash, limit int64) (
 			r.damage = err
 		}
 	}()
-	size, err := r.store.EncodedObjectSize(id)
+	size, err := r.size(id)
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +61,24 @@ func (r *Repo) object(kind plumbing.ObjectType, id plumbing.Hash, limit int64) (
 		return nil, errors.New("its bytes are not what its id names")
 	}
 	return body, nil
+}
+
+// size gives how large an object is. That of a loose one is read here: go-git leaves the file open until the
+// garbage collector finds it.
+func (r *Repo) size(id plumbing.Hash) (size int64, err error) {
+	fs, name := r.store.Filesystem(), id.String()
+	loose, err := fs.Open(fs.Join("objects", name[:2], name[2:]))
+	if err != nil {
+		return r.store.EncodedObjectSize(id)
+	}
+	defer loose.Close()
+	reader, err := objfile.NewReader(loose)
+	if err != nil {
+		return 0, err
+	}
+	defer reader.Close()
+	_, size, err = reader.Header()
+	return size, err
 }
 
 func (r *Repo) commit(id plumbing.Hash) (*object.Commit, error) {

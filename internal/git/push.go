@@ -64,10 +64,10 @@ func (r *Repo) judge(ctx context.Context, b *built, report *packp.ReportStatus, 
 	}
 	for _, sign := range movedSigns { // someone else's push is not yet to be seen
 		if strings.Contains(refusal, sign) {
-			return fmt.Errorf("%w: %s", ErrRejected, r.mask(reason(refusal, secrets)))
+			return fmt.Errorf("%w: %s", ErrRejected, reason(refusal, r.without(secrets)))
 		}
 	}
-	return &lastingError{"the server refused the push: " + r.mask(reason(refusal, secrets)), ErrPushRefused}
+	return &lastingError{"the server refused the push: " + reason(refusal, r.without(secrets)), ErrPushRefused}
 }
 
 // movedSigns are the words by which servers say that the old value did not match, or that another push

@@ -7,12 +7,13 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
+
+	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 // dialer opens sessions with one remote. Secrets are those a session sent, to keep them out of errors.
@@ -21,36 +22,25 @@ type dialer interface {
 	receive(ctx context.Context) (s transport.ReceivePackSession, secrets []string, err error)
 }
 
-// scpLike is [user@]host:path, as ssh spells it.
-var scpLike = regexp.MustCompile(`^(?:([A-Za-z0-9._-]+)@)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):([^@]+)$`)
-
 // newDialer reads the URL. Its errors never repeat it: what is wrong with it may be a password in it.
 func newDialer(o Options) (dialer, error) {
-	if filepath.IsAbs(o.URL) {
-		return localDialer{path: filepath.Clean(o.URL)}, nil
+	scheme, err := mirror.RemoteScheme(o.URL)
+	if err != nil {
+		return nil, permanentError("the Git URL " + err.Error() + ": want https://host/path, ssh://user@host/path, user@host:path or an absolute path, and secrets in git.auth")
 	}
 	if !strings.Contains(o.URL, "://") {
-		m := scpLike.FindStringSubmatch(o.URL)
-		if m == nil {
-			return nil, permanentError("malformed Git URL: want https://host/path, ssh://user@host/path, user@host:path or an absolute path, without a password")
+		if scheme == "file" {
+			return localDialer{path: filepath.Clean(o.URL)}, nil
 		}
-		return newSSHDialer(o.Auth, m[1], strings.Trim(m[2], "[]"), "22", m[3])
+		user, host, path, _ := mirror.SplitSCP(o.URL)
+		return newSSHDialer(o.Auth, user, host, "22", path)
 	}
 	u, err := url.Parse(o.URL)
 	if err != nil {
-		return nil, permanentError("malformed Git URL: it cannot be parsed") // the parser's error would repeat it
+		return nil, permanentError("the Git URL cannot be parsed") // the parser's error would repeat it
 	}
-	if _, has := u.User.Password(); has {
-		return nil, permanentError("the Git URL holds a password: put it in git.auth, as a reference")
-	}
-	if u.RawQuery != "" || u.Fragment != "" {
-		return nil, permanentError("the Git URL must not have a query or a fragment: a token belongs in git.auth")
-	}
-	switch u.Scheme {
+	switch scheme {
 	case "file":
-		if u.Host != "" && u.Host != "localhost" || !filepath.IsAbs(u.Path) {
-			return nil, permanentError("malformed Git URL: file:// wants an absolute path")
-		}
 		return localDialer{path: filepath.Clean(u.Path)}, nil
 	case "ssh":
 		port := u.Port()
@@ -58,10 +48,8 @@ func newDialer(o Options) (dialer, error) {
 			port = "22"
 		}
 		return newSSHDialer(o.Auth, u.User.Username(), u.Hostname(), port, u.Path)
-	case "https", "http":
-		return newHTTPDialer(o, u)
 	}
-	return nil, permanentError(fmt.Sprintf("Git URL: scheme %q is not supported: use https, ssh or a path", u.Scheme))
+	return newHTTPDialer(o, u)
 }
 
 // httpDialer speaks smart HTTP through go-git's transport, over the round tripper it was given. Sessions
@@ -73,11 +61,8 @@ type httpDialer struct {
 }
 
 func newHTTPDialer(o Options, u *url.URL) (dialer, error) {
-	if u.User != nil {
-		return nil, permanentError("the Git URL holds a user name: put it in git.auth") // often a token is written there
-	}
-	if u.Host == "" || o.HTTP == nil {
-		return nil, permanentError("malformed Git URL: no host, or no HTTP transport was given")
+	if o.HTTP == nil {
+		return nil, permanentError("no HTTP transport was given")
 	}
 	client := &http.Client{Transport: guard{o.HTTP}, CheckRedirect: sameHostOnly}
 	return httpDialer{url: u, auth: o.Auth, transport: githttp.NewClientWithOptions(client,

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +12,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/poundlock/poundlock/internal/file"
 )
 
 // sshTimeout bounds connecting and the handshake of one ssh session.
@@ -26,18 +27,17 @@ type sshDialer struct {
 	addr, path string
 }
 
+// maxKnownHosts is the largest file of host keys in bytes.
+const maxKnownHosts = 4 << 20
+
 func newSSHDialer(auth Auth, user, host, port, path string) (dialer, error) {
 	switch {
-	case host == "" || path == "" || path == "/":
-		return nil, permanentError("malformed Git URL: ssh wants a host and a path")
-	case strings.ContainsAny(path, "\x00\n\r"):
-		return nil, permanentError("malformed Git URL: control characters in the path")
 	case auth.PrivateKey == nil:
-		return nil, permanentError("Git over ssh needs a private key: set git.auth.key")
+		return nil, permanentError("Git over ssh needs a private key: set git.auth.sshKey")
 	case auth.KnownHosts == "":
 		return nil, permanentError("Git over ssh needs a known_hosts file: set git.auth.knownHosts")
 	}
-	if _, err := os.Stat(auth.KnownHosts); err != nil {
+	if _, err := file.Read(auth.KnownHosts, maxKnownHosts); err != nil { // the library would wait for a pipe
 		return nil, fmt.Errorf("known_hosts file of git.auth.knownHosts: %w", err)
 	}
 	if user == "" {

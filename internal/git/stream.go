@@ -144,7 +144,7 @@ func (s *said) refusal() error {
 	if text == "" {
 		return fmt.Errorf("the server ended the session: %w", io.ErrUnexpectedEOF)
 	}
-	return permanentError("the server refused: " + reason(text, nil))
+	return complaint(text)
 }
 
 // localDialer runs the git binary on a repository of this machine.

@@ -285,7 +285,7 @@ func (d decoder) mapping(n Node, v reflect.Value, path string) {
 				near = "" // a word alone may be the value that lacks its key
 			}
 			seen[near] = true
-			d.unknown(key, path, near, names, secret)
+			d.unknown(key, value, path, near, names, secret)
 			continue
 		}
 		seen[name] = true
@@ -303,8 +303,9 @@ func (d decoder) mapping(n Node, v reflect.Value, path string) {
 }
 
 // unknown tells of a key that nobody reads. Where values may be secrets its name is told only when it is a
-// misspelt one: in {username: x, hunter2} the secret stands in the place of a key.
-func (d decoder) unknown(key Node, path, near string, names []string, secret Guarded) {
+// misspelt one: in {username: x, hunter2} the secret stands in the place of a key. Elsewhere it is told when the
+// snippet shows it, too: when it is a plain word that has a value.
+func (d decoder) unknown(key, value Node, path, near string, names []string, secret Guarded) {
 	name := key.node.Value
 	fix := "known keys: " + strings.Join(names, ", ")
 	if near != "" {
@@ -318,6 +319,8 @@ func (d decoder) unknown(key Node, path, near string, names []string, secret Gua
 		d.add(key, path, "DOC002", "write "+secret.SecretForm(), "unknown key %s, which refers to a secret", under(path+"."))
 	case d.guarded:
 		d.add(key, path+".?", "DOC002", fix, "unknown key %s", under(path+"."))
+	case !plainKey.MatchString(name) || value.IsNull(): // perhaps a line of a file that is none of ours
+		d.add(key, join(path, "?"), "DOC002", fix, "an unknown key %s", under(join(path, "?")))
 	default:
 		d.add(key, at, "DOC002", fix, "unknown key %q %s", name, under(at))
 	}

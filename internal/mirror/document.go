@@ -154,6 +154,8 @@ func (n Node) check(ps *Problems, depth int) {
 				if (Node{n.file, n.node.Content[i+1]}).IsNull() && n.node.Style&yaml.FlowStyle != 0 {
 					// {a, a}: what stands here may be a value that lacks its key, even a secret.
 					ps.Add("DOC003", Node{n.file, key}.Where(), "write key: value", "the same word twice, first in line %d", line)
+				} else if !plainKey.MatchString(key.Value) { // what the snippet hides
+					ps.Add("DOC003", Node{n.file, key}.Where(), "keep one of them", "a duplicate key, first in line %d", line)
 				} else {
 					ps.Add("DOC003", Node{n.file, key}.Where(), "keep one of them", "duplicate key %q, first in line %d", key.Value, line)
 				}

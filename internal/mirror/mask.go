@@ -125,9 +125,41 @@ func (m *strictMasker) mapping(n *yaml.Node, t reflect.Type, open bool) {
 			alone := Node{node: value}.IsNull()
 			harmless := !alone && (m.knows(key.Value) || known && open && !guarded && plainKey.MatchString(key.Value))
 			m.add(key, harmless)
+			if meant, ok := meantField(key.Value, fields, t); ok && open && !guarded && value.Kind == yaml.ScalarNode {
+				m.add(value, plainValue(value.Value, meant))
+				continue
+			}
 			m.walk(value, nil, false)
 		}
 	}
+}
+
+// meantField gives the type of the key that a misspelt one certainly was to be: a long word, at most two letters away,
+// and neither of them beside a word for a secret.
+func meantField(word string, fields []field, t reflect.Type) (reflect.Type, bool) {
+	var names []string
+	for _, f := range fields {
+		names = append(names, f.name)
+	}
+	near := Nearest(word, names)
+	if len(word) < 4 || near == "" || edits(word, near) > 2 || secretWord.MatchString(word+" "+near) || Nearest(word, secretWords) != "" {
+		return nil, false
+	}
+	k := slices.Index(names, near)
+	return t.Field(fields[k].index).Type, isScalar(t.Field(fields[k].index).Type)
+}
+
+// plainText are words, numbers with a unit, addresses of hosts and times as cron writes them: nothing in which
+// letters and digits are mixed as in a password.
+var plainText = regexp.MustCompile(`^(?:(?:[A-Z]?[a-z]+|[0-9]{1,5}[a-z]{0,2}|\*)(?:[ */,.:-]+|$)){1,8}$`)
+
+// plainValue says whether the value of a misspelt key is harmless as one of the type that was meant.
+func plainValue(text string, t reflect.Type) bool {
+	var ps Problems
+	value := Node{node: &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}}
+	decoder{ps: &ps}.decode(value, reflect.New(t).Elem(), "")
+	isText := t.Kind() == reflect.String || reflect.PointerTo(t).Implements(textType)
+	return len(ps) == 0 && len(text) <= 40 && (!isText || plainText.MatchString(text))
 }
 
 func (m *strictMasker) knows(word string) bool {

@@ -13,6 +13,7 @@ const (
 	Copy      Kind = "copy"      // content is to come to To
 	Tag       Kind = "tag"       // content is there, the tag of To is to move
 	Render    Kind = "render"    // a file of the fleet repository is to change
+	Drop      Kind = "drop"      // no longer asked for: it leaves the record, its content and tag stay; in previews
 	Refuse    Kind = "refuse"    // waits for a changed input
 	Missing   Kind = "missing"   // upstream has no such thing
 	Failed    Kind = "failed"    // could not be done now; a retry may help
@@ -36,6 +37,7 @@ const (
 	NotBelow        ReasonCode = "not-in-previous"  // never stood in the stage before
 	Incomplete      ReasonCode = "incomplete"       // an atomic set lacks entries
 	Held            ReasonCode = "held"             // another entry of the atomic set is not ready
+	NotWhole        ReasonCode = "not-whole"        // somebody asked for a part of an atomic set
 	BasedOnMoved    ReasonCode = "based-on-moved"   // the replacement was made for another release
 	UpstreamMissing ReasonCode = "upstream-missing" // upstream answers that there is no such thing
 	UpstreamFailed  ReasonCode = "upstream-failed"  // upstream could not be asked
@@ -50,6 +52,7 @@ const (
 	NotVerified     ReasonCode = "not-verified"     // could not be checked
 	BadContent      ReasonCode = "bad-content"      // bytes do not match their digest or size
 	NotSelected     ReasonCode = "not-selected"     // somebody asked for other entries only
+	NotAsked        ReasonCode = "not-asked"        // desired/ or the stage file names it no more
 	Paused          ReasonCode = "suspended"        // somebody suspended the set
 	Offline         ReasonCode = "offline"          // nobody may be asked now, so it is not known
 )
@@ -59,8 +62,10 @@ var ErrOffline = errors.New("unknown, offline")
 
 // Reason is why, for people and for programs.
 type Reason struct {
-	Code   ReasonCode `json:"code"`
-	Detail string     `json:"detail,omitempty"`
+	Code    ReasonCode `json:"code"`
+	Detail  string     `json:"detail,omitempty"`
+	Problem string     `json:"problem,omitempty"` // the code of the problem behind it, such as AUTH002; "" for none
+	Fix     string     `json:"-"`                 // what mends that problem; "" where the code says enough
 }
 
 // Because makes a reason; the detail is built as by fmt.Sprintf.

@@ -103,11 +103,25 @@ var (
 // Problems are all mistakes found in one pass. As an error it means that nothing was changed.
 type Problems []Problem
 
-// Error lists every problem and says that nothing was changed.
+// maxTold is how many problems are told at once: who made more mends these first, and a wrong file is wrong in
+// every line.
+const maxTold = 100
+
+// Told gives the problems that are told, and how many more there are.
+func (p Problems) Told() (first Problems, more int) {
+	first = p[:min(len(p), maxTold)]
+	return first, len(p) - len(first)
+}
+
+// Error lists the problems, as far as they are told, and says that nothing was changed.
 func (p Problems) Error() string {
 	var b strings.Builder
-	for _, one := range p {
+	told, more := p.Told()
+	for _, one := range told {
 		b.WriteString(one.Error() + "\n\n")
+	}
+	if more > 0 {
+		fmt.Fprintf(&b, "and %d more\n\n", more)
 	}
 	word := "problems"
 	if len(p) == 1 {

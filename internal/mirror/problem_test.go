@@ -109,6 +109,7 @@ func (guarded) SecretForm() string { return "{file: /path}" }
 
 type shape struct {
 	Site  string             `yaml:"site"`
+	Cron  string             `yaml:"schedule"`
 	Wait  time.Duration      `yaml:"wait"`
 	Hosts map[string]account `yaml:"hosts"`
 	Key   string             `yaml:"keyFile"`
@@ -124,7 +125,20 @@ func TestQuote_ShowsOnlyWhatIsCertainToBeHarmless(t *testing.T) {
 	for name, c := range map[string]struct{ line, want string }{
 		"a known key":           {"site: berlin", "site: berlin"},
 		"a duration":            {"wait: 5", "wait: 5"},
-		"an unknown key":        {"sitte: berlin", "sitte: ***"},
+		"an unknown key":        {"regoin: berlin", "regoin: ***"},
+		"a misspelt key":        {"sitte: berlin", "sitte: berlin"},
+		"misspelt, cron":        {`shcedule: "*/15 * * * *"`, `shcedule: "*/15 * * * *"`},
+		"misspelt, a zone":      {"scheduel: Europe/Berlin", "scheduel: Europe/Berlin"},
+		"misspelt, odd value":   {"sitte: hunter2", "sitte: ***"},
+		"misspelt, long value":  {"sitte: " + strings.Repeat("ab ", 20) + "x", "sitte: ***"},
+		"misspelt, an address":  {"sitte: u:p@h", "sitte: ***"},
+		"misspelt, duration":    {"waitt: 15m", "waitt: 15m"},
+		"misspelt, no duration": {"waitt: berlin", "waitt: ***"},
+		"misspelt, a mapping":   {"sitte: {a: b}", "sitte: {***: ***}"},
+		"misspelt key file":     {"keyFiel: berlin", "keyFiel: ***"},
+		"a word for a secret":   {"pass: berlin", "pass: ***"},
+		"too short a word":      {"sit: berlin", "sit: ***"},
+		"misspelt beside one":   {"hosts: {hub: {hosst: berlin, password: p}}", "hosts: {hub: {hosst: ***, password: ***}}"},
 		"an address":            {"site: https://u:p@h", "site: ***"},
 		"beside a secret":       {"hosts: {hub: {host: h, user: u, password: p}}", "hosts: {hub: {host: ***, user: ***, password: ***}}"},
 		"a comment":             {"site: berlin # was hunter2", "site: berlin"},
@@ -245,5 +259,40 @@ func TestClean_KeepsTerminalsAndSecretsSafe(t *testing.T) {
 	}
 	if got := Clean(strings.Repeat("é", 5000)); len([]rune(got)) > maxText+1 {
 		t.Errorf("%d characters", len([]rune(got)))
+	}
+}
+
+func TestProblems_OfMoreThanAHundredTheFirstAreTold(t *testing.T) {
+	var ps Problems
+	for range 103 {
+		ps.Add("DOC002", Position{}, "", "one")
+	}
+	first, more := ps.Told()
+	if text := ps.Error(); len(first) != 100 || more != 3 || strings.Count(text, "error[") != 100 || !strings.HasSuffix(text, "\n\nand 3 more\n\n103 problems, nothing was changed") {
+		t.Errorf("%d, %d\n%s", len(first), more, text[len(text)-80:])
+	}
+	if first, more := ps[:100].Told(); len(first) != 100 || more != 0 {
+		t.Errorf("of 100: %d, %d", len(first), more)
+	}
+}
+
+// The file that --config names may be any file: /etc/shadow, or the one with the password.
+func TestDecode_AnUnknownKeyIsNamedOnlyWhenItIsAPlainWord(t *testing.T) {
+	type shape struct {
+		Site string `yaml:"site"`
+	}
+	for text, named := range map[string]bool{
+		"colour: red\n":                    true,
+		"root:$6$HUNTER2$x:19000:0:99::\n": false,
+		"user:HUNTER2SECRET:\n":            false,
+		"HUNTER2:\n":                       false,
+		"a b: HUNTER2\n":                   false,
+		"x:HUNTER2: 1\nx:HUNTER2: 2\n":     false,
+	} {
+		ps := Decode("f", []byte(text), &shape{})
+		ps.Quote(Files{"f": []byte(text)}, shape{})
+		if len(ps) == 0 || strings.Contains(ps.Error(), "HUNTER2") || strings.Contains(ps.Error(), "colour") != named {
+			t.Errorf("%q: %v", text, ps)
+		}
 	}
 }

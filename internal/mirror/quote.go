@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -144,52 +143,4 @@ func markOf(line []rune, column int) (from, to int) {
 		to--
 	}
 	return from, max(to, from+1)
-}
-
-// publicMasker hides in files of the fleet repository what must never have been committed.
-type publicMasker struct{ inKey map[int]bool }
-
-var (
-	keyBegins = regexp.MustCompile(`BEGIN [A-Z0-9 ]*PRIVATE KEY`)
-	keyEnds   = regexp.MustCompile(`END [A-Z0-9 ]*PRIVATE KEY`)
-	secretKey = regexp.MustCompile(`(?i)(?:passw|passphrase|secret|token|credential|api.?key|private.?key|bearer)[A-Za-z0-9_-]*["']?\s*[:=]\s*(\S.*)$`)
-	longCode  = regexp.MustCompile(`[A-Za-z0-9+/_=-]{48,}`)
-	onlyHex   = regexp.MustCompile(`^(?:[0-9a-f]{64}|[0-9a-f]{128})$`)
-)
-
-func newPublicMasker(data []byte) masker {
-	m := publicMasker{map[int]bool{}}
-	inside := false
-	for i, line := range splitLines(data) {
-		inside = inside || keyBegins.MatchString(line)
-		m.inKey[i+1] = inside
-		inside = inside && !keyEnds.MatchString(line)
-	}
-	return m
-}
-
-func (m publicMasker) hidden(n int, line []rune) []bool {
-	hide := make([]bool, len(line))
-	text := string(line)
-	span := func(from, to int) { // bytes of text
-		for i := len([]rune(text[:from])); i < len([]rune(text[:to])); i++ {
-			hide[i] = true
-		}
-	}
-	if m.inKey[n] {
-		span(max(0, strings.Index(text, "-----BEGIN")), len(text))
-		return hide
-	}
-	for _, s := range secretsOfAddresses(text) {
-		span(s[0], s[1])
-	}
-	if s := secretKey.FindStringSubmatchIndex(text); s != nil {
-		span(s[2], s[3])
-	}
-	for _, s := range longCode.FindAllStringIndex(text, -1) {
-		if !onlyHex.MatchString(text[s[0]:s[1]]) && !strings.Contains(text[s[0]:s[1]], "--") && strings.ContainsAny(text[s[0]:s[1]], "ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
-			span(s[0], s[1])
-		}
-	}
-	return hide
 }

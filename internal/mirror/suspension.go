@@ -95,11 +95,7 @@ func SuspensionFile(paused map[string]Suspension) []byte {
 // maxOneLine is the length in characters that OneLine leaves of a text.
 const maxOneLine = 300
 
-// OneLine makes of a text that a person gave one line without control characters, cut at 300 characters.
+// OneLine makes of a text that a person gave one printable line, cut at 300 characters.
 func OneLine(text string) string {
-	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return !strconv.IsGraphic(r) || r == ' ' }), " ")
-	if runes := []rune(text); len(runes) > maxOneLine {
-		text = string(runes[:maxOneLine]) + "…"
-	}
-	return strings.ToValidUTF8(text, "�")
+	return Shorten(Printable(strings.Join(strings.Fields(text), " ")), maxOneLine)
 }

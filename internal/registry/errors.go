@@ -19,7 +19,7 @@ import (
 var ErrUnauthorized = errors.New("unauthorized")
 
 // maxMessage bounds what of a registry's own words is shown.
-const maxMessage = 200 // bytes
+const maxMessage = 200 // characters
 
 // Error is a request to a registry that did not succeed. Status is 0 when no answer came; then Unwrap
 // gives the network error. It never holds a URL's query, which may be a credential.
@@ -99,7 +99,7 @@ func (q request) fail(err error) error {
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return &Error{Op: q.op, Ref: q.ref, Host: q.url.Host, Method: q.method, err: discreet(q.mask, err)}
+	return &Error{Op: q.op, Ref: q.ref, Host: q.url.Host, Method: q.method, err: mirror.Discreet(q.mask, err)}
 }
 
 // check gives nil for a status that means success and an *Error for any other.
@@ -138,26 +138,10 @@ func attemptOf(resp *http.Response) (a Attempt) {
 }
 
 // said makes what a registry says safe to show. Its words may be ours sent back, with the credential.
-func (q request) said(s string) string { return short(q.mask(visible(s))) }
+func (q request) said(s string) string { return printable(q.mask(s)) }
 
 // printable makes foreign text safe for a terminal and a log line.
-func printable(s string) string { return short(visible(s)) }
-
-func visible(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !strconv.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, s)
-}
-
-func short(s string) string {
-	if len(s) > maxMessage {
-		s = strings.ToValidUTF8(s[:maxMessage], "") + "..."
-	}
-	return s
-}
+func printable(s string) string { return mirror.Shorten(mirror.Printable(s), maxMessage) }
 
 // retryAfter reads the header of that name in both of its forms. A date is compared with the answer's own
 // Date, so that the two clocks need not agree.

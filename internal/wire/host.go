@@ -8,13 +8,14 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path"
 	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/time/rate"
+
+	"github.com/poundlock/poundlock/internal/file"
 )
 
 const (
@@ -193,6 +194,9 @@ func addresses(s string, insecure bool) ([]string, error) {
 	return all, nil
 }
 
+// maxPEM is the largest file of certificates or keys in bytes; the authorities of a whole system fit easily.
+const maxPEM = 4 << 20
+
 // trust builds the TLS settings of a host: the system's roots and the files named for all and for it.
 func trust(s Settings, rules Host) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -201,13 +205,13 @@ func trust(s Settings, rules Host) (*tls.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("system certificates: %w", err)
 		}
-		for _, file := range files {
-			pem, err := os.ReadFile(file)
+		for _, name := range files {
+			pem, err := file.Read(name, maxPEM)
 			if err != nil {
 				return nil, fmt.Errorf("certificate authorities: %w", err)
 			}
 			if !pool.AppendCertsFromPEM(pem) {
-				return nil, fmt.Errorf("certificate authorities: %s holds no PEM certificate", file)
+				return nil, fmt.Errorf("certificate authorities: %s holds no PEM certificate", name)
 			}
 		}
 		c.RootCAs = pool
@@ -215,7 +219,15 @@ func trust(s Settings, rules Host) (*tls.Config, error) {
 	if rules.CertFile == "" && rules.KeyFile == "" {
 		return c, nil
 	}
-	cert, err := tls.LoadX509KeyPair(rules.CertFile, rules.KeyFile)
+	chain, err := file.Read(rules.CertFile, maxPEM)
+	if err != nil {
+		return nil, fmt.Errorf("client certificate: %w", err)
+	}
+	key, err := file.Read(rules.KeyFile, maxPEM)
+	if err != nil {
+		return nil, fmt.Errorf("client certificate: %w", err)
+	}
+	cert, err := tls.X509KeyPair(chain, key)
 	if err != nil {
 		return nil, fmt.Errorf("client certificate: %w", err)
 	}

@@ -3,10 +3,14 @@ package wire
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +47,107 @@ func TestMask_TakesOutEverySpellingOfASecret(t *testing.T) {
 		if got := Mask(text); got != text {
 			t.Errorf("%q became %q", text, got)
 		}
+	}
+}
+
+// Every spelling that a library of Go, a server or a log may give a secret, alone, in a sentence and one over another.
+func TestMask_TakesOutASecretHoweverItIsEscaped(t *testing.T) {
+	secrets := []string{`Pa@ss,w:or/d9&x`, `cor"rect\horse'<bat>`, "p%41ss%2Fword", "blank in it +too", "zwölf größere%25Wörter", `back\u0041slash\n`, "host-like.canary.word", "a\tb\x07c\u200bd\u202ee", "&amp;&#64;secret"}
+	percentAll := func(s string) string {
+		var b strings.Builder
+		for _, c := range []byte(s) {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+		return b.String()
+	}
+	lowerHex := func(s string) string {
+		return regexp.MustCompile(`%[0-9A-F]{2}`).ReplaceAllStringFunc(s, strings.ToLower)
+	}
+	inJSON := func(s string) string {
+		b, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	each := func(format string) func(string) string {
+		return func(s string) string {
+			var b strings.Builder
+			for _, r := range s {
+				fmt.Fprintf(&b, format, r)
+			}
+			return b.String()
+		}
+	}
+	spellings := map[string]func(string) string{
+		"plain": func(s string) string { return s }, "query": url.QueryEscape, "path": url.PathEscape,
+		"user info":         func(s string) string { return url.UserPassword("me", s).String() },
+		"query, lower hex":  func(s string) string { return lowerHex(url.QueryEscape(s)) },
+		"path, lower hex":   func(s string) string { return lowerHex(url.PathEscape(s)) },
+		"user, lower hex":   func(s string) string { return lowerHex(url.UserPassword("me", s).String()) },
+		"query, %20":        func(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") },
+		"every byte":        percentAll,
+		"every byte, lower": func(s string) string { return strings.ToLower(percentAll(s)) },
+		"JSON":              inJSON,
+		"JSON, upper hex":   func(s string) string { return strings.ReplaceAll(inJSON(s), `\u003c`, `\u003C`) },
+		"JSON, slash":       func(s string) string { return strings.ReplaceAll(inJSON(s), "/", `\/`) },
+		"JSON, every":       each(`\u%04x`), "JSON, every, upper": each(`\u%04X`),
+		"HTML": html.EscapeString, "HTML, decimal": each("&#%d;"), "HTML, hex": each("&#x%x;"),
+		"HTML, names": func(s string) string {
+			return strings.NewReplacer("&", "&amp;", `"`, "&quot;", "'", "&apos;", "/", "&sol;", "@", "&commat;").Replace(s)
+		},
+		"%q": func(s string) string { return fmt.Sprintf("%q", s) }, "%+q": func(s string) string { return fmt.Sprintf("%+q", s) },
+		"zero width inside": func(s string) string { return s[:2] + "\u200b" + s[2:] },
+		"colours inside":    func(s string) string { return s[:2] + "\x07\x1b" + s[2:] },
+		"base64":            func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
+		"basic":             func(s string) string { return base64.StdEncoding.EncodeToString([]byte("user:" + s)) },
+		"basic in a query":  func(s string) string { return url.QueryEscape(base64.StdEncoding.EncodeToString([]byte("user:" + s))) },
+		"basic in JSON":     func(s string) string { return inJSON(base64.StdEncoding.EncodeToString([]byte("us:" + s))) },
+	}
+	over := []string{"", "query", "user info", "JSON", "HTML", "%q", "every byte"}
+	count := 0
+	for i, secret := range secrets {
+		Conceal(Secret(secret))
+		for name, spell := range spellings {
+			for _, second := range over {
+				text := spell(secret)
+				if second != "" {
+					text = spellings[second](text)
+				}
+				for _, frame := range []string{"%s", "denied for (%s), sorry", `{"message":"x%sx"}`, "https://h/?a=%s&b=c"} {
+					count++
+					full := fmt.Sprintf(frame, text)
+					got := Mask(full)
+					if len(got) > len(frame)+45 || !strings.Contains(got, hidden) {
+						t.Errorf("secret %d, %s, then %q: %q is shown as %q", i, name, second, full, got)
+					}
+				}
+			}
+		}
+	}
+	if count < 1000 {
+		t.Errorf("%d spellings are few", count)
+	}
+}
+
+// A secret of the configuration is read again and again, others come once.
+func TestConceal_KeepsWhatIsInUse(t *testing.T) {
+	const inUse, token = "in-use-canary-for-long", "token-canary-for-long"
+	Conceal(inUse)
+	concealToken(token)
+	for i := range maxSecrets + maxTokens {
+		if i%1000 == 0 {
+			Conceal(inUse)
+			concealToken(token)
+		}
+		Conceal(Secret(fmt.Sprintf("passing-canary-%06d", i)))
+		concealToken(fmt.Sprintf("passing-token-%06d", i))
+	}
+	if got := Mask("a " + inUse + " " + token); got != "a *** ***" {
+		t.Errorf("got %q", got)
+	}
+	if got := len(concealed.secrets.used); got > maxSecrets {
+		t.Errorf("%d are kept", got)
 	}
 }
 

@@ -23,9 +23,18 @@ type Document struct {
 	Offline  bool      `json:"offline,omitempty"`  // nobody was asked anything
 	Totals   Totals    `json:"totals"`
 	Plans    []Set     `json:"plans"`
+	Orphans  []Orphan  `json:"orphans,omitempty"` // sets that nobody asks for any more
 
 	// Folder is the folder of the fleet repository inside its Git repository, for places that CI shows.
 	Folder string `json:"-"`
+	// Age is how long before the plan the answer of AsOf was given.
+	Age time.Duration `json:"-"`
+}
+
+// Orphan is a set that desired/ does not have any more and that a sync leaves as it is.
+type Orphan struct {
+	Set    string `json:"set"`
+	Folder string `json:"folder"` // of its overrides in the fleet repository
 }
 
 // Set is the plan of one set.
@@ -33,6 +42,8 @@ type Set struct {
 	Commit  string `json:"commit"`
 	Set     string `json:"set"`
 	Actions []Row  `json:"actions"`
+
+	Suspended *mirror.Suspension `json:"suspended,omitempty"` // nothing is done for it until it is resumed
 }
 
 // Row is one action, with what mends it where it cannot be done.
@@ -49,9 +60,11 @@ type Totals struct {
 	SizesUnknown int   `json:"sizesUnknown"` // copies whose size could not be learnt, or was not asked
 	Move         int   `json:"move"`         // tags
 	Record       int   `json:"record"`       // tags that stand and are not recorded yet
-	Files        int   `json:"files"`        // rendered files that change
+	Drop         int   `json:"drop"`         // entries that are no longer asked for
+	Files        int   `json:"files"`        // files below rendered/ that change
 	Kept         int   `json:"kept"`         // folders of overrides that wait for something refused
 	Refused      int   `json:"refused"`
+	Held         int   `json:"held"`    // wait for others of a set that moves together
 	Missing      int   `json:"missing"` // upstream has no such thing
 	Failed       int   `json:"failed"`
 	Unknown      int   `json:"unknown"` // could not be found out offline
@@ -91,8 +104,12 @@ func (t *Totals) add(a mirror.Action) {
 		t.Move++
 	case a.Kind == mirror.Render:
 		t.Files++
+	case a.Kind == mirror.Drop:
+		t.Drop++
 	case a.Path != "" && a.Kind != mirror.Skip:
 		t.Kept++
+	case a.Kind == mirror.Refuse && (a.Reason.Code == mirror.Held || a.Reason.Code == mirror.NotWhole):
+		t.Held++
 	case a.Kind == mirror.Refuse:
 		t.Refused++
 	case a.Kind == mirror.Missing:
@@ -112,11 +129,11 @@ func (t *Totals) add(a mirror.Action) {
 }
 
 // Changes says whether a sync would change anything: copy, move a tag, record or commit.
-func (t Totals) Changes() bool { return t.Copy+t.Move+t.Record+t.Files > 0 }
+func (t Totals) Changes() bool { return t.Copy+t.Move+t.Record+t.Drop+t.Files > 0 }
 
 // Quiet says whether there is nothing to do and nothing that was not so at the last run.
 func (t Totals) Quiet() bool {
-	return !t.Changes() && t.Failed+t.Unknown+t.Skipped == 0 && t.Refused+t.Missing+t.Kept == t.AsBefore
+	return !t.Changes() && t.Failed+t.Unknown+t.Skipped == 0 && t.Refused+t.Held+t.Missing+t.Kept == t.AsBefore
 }
 
 // Summary counts the actions in one sentence.
@@ -135,9 +152,11 @@ func (t Totals) Counts() string {
 	}
 	add(t.Move, "tag to move", "tags to move")
 	add(t.Record, "to record", "to record")
+	add(t.Drop, "no longer asked for", "no longer asked for")
 	add(t.Files, "file to change", "files to change")
 	add(t.Kept, "override kept as it was", "overrides kept as they were")
 	add(t.Refused, "refused", "refused")
+	add(t.Held, "held", "held")
 	add(t.Missing, "missing upstream", "missing upstream")
 	add(t.Failed, "failed", "failed")
 	add(t.Unknown, "unknown, offline", "unknown, offline")
@@ -146,15 +165,16 @@ func (t Totals) Counts() string {
 	return strings.Join(parts, ", ")
 }
 
-// bytes gives the sizes of what is to copy in brackets; nothing where nobody looked.
+// bytes gives the sizes of what is to copy in brackets; nothing where nobody looked. Signatures and what else
+// hangs on an image are found by the copy itself.
 func (t Totals) bytes() string {
 	switch {
 	case t.SizesUnknown == t.Copy && t.BytesToCopy+t.BytesHere == 0:
 		return ""
 	case t.SizesUnknown > 0:
-		return fmt.Sprintf(" (%s, %s already here, %s unknown)", Bytes(t.BytesToCopy), Bytes(t.BytesHere), count(t.SizesUnknown, "size", "sizes"))
+		return fmt.Sprintf(" (%s without signatures, %s already here, %s unknown)", Bytes(t.BytesToCopy), Bytes(t.BytesHere), count(t.SizesUnknown, "size", "sizes"))
 	}
-	return fmt.Sprintf(" (%s, %s already here)", Bytes(t.BytesToCopy), Bytes(t.BytesHere))
+	return fmt.Sprintf(" (%s without signatures, %s already here)", Bytes(t.BytesToCopy), Bytes(t.BytesHere))
 }
 
 // nothing is the sentence for a plan that is Quiet. listed says that what was so before is shown above it.
@@ -163,7 +183,7 @@ func (d Document) nothing(listed bool) string {
 	for _, one := range []struct {
 		n    int
 		word string
-	}{{d.Totals.Refused, "refused"}, {d.Totals.Missing, "missing upstream"}} {
+	}{{d.Totals.Refused, "refused"}, {d.Totals.Held, "held"}, {d.Totals.Missing, "missing upstream"}} {
 		if one.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", one.n, one.word))
 		}
@@ -184,10 +204,47 @@ func (d Document) nothing(listed bool) string {
 
 // last is the sentence that a plan ends with.
 func (d Document) last(listed bool) string {
+	text := d.Totals.Summary()
 	if d.Totals.Quiet() {
-		return d.nothing(listed)
+		text = d.nothing(listed)
 	}
-	return d.Totals.Summary()
+	if d.Age > time.Second {
+		text += " Upstream tags as of " + Age(d.Age) + " ago."
+	}
+	return text
+}
+
+// notes are sentences about whole sets.
+func (d Document) notes() []string {
+	var notes []string
+	for _, p := range d.Plans {
+		if p.Suspended != nil {
+			notes = append(notes, p.suspended())
+		}
+	}
+	for _, o := range d.Orphans {
+		notes = append(notes, o.note())
+	}
+	return notes
+}
+
+func (p Set) suspended() string { return "set " + p.Set + " is " + p.Suspended.String() }
+
+func (o Orphan) note() string {
+	return fmt.Sprintf("set %s is not asked for any more: what was mirrored and rendered of it stays; delete %s when no consumer reads it", o.Set, o.Folder)
+}
+
+// Age writes how long ago something was in one unit, as in 4m.
+func Age(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", max(0, int(d.Seconds())))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
 func count(n int, one, many string) string {

@@ -20,6 +20,9 @@ func Fix(a mirror.Action) string {
 }
 
 func fix(a mirror.Action) string {
+	if a.Reason.Fix != "" {
+		return a.Reason.Fix
+	}
 	switch a.Reason.Code {
 	case mirror.NoRule:
 		return "add a rule for " + a.Image.Name() + " to " + mirror.PolicyFile
@@ -43,11 +46,16 @@ func fix(a mirror.Action) string {
 		return "list every entry of the set in the stage file, or exclude those that nobody needs"
 	case mirror.Held:
 		return "mend what the set waits for; the entries of this set move together"
+	case mirror.NotWhole:
+		return "select the whole set: --only " + a.Key.Set
 	case mirror.Paused:
 		return "run `poundlock resume " + a.Key.Set + "` when it may go on"
 	case mirror.BasedOnMoved:
 		return "rebuild the replacement for the vendor's new image, then set basedOn to its digest"
 	case mirror.UpstreamMissing:
+		if a.New != (mirror.Digest{}) {
+			return "name a current version where the entry is named; what is mirrored already stays and is still served"
+		}
 		return "correct the tag where it is named, or ask the vendor where the image went"
 	case mirror.UpstreamFailed:
 		return "run `poundlock doctor` to see which upstream cannot be asked; it is tried again by itself"

@@ -26,7 +26,7 @@ func Hold(set mirror.Set, p mirror.Plan) mirror.Plan {
 			switch {
 			case a.Stage != stage || !changes(a):
 			case len(left) > 0:
-				actions[i] = refuse(a, mirror.Because(mirror.Held, "the set moves together at this stage, and %s not selected; select the whole set", are(left)))
+				actions[i] = refuse(a, mirror.Because(mirror.NotWhole, "the set moves together at this stage, and %s not selected", are(left)))
 			case len(waits) > 0 && a.Kind == mirror.Tag:
 				actions[i] = refuse(a, mirror.Because(mirror.Held, "the set moves together and %s cannot", names(waits)))
 			}

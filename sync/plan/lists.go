@@ -45,6 +45,9 @@ func Annotations(w io.Writer, d Document) error {
 			}
 		}
 	}
+	for _, note := range d.notes() {
+		changes = append(changes, "::notice title=Poundlock::"+data(note)+"\n")
+	}
 	all := append(append(troubles, changes...), "::notice title=Poundlock::"+data(d.last(false))+"\n")
 	if _, err := io.WriteString(w, strings.Join(all, "")); err != nil {
 		return fmt.Errorf("write plan: %w", err)

@@ -11,13 +11,18 @@ import (
 )
 
 // Markdown writes a plan for a merge request or a change request: the summary, then a table for each set with
-// what cannot be done first. limit bounds the text in bytes, 0 means no bound: forges cut a comment at about 60
-// kB. What does not fit is left out row by row from the end, changes before refusals, and counted; the summary
-// always stays. Names are escaped, so that none can leave its cell.
+// what cannot be done first. limit bounds the text in bytes, from MinMarkdown on; 0 means no bound: forges cut a
+// comment at about 60 kB. What does not fit is left out row by row from the end, changes before refusals, and
+// counted; the summary always stays. Names are escaped, so that none can leave its cell.
 func Markdown(w io.Writer, d Document, limit int) error {
 	head := "### Poundlock plan\n\n**" + escape(d.last(false)) + "**\n"
 	if d.Git != "" {
 		head += fmt.Sprintf("\nGit <code>%s</code>, site %s, registry <code>%s</code>\n", escape(d.Git), escape(d.Site), escape(d.Registry))
+	}
+	for _, note := range d.notes() {
+		if text := "\n" + escape(note) + "\n"; limit == 0 || len(head)+len(text) <= limit/2 {
+			head += text
+		}
 	}
 	var all []line
 	for i, p := range d.Plans {
@@ -41,6 +46,9 @@ func Markdown(w io.Writer, d Document, limit int) error {
 	}
 	return nil
 }
+
+// MinMarkdown is the least number of bytes that a plan in Markdown may be held to: the summary always fits.
+const MinMarkdown = 2000
 
 // line is a row of the table of one set.
 type line struct {

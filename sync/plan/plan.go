@@ -9,6 +9,7 @@ package plan
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -208,6 +209,9 @@ func (c *computation) decide(a mirror.Action) mirror.Action {
 		a.Kind, a.Reason = mirror.Tag, c.behind(a, stands)
 	default:
 		a.Kind, a.From, a.Reason = mirror.Copy, c.source(a), mirror.Because(mirror.NotInRegistry, "not in the local registry")
+		if below, _ := c.set.Stages.Below(a.Stage); a.From.Host == c.local.Host {
+			a.Reason.Detail = fmt.Sprintf("stands at %s, not here yet", below)
+		}
 	}
 	if a.Kind == mirror.Tag {
 		a.From = a.To.AtDigest(a.New)

@@ -263,7 +263,11 @@ func TestHold_NoTagOfAHalfReleaseMoves(t *testing.T) {
 		}
 		held := Hold(w.set, q)
 		a := find(t, held, "staging", "a/x")
-		expect(t, a, mirror.Refuse, mirror.Held)
+		why := mirror.Held
+		if kind == mirror.Skip {
+			why = mirror.NotWhole
+		}
+		expect(t, a, mirror.Refuse, why)
 		if !strings.Contains(a.Reason.Detail, "b/y") || len(held.After.At("staging")) != 0 || len(Ready(w.set, q)) != 0 {
 			t.Errorf("%s: got %+v", kind, held)
 		}
@@ -291,5 +295,22 @@ func TestHold_TheFirstStageMovesEntryByEntry(t *testing.T) {
 	w.inv.Whole[local.Repository(w.set, "snapshot", x).AtDigest(x.Digest).String()] = true
 	if ready := Ready(w.set, w.plan()); len(ready) != 1 || ready[0].Key.Entry != "a/x" {
 		t.Errorf("got %+v", ready)
+	}
+}
+
+func TestCompute_APromotionSaysWhereItComesFrom(t *testing.T) {
+	w := newWorld(mirror.LayoutPath)
+	w.sync()
+	w.want("staging", map[string]mirror.Reference{"a/x": image("x", "1", "v1"), "b/y": image("y", "1", "v1")})
+	a := find(t, w.plan(), "staging", "a/x")
+	if expect(t, a, mirror.Copy, mirror.NotInRegistry); a.Reason.Detail != "stands at snapshot, not here yet" || a.From.Host != local.Host {
+		t.Errorf("got %s from %s", a.Reason, a.From)
+	}
+}
+
+func TestCompute_WhatIsCopiedBelongsToTheSourceFile(t *testing.T) {
+	w := newWorld(mirror.LayoutTag)
+	if p := Hold(w.set, w.plan()); p.Count(mirror.Copy) != 2 || p.After.Origin != w.set.Origin {
+		t.Errorf("after %d copies the record is of source %s, want %s", p.Count(mirror.Copy), p.After.Origin, w.set.Origin)
 	}
 }

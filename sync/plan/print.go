@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
 
 	"github.com/charmbracelet/x/ansi"
 
@@ -21,7 +20,7 @@ type Style struct {
 }
 
 var symbols = map[mirror.Kind]string{
-	mirror.Copy: "+", mirror.Tag: "~", mirror.Render: "~", mirror.Refuse: "!", mirror.Missing: "?", mirror.Failed: "x",
+	mirror.Copy: "+", mirror.Tag: "~", mirror.Render: "~", mirror.Drop: "-", mirror.Refuse: "!", mirror.Missing: "?", mirror.Failed: "x",
 }
 
 // symbol gives the mark of an action; "" for one that is counted and not shown.
@@ -58,11 +57,16 @@ func Rows(w io.Writer, d Document, s Style) error {
 	var b strings.Builder
 	for _, p := range d.Plans {
 		rows := rowsOf(p, s)
-		if len(rows) == 0 {
-			continue
+		switch {
+		case p.Suspended != nil:
+			writeLine(&b, "", clean(p.suspended()), s.Width)
+		case len(rows) > 0:
+			writeLine(&b, "", "set "+clean(p.Set), s.Width)
 		}
-		writeLine(&b, "", "set "+clean(p.Set), s.Width)
 		writeRows(&b, rows, s)
+	}
+	for _, o := range d.Orphans {
+		writeLine(&b, "", clean(o.note()), s.Width)
 	}
 	return write(w, &b)
 }
@@ -179,7 +183,7 @@ func why(a mirror.Action) string {
 	}
 	switch a.Kind {
 	case mirror.Refuse, mirror.Missing, mirror.Failed:
-		return fmt.Sprintf("%s [%s]", text, a.Reason.Code)
+		return fmt.Sprintf("%s [%s]", text, join([]string{string(a.Reason.Code), a.Reason.Problem}, " "))
 	}
 	if a.Basis != "" {
 		text += "; " + a.Basis
@@ -293,14 +297,4 @@ func paint(k mirror.Kind, s string) string {
 }
 
 // clean keeps text that came from elsewhere from steering the terminal.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' {
-			return ' '
-		}
-		if !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, s)
-}
+func clean(s string) string { return mirror.Printable(s) }

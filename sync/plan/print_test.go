@@ -42,7 +42,8 @@ func shown() mirror.Plan {
 		action(mirror.Failed, "offline/one", image("z", "3", "").WithDigest(mirror.Digest{}), mirror.Because(mirror.Offline, "unknown, offline")),
 		action(mirror.Skip, "left/out", x, mirror.Because(mirror.NotSelected, "not selected")),
 		action(mirror.Unchanged, "a/b", x, mirror.Because(mirror.AsDesired, "")),
-		{Kind: mirror.Render, Key: mirror.Key{Set: "ess"}, Stage: "snapshot", Path: "rendered/site/ess/snapshot/images-digests.yaml", Reason: mirror.Because(mirror.FileChanged, "+14 -0")},
+		action(mirror.Drop, "old/one", x, mirror.Because(mirror.NotAsked, "no longer asked for; its content and tag stay")),
+		{Kind: mirror.Render, Key: mirror.Key{Set: "ess"}, Stage: "snapshot", Path: "rendered/site/ess/snapshot/images-digests.yaml", Where: mirror.Position{File: "desired/ess.yaml", Line: 4}, Reason: mirror.Because(mirror.FileChanged, "+14 -0")},
 		{Kind: mirror.Refuse, Key: mirror.Key{Set: "ess"}, Stage: "staging", Path: "rendered/site/ess/staging", Reason: mirror.Because(mirror.Incomplete, "kept as it was")},
 	}}
 }
@@ -137,7 +138,7 @@ func TestText_BreaksBetweenWordsOnly(t *testing.T) {
 		}
 		for line := range strings.Lines(got) {
 			line = strings.TrimRight(line, "\n")
-			if ansi.StringWidth(line) > width && len(strings.Fields(strings.TrimLeft(line, " +~!?x"))) > 1 {
+			if ansi.StringWidth(line) > width && len(strings.Fields(strings.TrimLeft(line, " +~-!?x"))) > 1 {
 				t.Errorf("%d columns: a line is wider and could break: %q", width, line)
 			}
 		}
@@ -180,6 +181,50 @@ func TestText_SaysThatThereIsNothingToDo(t *testing.T) {
 	}
 }
 
+func TestText_TellsOfWholeSets(t *testing.T) {
+	doc := documentOf(mirror.Plan{Set: "idle", Actions: []mirror.Action{{Kind: mirror.Unchanged}}})
+	doc.Plans[0].Suspended = &mirror.Suspension{Reason: "the disk is full", By: "ops", Since: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)}
+	doc.Orphans, doc.Age = []Orphan{{Set: "old", Folder: "rendered/site/old"}}, 4*time.Minute
+	notes := []string{"set idle is suspended by ops since 2026-11-20T09:00:00Z: the disk is full", "set old is not asked for any more: what was mirrored and rendered of it stays; delete rendered/site/old when no consumer reads it"}
+	want := strings.Join(append(notes, "No changes. Git 5be1f02 matches 127.0.0.1:5000. Upstream tags as of 4m ago."), "\n") + "\n"
+	if got := text(t, doc, Style{}); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	annotations := printed(t, func(b *bytes.Buffer) error { return Annotations(b, doc) })
+	body, err := json.Marshal(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for form, got := range map[string]string{"markdown": markdown(t, doc, 0), "markdown, cut": markdown(t, doc, MinMarkdown), "github": annotations, "json": string(body)} {
+		for _, want := range []string{"the disk is full", "rendered/site/old"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s lacks %q:\n%s", form, want, got)
+			}
+		}
+	}
+	if !strings.Contains(string(body), `"suspended":{`) || !strings.Contains(string(body), `"orphans":[{`) {
+		t.Errorf("json: %s", body)
+	}
+	if got := markdown(t, doc, 0); !strings.Contains(got, "Upstream tags as of 4m ago.") {
+		t.Errorf("markdown does not say how old it is:\n%s", got)
+	}
+}
+
+func TestTotals_WhatIsHeldIsNotRefused(t *testing.T) {
+	held := mirror.Action{Kind: mirror.Refuse, Key: mirror.Key{Set: "ess", Entry: "a/x"}, Stage: "staging", Reason: mirror.Because(mirror.NotWhole, "the set moves together")}
+	denied := mirror.Action{Kind: mirror.Failed, Key: mirror.Key{Set: "ess", Entry: "b/y"}, Reason: mirror.Reason{Code: mirror.UpstreamFailed, Detail: "nobody is let in", Problem: "AUTH002", Fix: "add a credential"}}
+	doc := NewDocument(Sizes{}, mirror.Plan{Set: "ess", Actions: []mirror.Action{held, denied}})
+	if want := (Totals{Held: 1, Failed: 1}); doc.Totals != want {
+		t.Errorf("got %+v, want %+v", doc.Totals, want)
+	}
+	got := text(t, doc, Style{})
+	for _, want := range []string{"fix: select the whole set: --only ess", "[not-whole]", "[upstream-failed AUTH002]", "fix: add a credential", "Plan: 1 held, 1 failed, 0 unchanged."} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing:\n%s", want, got)
+		}
+	}
+}
+
 func TestDocument_IsVersionedAndComplete(t *testing.T) {
 	doc := documentOf(shown(), mirror.Plan{Set: "idle"})
 	body, err := json.MarshalIndent(doc, "", "  ")
@@ -199,13 +244,13 @@ func TestDocument_IsVersionedAndComplete(t *testing.T) {
 	if err := json.Unmarshal(body, &read); err != nil {
 		t.Fatal(err)
 	}
-	if read.Type != "plan" || read.Version != 1 || len(read.Plans) != 2 || len(read.Plans[0].Actions) != 12 || read.Plans[1].Actions == nil {
+	if read.Type != "plan" || read.Version != 1 || len(read.Plans) != 2 || len(read.Plans[0].Actions) != 13 || read.Plans[1].Actions == nil {
 		t.Errorf("got %+v", read)
 	}
 	if got, want := read.Plans[0].Actions[0], shown().Actions[0]; got != want {
 		t.Errorf("an action does not read back: got %+v, want %+v", got, want)
 	}
-	want := Totals{Copy: 2, BytesToCopy: 432_746_291, BytesHere: 302_094_745, SizesUnknown: 1, Move: 1, Record: 1, Files: 1, Kept: 1,
+	want := Totals{Copy: 2, BytesToCopy: 432_746_291, BytesHere: 302_094_745, SizesUnknown: 1, Move: 1, Record: 1, Drop: 1, Files: 1, Kept: 1,
 		Refused: 1, Missing: 1, Failed: 1, Unknown: 1, Skipped: 1, Unchanged: 1}
 	if read.Totals != want {
 		t.Errorf("totals: got %+v, want %+v", read.Totals, want)
@@ -213,7 +258,7 @@ func TestDocument_IsVersionedAndComplete(t *testing.T) {
 }
 
 func TestFix_EveryTroubleHasOne(t *testing.T) {
-	for _, code := range []mirror.ReasonCode{mirror.Collision, mirror.ForeignTag, mirror.NotBelow, mirror.Incomplete, mirror.Held, mirror.BasedOnMoved,
+	for _, code := range []mirror.ReasonCode{mirror.Collision, mirror.ForeignTag, mirror.NotBelow, mirror.Incomplete, mirror.Held, mirror.NotWhole, mirror.BasedOnMoved,
 		mirror.UpstreamMissing, mirror.UpstreamFailed, mirror.LocalFailed, mirror.Denied, mirror.NoRule, mirror.NoSignature, mirror.BadSignature,
 		mirror.NotPinned, mirror.NotVerified, mirror.BadContent, mirror.Offline, mirror.Paused, mirror.Drift} {
 		if Fix(mirror.Action{Kind: mirror.Refuse, Reason: mirror.Reason{Code: code}}) == "" {
@@ -238,8 +283,8 @@ func TestCounts_InOneSentence(t *testing.T) {
 	many.Actions = append(many.Actions, many.Actions...)
 	for want, plans := range map[string][]mirror.Plan{
 		"Plan: 0 unchanged.": nil,
-		"Plan: 2 to copy (412.7 MiB, 288.1 MiB already here, 1 size unknown), 1 tag to move, 1 to record, 1 file to change, 1 override kept as it was, 1 refused, 1 missing upstream, 1 failed, 1 unknown, offline, 1 not selected, 1 unchanged.":        {shown()},
-		"Plan: 4 to copy (412.7 MiB, 288.1 MiB already here, 2 sizes unknown), 2 tags to move, 2 to record, 2 files to change, 2 overrides kept as they were, 2 refused, 2 missing upstream, 2 failed, 2 unknown, offline, 2 not selected, 2 unchanged.": {many},
+		"Plan: 2 to copy (412.7 MiB without signatures, 288.1 MiB already here, 1 size unknown), 1 tag to move, 1 to record, 1 no longer asked for, 1 file to change, 1 override kept as it was, 1 refused, 1 missing upstream, 1 failed, 1 unknown, offline, 1 not selected, 1 unchanged.":        {shown()},
+		"Plan: 4 to copy (412.7 MiB without signatures, 288.1 MiB already here, 2 sizes unknown), 2 tags to move, 2 to record, 2 no longer asked for, 2 files to change, 2 overrides kept as they were, 2 refused, 2 missing upstream, 2 failed, 2 unknown, offline, 2 not selected, 2 unchanged.": {many},
 	} {
 		if got := documentOf(plans...).Totals.Summary(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

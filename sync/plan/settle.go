@@ -27,9 +27,11 @@ func Settle(set mirror.Set, rec mirror.Record, p mirror.Plan, dones []mirror.Don
 // after is the record as it would be if every copy and tag action of the plan succeeded.
 func after(set mirror.Set, p mirror.Plan) mirror.Record {
 	next := p.Before.Clone()
-	for _, a := range p.Actions {
+	p.Actions = slices.Clone(p.Actions)
+	for i, a := range p.Actions {
 		if changes(a) {
 			put(next, a.Stage, a.Key.Entry, mirror.Line{Image: a.Image, Proven: true, Vouch: a.Vouch, Commit: p.Commit})
+			p.Actions[i].Kind = mirror.Tag // what is to be copied has come
 		}
 	}
 	return leave(set, next, p)
