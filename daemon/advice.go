@@ -68,7 +68,7 @@ func (c adviser) advise(err error) mirror.Problems {
 	if errors.As(err, &known) {
 		return mirror.Problems{known}
 	}
-	for _, ask := range []func(error) (mirror.Problem, bool){c.adviseLock, c.adviseSecret, c.adviseGit, c.adviseRegistry, c.adviseWire, c.adviseDisk} {
+	for _, ask := range []func(error) (mirror.Problem, bool){c.adviseFullDisk, c.adviseLock, c.adviseSecret, c.adviseGit, c.adviseRegistry, c.adviseWire, c.adviseDisk} {
 		if p, ok := ask(err); ok {
 			return mirror.Problems{p}
 		}
@@ -87,9 +87,23 @@ type adviser struct{ config.Config }
 func (c adviser) problem(code, key, format string, args ...any) mirror.Problem {
 	p := mirror.Problem{Code: code, Path: key, What: clean(fmt.Sprintf(format, args...))}
 	if key != "" {
-		p.Where = c.PlaceOf(key)
+		p.Where = c.PlaceOf(c.leaf(key))
 	}
 	return p
+}
+
+// leaf gives, for the key of a peer, the one below it that names its address: that one may come from a flag.
+func (c adviser) leaf(key string) string {
+	name, isRegistry := strings.CutPrefix(key, "registries.")
+	switch r, known := c.Registries[name]; {
+	case key == "git":
+		return "git.url"
+	case isRegistry && known && r.Endpoint != "":
+		return key + ".endpoint"
+	case isRegistry && known:
+		return key + ".host"
+	}
+	return key
 }
 
 func (c adviser) adviseLock(err error) (mirror.Problem, bool) {
@@ -118,6 +132,14 @@ func (c adviser) adviseSecret(err error) (mirror.Problem, bool) {
 		p.Fix = "put it back, readable for the user of poundlock; it is read anew at each use"
 	}
 	return p, true
+}
+
+// adviseFullDisk comes before those who are asked while something is written: they are not at fault.
+func (c adviser) adviseFullDisk(err error) (mirror.Problem, bool) {
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return mirror.Problem{}, false
+	}
+	return c.adviseDisk(err)
 }
 
 // adviseDisk is for files other than the state, whose own errors say more.

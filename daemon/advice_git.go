@@ -56,7 +56,7 @@ func (c adviser) adviseGit(err error) (mirror.Problem, bool) {
 		return p, true
 	case errors.Is(e, git.ErrNoBranch):
 		p := c.problem("GIT021", "git.branch", "the fleet repository %s has no branch %q", e.Remote, branch)
-		p.Fix = "create it with a first commit (`poundlock init` writes one), or set git.branch"
+		p.Fix = "set git.branch to one that it has, or push a first commit: `git switch -c " + branchWord(branch) + "`, `git commit --allow-empty -m \"Begin the fleet repository\"`, `git push -u origin HEAD`"
 		return p, true
 	case errors.Is(e, mirror.ErrNotFound):
 		p := c.problem("GIT022", "git.url", "%s has no repository %s, or does not show it to us: tried %s", to.name, pathOf(e.Remote), to.who)
@@ -90,6 +90,14 @@ func (c adviser) adviseGit(err error) (mirror.Problem, bool) {
 		p.Fix = "it is tried again by itself; when it stays, see the log of the Git server"
 	}
 	return p, true
+}
+
+// branchWord gives a branch only when it can stand in a command as it is.
+func branchWord(name string) string {
+	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/-") != "" {
+		return "BRANCH"
+	}
+	return name
 }
 
 // pathOf gives the repository of a Git address, for words.

@@ -69,6 +69,11 @@ func (c adviser) adviseStatus(to peer, e *registry.Error) mirror.Problem {
 		p.Fix = "it is tried again; when it stays, see the log of that registry"
 		return p
 	}
+	if e.Status < 300 {
+		p := c.problem("REG006", to.key, "%s does not look like a registry: it answers %s with %d and something else", to.name, what(e), e.Status)
+		p.Fix = "check host and endpoint: a web page or a login before the registry may answer there"
+		return p
+	}
 	p := c.problem("REG006", to.key, "%s refuses: %d %s for %s%s", to.name, e.Status, http.StatusText(e.Status), what(e), saying(e))
 	p.Fix = "see the log of that registry; `poundlock doctor` tests what it can do"
 	return p

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"math/big"
 	"net"
@@ -23,6 +24,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -206,6 +208,7 @@ func TestAdvise_SaysWhatHappenedAndWhatToDo(t *testing.T) {
 			[]string{"1h30m0s", "until ", "UTC", "0 of 100 requests are left per 6h", "log in"}},
 		{"fault", at(answering(t, 501, nil, ""), ci), nil, "REG005", []string{"501", "tried again"}},
 		{"refused", at(answering(t, 418, nil, ""), ci), nil, "REG006", []string{"418"}},
+		{"a web page", at(answering(t, 202, nil, "<html>sign in</html>"), ci), nil, "REG006", []string{"does not look like a registry", "check host and endpoint"}},
 		{"digest is gone", at(open.URL(), config.RegistryAuth{}).asking(gone), nil, "REG001", []string{"no longer has " + gone, "garbage", "stays and is still served"}},
 		{"no such tag", at(open.URL(), config.RegistryAuth{}).asking("ems.example/team/app:9"), nil, "REG002", []string{"ems.example/team/app:9", "which tags ems.example/team/app has"}},
 		{"unknown authority", at(unknownCA, config.RegistryAuth{}), nil, "TLS002", []string{"Corp Test CA", "no file of the configuration", "registries.ems.tls.caFiles: [corp-ca.pem]"}},
@@ -258,7 +261,7 @@ func TestAdvise_Git(t *testing.T) {
 		{"wrong password", func(g *config.GitConfig) { g.Auth = wrong }, false, "AUTH004", []string{`user "poundlock" with the password of env POUNDLOCK_TEST_PW`, server.Host(), "fleet.git"}},
 		{"wrong password to push", func(g *config.GitConfig) { g.Auth = wrong }, true, "AUTH004", []string{"does not let us push"}},
 		{"no credential", func(g *config.GitConfig) {}, false, "AUTH005", []string{"anonymous", "git.auth.token"}},
-		{"no branch", func(g *config.GitConfig) { g.Auth, g.Branch = right, "mian" }, false, "GIT021", []string{`no branch "mian"`, "poundlock init"}},
+		{"no branch", func(g *config.GitConfig) { g.Auth, g.Branch = right, "mian" }, false, "GIT021", []string{`no branch "mian"`, "git switch -c mian", "git push -u origin HEAD"}},
 		{"no branch to push to", func(g *config.GitConfig) { g.Auth, g.Branch = right, "mian" }, true, "GIT021", []string{`no branch "mian"`}},
 		{"no repository", func(g *config.GitConfig) { g.Auth, g.URL = right, strings.Replace(g.URL, "fleet.git", "felet.git", 1) }, false, "GIT022", []string{"felet.git", "git.url"}},
 		{"server is down", func(g *config.GitConfig) { g.URL = "http://127.0.0.1:1/fleet.git" }, false, "NET002", []string{"Git server 127.0.0.1:1"}},
@@ -358,5 +361,25 @@ func TestAdvise_AddressesToListenOn(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 		})
+	}
+}
+
+// What a peer is blamed for is told at the key that names its address, and a full disk is nobody else's fault.
+func TestAdvise_ToTheKeyThatNamesTheAddress(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	text := "version: 1\nsite: x\ngit:\n  url: https://git.example/x.git\nregistries:\n  local:\n    host: local.example\n    auth: {keychain: true}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := must(config.Load(file, nil, map[string]any{"git.url": "https://127.0.0.1:1/x.git", "registries.local.endpoint": "https://127.0.0.1:2"}))(t)
+	a := adviser{c}
+	for key, want := range map[string]string{"git": "flag --set git.url", "registries.local": "flag --set registries.local.endpoint", "registries.local.auth": "config.yaml:8:11"} {
+		if got := a.problem("X", key, "x").Where.String(); !strings.HasSuffix(got, want) {
+			t.Errorf("%s: got %s, want %s", key, got, want)
+		}
+	}
+	full := fmt.Errorf("%w: %w", &git.Error{Op: "fetch"}, &fs.PathError{Op: "write", Path: "/state/git/x", Err: syscall.ENOSPC})
+	if got := Advise(c, full); len(got) != 1 || got[0].Code != "DISK003" {
+		t.Errorf("a full disk: %v", got)
 	}
 }

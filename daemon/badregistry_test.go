@@ -31,11 +31,11 @@ func ofBad(kinds ...testenv.RequestKind) func(*http.Request) bool {
 	}
 }
 
-// badReason gives the kind of action, the code and the text that a plan has for the image "bad".
+// badReason gives the kind of action, the code and the text that a plan has for the image "bad", with what mends it.
 func badReason(p mirror.Plan) (mirror.Kind, mirror.ReasonCode, string) {
 	for _, a := range p.Actions {
 		if strings.HasPrefix(a.Key.Entry, "docker.io/library/bad:1") {
-			return a.Kind, a.Reason.Code, a.Reason.Detail
+			return a.Kind, a.Reason.Code, a.Reason.Detail + " " + a.Reason.Fix
 		}
 	}
 	return "", "", ""

@@ -83,7 +83,7 @@ func placed(c config.Config, err error) error {
 
 // stateGone is the error for a state directory that was taken away under the daemon.
 func stateGone(c config.Config) error {
-	return placed(c, &DiskError{Err: fs.ErrNotExist, Problem: mirror.Problem{Code: "DISK005", What: "the state directory " + c.StateDir + " was deleted or replaced under the daemon, which ends",
+	return placed(c, &DiskError{Err: fs.ErrNotExist, Problem: mirror.Problem{Code: "DISK006", What: "the state directory " + c.StateDir + " was deleted or replaced under the daemon, which ends",
 		Why: "its lock went with it: a second daemon could start there, and neither would know of the other",
 		Fix: "start it again, where no service manager does: all that was there is found out again; stop it before the next time that you delete it"}})
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,15 +50,16 @@ type doctor struct {
 	out      *wire.Wire
 	registry *registry.Client
 
-	mu   sync.Mutex
-	skew map[string]time.Duration // by host: how far its clock is ahead of ours
+	mu    sync.Mutex
+	asked map[string]bool          // by host: whether it wanted our credential
+	skew  map[string]time.Duration // by host: how far its clock is ahead of ours
 }
 
 // Doctor looks at all that a run depends on, beside a running daemon and without its lock: each check runs
 // whatever became of the others, within a time limit of its own. Before is for a machine on which nothing is
 // installed yet: it asks nothing of any network and needs no rights elsewhere.
 func Doctor(ctx context.Context, c config.Config, before bool, now func() time.Time) ([]Check, error) {
-	d := &doctor{config: c, now: now, skew: map[string]time.Duration{}}
+	d := &doctor{config: c, now: now, skew: map[string]time.Duration{}, asked: map[string]bool{}}
 	groups := []func(context.Context) []Check{d.checkConfig, d.checkProxy, d.checkCA, d.checkDisk}
 	if before {
 		groups = append(groups, d.checkOurClock)
@@ -70,14 +72,42 @@ func Doctor(ctx context.Context, c config.Config, before bool, now func() time.T
 	defer os.RemoveAll(d.dir)
 	if err := d.open(); err != nil {
 		// Without a way out the rest still tells something.
-		return append(d.all(ctx, append(groups, d.checkDaemon)), d.failed("config", "transport", err)), nil
+		return d.shut(d.all(ctx, append(groups, d.checkDaemon)), err), nil
 	}
 	defer d.out.Close()
 	groups = slices.Insert(groups, 1, d.checkFleet, d.checkTarget, d.checkForge)
 	checks := d.all(ctx, append(groups, d.checkDaemon))
 	checks = append(checks, d.checkSkew()...)
-	slices.SortStableFunc(checks, func(a, b Check) int { return slices.Index(groupOrder, a.Group) - slices.Index(groupOrder, b.Group) })
+	slices.SortStableFunc(checks, byGroup)
 	return checks, nil
+}
+
+// shut adds to the checks of this machine what follows where no way out could be made: the fault, unless one of
+// them tells of it already, and what is not looked at for it.
+func (d *doctor) shut(checks []Check, err error) []Check {
+	if !slices.ContainsFunc(checks, func(c Check) bool { return c.State == CheckFailed && (c.Group == "config" || c.Group == "ca") }) {
+		checks = append(checks, d.failed("config", "transport", err))
+	}
+	checks = append(checks, NotLookedAt("git", "fleet", "source", "target", "trust", "clock")...)
+	slices.SortStableFunc(checks, byGroup)
+	return checks
+}
+
+// NotLookedAt gives the checks of groups that have to wait for the configuration to be mended; without any, of all
+// but itself.
+func NotLookedAt(groups ...string) []Check {
+	if len(groups) == 0 {
+		groups = groupOrder[1:]
+	}
+	var checks []Check
+	for _, group := range groups {
+		checks = append(checks, none(group, "", "not looked at: the configuration has to be mended first"))
+	}
+	return checks
+}
+
+func byGroup(a, b Check) int {
+	return slices.Index(groupOrder, a.Group) - slices.Index(groupOrder, b.Group)
 }
 
 var groupOrder = []string{"config", "git", "fleet", "source", "target", "trust", "forge", "proxy", "ca", "clock", "disk", "daemon"}
@@ -98,12 +128,35 @@ func (d *doctor) open() error {
 	if err != nil {
 		return err
 	}
+	for name, h := range hosts {
+		if give := h.Credential; give != nil {
+			h.Credential = func(ctx context.Context) (wire.Credential, error) {
+				d.mu.Lock()
+				d.asked[name] = true
+				d.mu.Unlock()
+				return give(ctx)
+			}
+			hosts[name] = h
+		}
+	}
 	d.out, err = wire.New(wire.Settings{Hosts: hosts, CAFiles: d.config.TLS.CAFiles, UserAgent: "poundlock", Observe: d.observe, Public: true})
 	if err != nil {
 		return fmt.Errorf("%w: %w", config.ErrConfiguration, err)
 	}
 	d.registry = registry.New(d.out.Client(), endpoints)
 	return nil
+}
+
+// who says as whom a registry let us in: one that asks nobody has not seen the credential either.
+func (d *doctor) who(r config.Registry) string {
+	who := registryWho(r)
+	u, err := url.Parse(r.URL())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil || who == asNobody || d.asked[u.Host] {
+		return who
+	}
+	return asNobody + " (it never asked for the credential)"
 }
 
 // observe compares clocks: each answer carries its sender's.
@@ -154,7 +207,13 @@ func (d *doctor) checkFleet(ctx context.Context) []Check {
 	desired, rules, problems := CheckFleet(head, files)
 	if len(problems) > 0 {
 		bad := d.failed("fleet", "", problems)
-		bad.Detail = fmt.Sprintf("%s (commit %.10s)", count(len(problems), "problem"), head)
+		if path := d.config.Git.Path; path != "" && bad.Problem.Where.File != "" {
+			bad.Problem.Where.File = filepath.Join(path, bad.Problem.Where.File)
+		}
+		if more := len(problems) - 1; more > 0 {
+			bad.Detail += fmt.Sprintf(", and %d more", more)
+		}
+		bad.Detail += fmt.Sprintf(" (commit %.10s)", head)
 		checks = append(checks, bad)
 	} else {
 		entries := 0

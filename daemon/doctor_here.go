@@ -50,6 +50,26 @@ func (d *doctor) checkConfig(context.Context) []Check {
 			checks = append(checks, d.unreadable("config", "git.auth.knownHosts", name, err))
 		}
 	}
+	return append(checks, d.checkIdentities()...)
+}
+
+// checkIdentities reads the client certificates with their keys.
+func (d *doctor) checkIdentities() []Check {
+	named := map[string]config.TLS{"tls": d.config.TLS, "git.tls": d.config.Git.TLS}
+	for name, r := range d.config.Registries {
+		named["registries."+name+".tls"] = r.TLS
+	}
+	var checks []Check
+	for _, key := range sortedKeys(named) {
+		for _, f := range []struct{ key, name string }{{key + ".certFile", named[key].CertFile}, {key + ".keyFile", named[key].KeyFile}} {
+			if f.name == "" {
+				continue
+			}
+			if _, err := file.Read(f.name, mirror.MaxDocument); err != nil {
+				checks = append(checks, d.unreadable("config", f.key, f.name, err))
+			}
+		}
+	}
 	return checks
 }
 
@@ -174,7 +194,7 @@ func (d *doctor) checkDir(dir string) Check {
 		if trouble := diskTrouble(dir, err); trouble != nil {
 			return d.failed("disk", dir, trouble)
 		}
-		return d.failed("disk", dir, err)
+		return d.failed("disk", dir, diskTrouble(dir, fs.ErrPermission)) // such as a folder of /proc
 	}
 	state := "writable"
 	if at != dir {
@@ -187,7 +207,9 @@ func (d *doctor) checkDir(dir string) Check {
 	free := int64(stat.Bavail) * int64(stat.Bsize)
 	check := ok("disk", dir, "%s %s, %.1f GiB free", dir, state, float64(free)/(1<<30))
 	if free < lowDisk {
-		check.State = CheckWarning
+		p := adviser{d.config}.problem("DISK005", "", "%s", check.Detail)
+		p.Where.File, p.Fix = dir, "free space there: `df -h` says what is full; images are copied through memory, Git and the state need room"
+		return d.warned("disk", dir, p)
 	}
 	return check
 }

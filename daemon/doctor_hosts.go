@@ -54,10 +54,10 @@ func (d *doctor) checkSources(ctx context.Context, desired mirror.Desired) []Che
 func (d *doctor) checkSource(ctx context.Context, host string, images []mirror.Reference) Check {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	who, name := asNobody, host
+	who, name := func() string { return asNobody }, host
 	for _, key := range sortedKeys(d.config.Registries) {
 		if r := d.config.Registries[key]; r.Host == host {
-			who = registryWho(r)
+			who = func() string { return d.who(r) }
 			if r.Endpoint != "" {
 				name = host + " (through " + strings.TrimPrefix(strings.TrimPrefix(r.Endpoint, "https://"), "http://") + ")"
 			}
@@ -70,7 +70,7 @@ func (d *doctor) checkSource(ctx context.Context, host string, images []mirror.R
 		}
 		var rate registry.Rate
 		if rate, err = d.registry.Probe(ctx, image); err == nil {
-			text := fmt.Sprintf("%s as %s, pull", name, who)
+			text := fmt.Sprintf("%s as %s, pull", name, who())
 			if rate.Known {
 				text = fmt.Sprintf("%s, %d of %d pulls left per %s", text, rate.Remaining, rate.Limit, windowWords(rate.Window))
 			}
@@ -121,7 +121,7 @@ func (d *doctor) checkTarget(ctx context.Context) []Check {
 	}
 	deletes, left := d.clean(ctx, repository, tag, attached, image)
 	can = append(can, deletes...)
-	checks = slices.Insert(checks, 0, ok("target", local.Host, "%s as %s: %s", local.Host, registryWho(local), strings.Join(can, ", ")))
+	checks = slices.Insert(checks, 0, ok("target", local.Host, "%s as %s: %s", local.Host, d.who(local), strings.Join(can, ", ")))
 	if left != nil {
 		p := Advise(d.config, left)[0]
 		p.What = fmt.Sprintf("cannot delete: %s", p.What)
@@ -224,7 +224,17 @@ func (d *doctor) checkDaemon(ctx context.Context) []Check {
 		}
 		return []Check{ok("daemon", "", "no socket, but %s holds the state directory", holder)}
 	}
-	return []Check{none("daemon", "", "does not run; start it with `poundlock run`")}
+	return append([]Check{none("daemon", "", "does not run; start it with `poundlock run`")}, d.checkListen()...)
+}
+
+// checkListen tries whether a daemon could listen where it is to answer about its health.
+func (d *doctor) checkListen() []Check {
+	listener, err := net.Listen("tcp", d.config.Listen)
+	if err != nil {
+		return []Check{d.failed("daemon", "listen", &listenError{"listen", err})}
+	}
+	listener.Close()
+	return nil
 }
 
 // isHeld says whether a process has the lock of a state directory. What is written beside the lock may be left over

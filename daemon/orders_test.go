@@ -39,6 +39,7 @@ func TestFace_ALineEndsAfterItsOrders(t *testing.T) {
 				if err := f.begin(l); err == nil {
 					t.Error("an order is taken by the line before")
 				}
+				l.orders.Wait()
 			})
 		})
 	}

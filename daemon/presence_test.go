@@ -38,10 +38,10 @@ func TestRun_EndsWithoutItsStateDirectory(t *testing.T) {
 	}
 	var p mirror.Problem
 	var disk *DiskError
-	if !errors.As(err, &p) || p.Code != "DISK005" || p.Where.Line == 0 || errors.Is(err, config.ErrConfiguration) || !errors.As(err, &disk) || !disk.Temporary() {
+	if !errors.As(err, &p) || p.Code != "DISK006" || p.Where.Line == 0 || errors.Is(err, config.ErrConfiguration) || !errors.As(err, &disk) || !disk.Temporary() {
 		t.Errorf("got %v", err)
 	}
-	for _, want := range []string{"the daemon ends", "DISK005", "stopping"} {
+	for _, want := range []string{"the daemon ends", "DISK006", "stopping"} {
 		if !strings.Contains(r.log.String(), want) {
 			t.Errorf("the log lacks %q:\n%s", want, r.log)
 		}

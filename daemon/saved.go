@@ -244,6 +244,7 @@ func compare(then, now plan.Set, moved func(mirror.Position, string, ...any)) {
 		undone := was.New == is.New && is.Old != was.New
 		switch {
 		case was.Kind == mirror.Skip:
+		case was.Kind == mirror.Failed && was.New == (mirror.Digest{}): // nothing was known of it: it is left out
 		case !planned:
 			moved(was.Where, "%s is planned no more", what)
 		case is.Kind == mirror.Failed: // could not be asked now: what cannot be done is reported by the sync

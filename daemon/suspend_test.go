@@ -35,10 +35,10 @@ func TestSuspend_HoldsASetAlsoWithoutItsState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (Suspension{Reason: "bad release", By: "ops@host [31m", Since: s.now}); suspended != want {
+	if want := (Suspension{Reason: "bad release", By: `ops@host\x1b[31m`, Since: s.now}); suspended != want {
 		t.Errorf("got %v, want %v", suspended, want)
 	}
-	if text := s.file(suspendedFile); !strings.Contains(text, `"web": {reason: "bad release", by: "ops@host [31m", since: "2026-11-21T09:00:00Z"}`) {
+	if text := s.file(suspendedFile); !strings.Contains(text, `"web": {reason: "bad release", by: "ops@host\\x1b[31m", since: "2026-11-21T09:00:00Z"}`) {
 		t.Errorf("the file:\n%s", text)
 	}
 	next := s.pushSigned("docker.io/library/web:1", "next")

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/internal/registry"
 	"github.com/poundlock/poundlock/policy"
 	"github.com/poundlock/poundlock/sources"
 	"github.com/poundlock/poundlock/sync/plan"
@@ -258,9 +261,16 @@ func (l *Line) advised(r mirror.Reason, err error) mirror.Reason {
 		return r
 	}
 	p := all[0]
-	r.Detail, r.Problem, r.Fix = p.What, p.Code, p.Fix
-	if p.Why != "" {
+	r.Problem, r.Fix = p.Code, p.Fix
+	if r.Code == mirror.LocalFailed {
+		return r // its own words name the image and both sides
+	}
+	if r.Detail = p.What; p.Why != "" {
 		r.Detail += "; " + p.Why
+	}
+	var e *registry.Error
+	if errors.As(err, &e) && e.Status > 0 && !strings.Contains(p.What, strconv.Itoa(e.Status)) {
+		r.Detail += fmt.Sprintf(" (%d %s for %s)", e.Status, http.StatusText(e.Status), e.Ref)
 	}
 	return r
 }

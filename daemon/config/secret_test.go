@@ -151,7 +151,7 @@ func TestCheckSecrets_EachIsToldAtItsLine(t *testing.T) {
 func TestCheckSecrets_NamesOnlyWhatIsCertainlyAPath(t *testing.T) {
 	for _, tt := range []struct{ file, want string }{ // D stands for the folder of the configuration
 		{"D/nosuch", "D/nosuch"}, {`"D/nosuch"`, "D/nosuch"}, {"'D/sub/nosuch'", "D/sub/nosuch"}, {"/nowhere/at/all", "/nowhere/at/all"},
-		{"hunter2", "D/***"}, {"./hunter2", "D/***"}, {"hunter2/c4n4ry", "D/***"}, {"sub/nosuch", "D/sub/nosuch"},
+		{"hunter2", "D/***"}, {"./hunter2", "D/***"}, {"hunter2/c4n4ry", "D/***"}, {"sub/nosuch", "D/sub/nosuch"}, {"secrets/password", "D/secrets/password"}, {"pa/ssw0rd-hunter2", "D/***"},
 		{"/hunter2", "***"}, {`"/hunter2 c4n4ry/x/y"`, "***"}, {"correct hunter2 battery", "D/***"}, {"D/hunter2 x", "D/***"},
 	} {
 		main := strings.Replace(complete, "password: {file: /run/p}", "password: {file: FILE}", 1)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"unicode"
 
@@ -48,6 +49,9 @@ func (c *Config) CheckSecrets() mirror.Problems {
 	return ps
 }
 
+// plainPath is a path of words, which no generator of passwords makes.
+var plainPath = regexp.MustCompile(`^(?:/[a-z]+(?:[._-][a-z]+)*)+$`)
+
 // nameOf gives the name of a secret's file as it may be shown. A bare word, or what does not look like a path, may
 // be the secret itself, written in the wrong place; who looks at the place sees it.
 func (c *Config) nameOf(file string, where mirror.Position) string {
@@ -60,7 +64,7 @@ func (c *Config) nameOf(file string, where mirror.Position) string {
 	switch folder := filepath.Dir(file); {
 	case looksLikePath && (!isBelow || c.isWritten(file, where)): // it was absolute
 		return file
-	case looksLikePath && folder != dir && isFolder(folder):
+	case looksLikePath && folder != dir && (isFolder(folder) || plainPath.MatchString(file[len(dir):])):
 		return file
 	case isBelow:
 		return filepath.Join(dir, "***")

@@ -26,7 +26,12 @@ func TestAirGap_TheWholeLineReachesNothingThatIsNotConfigured(t *testing.T) {
 	}
 	trace := filepath.Join(t.TempDir(), "trace")
 	demo := exec.CommandContext(t.Context(), strace, "-f", "-qq", "-e", "trace=connect,sendto,sendmsg", "-o", trace, filepath.Join(bin, "poundlock"), "demo", "--once")
-	demo.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
+	tmp, err := os.MkdirTemp("", "gap-") // short: a Unix socket is made below it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(tmp)
+	demo.Env = append(os.Environ(), "TMPDIR="+tmp)
 	out, err := demo.CombinedOutput()
 	if demo.ProcessState == nil || demo.ProcessState.ExitCode() != exitPartial {
 		t.Fatalf("%v\n%s", err, out)

@@ -116,19 +116,19 @@ func TestControl_ADaemonIsAskedAndOrdered(t *testing.T) {
 		t.Errorf("suspend: %s", out)
 	}
 	files, err := w.Git.Files("main")
-	if err != nil || !strings.Contains(files["rendered/demo/suspended.yaml"], `reason: "vendor [31mis ill"`) {
+	if err != nil || !strings.Contains(files["rendered/demo/suspended.yaml"], `reason: "vendor \\x1b[31mis ill"`) {
 		t.Errorf("%v: %s", err, files["rendered/demo/suspended.yaml"])
 	}
 	if _, err := w.NewRelease(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"trigger", "ess"}, {"trigger", "ess", "--wait"}} {
-		if out, _ := run(exitWaiting, args...); !strings.Contains(out, "suspended by") || !strings.Contains(out, "vendor [31mis ill") {
+		if out, _ := run(exitWaiting, args...); !strings.Contains(out, "suspended by") || !strings.Contains(out, `vendor \x1b[31mis ill`) {
 			t.Errorf("%v: %s", args, out)
 		}
 	}
 	for _, args := range [][]string{{"status"}, {"get", "sets"}, {"plan"}} {
-		if out, _ := run(exitOK, args...); !strings.Contains(out, "vendor [31mis ill") {
+		if out, _ := run(exitOK, args...); !strings.Contains(out, `vendor \x1b[31mis ill`) {
 			t.Errorf("%v does not say that the set is suspended:\n%s", args, out)
 		}
 	}
@@ -138,7 +138,7 @@ func TestControl_ADaemonIsAskedAndOrdered(t *testing.T) {
 	run(exitOK, "trigger", "ess", "--wait")
 	out, _ = run(exitOK, "events", "--only", "ess", "-n", "0")
 	at := 0
-	for _, want := range []string{"copied", "moved", "committed", "triggered", "suspended", "(vendor [31mis ill)", "resumed", "copied", "committed"} {
+	for _, want := range []string{"copied", "moved", "committed", "triggered", "suspended", `(vendor \x1b[31mis ill)`, "resumed", "copied", "committed"} {
 		i := strings.Index(out[at:], want)
 		if i < 0 {
 			t.Errorf("events lack %q after %d bytes:\n%s", want, at, out)

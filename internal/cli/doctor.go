@@ -66,7 +66,7 @@ func (a *app) examine(cmd *cobra.Command, before bool) ([]daemon.Check, error) {
 		for i := range problems {
 			checks = append(checks, daemon.Check{Group: "config", Name: problems[i].Path, State: daemon.CheckFailed, Detail: problems[i].What, Problem: &problems[i]})
 		}
-		return checks, nil
+		return append(checks, daemon.NotLookedAt()...), nil
 	case err != nil:
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -68,7 +69,7 @@ func TestDoctor_AllIsWellInTheWorldAndNothingStays(t *testing.T) {
 	if code != exitOK {
 		t.Errorf("exit %d: %s", code, talk)
 	}
-	for _, want := range []string{"✔ git      read + push to fleet.git", "✔ target   127.0.0.1:", "push, pull, referrers", "delete-tag", `✔ trust    key "vendor" (ECDSA P-256), no network`, "- forge    -", "✔ clock    at most"} {
+	for _, want := range []string{"✔ git      read + push to fleet.git", "✔ target   127.0.0.1:", "push, pull, referrers", "delete-tag", `✔ trust    key "vendor" (ECDSA P-256), no network`, "- forge    none configured", "✔ clock    at most"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not there:\n%s", want, text)
 		}
@@ -176,5 +177,43 @@ func TestDoctor_BeforehandAsksNobody(t *testing.T) {
 	code, out, talk = command(t, t.Context(), "-c", configure(t, "version: 1\nsite: x\n"), "doctor", "--pre")
 	if code != exitConfig || !strings.Contains(out, "fix:") {
 		t.Errorf("exit %d: %s%s", code, out, talk)
+	}
+}
+
+// What doctor is green about, a run can use; what it has not looked at it names.
+func TestDoctor_IsNotGreenWhereARunFails(t *testing.T) {
+	w, config := inWorld(t)
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	for _, tt := range []struct {
+		name  string
+		args  []string
+		group string
+		says  []string
+	}{
+		{"a busy address", []string{"--set", "listen=" + busy.Addr().String()}, "daemon", []string{"NET009", "flag --set listen"}},
+		{"a client certificate that is missing", []string{"--set", "tls.certFile=/nowhere.pem", "--set", "tls.keyFile=/nowhere.key"}, "config", []string{"tls.certFile: /nowhere.pem cannot be read", "tls.keyFile"}},
+		{"a state in /proc", []string{"--set", "stateDir=/proc/foo"}, "disk", []string{"DISK001", "the state directory /proc/foo"}},
+		{"a mistake in the configuration", []string{"--set", "audit=1ns"}, "config", []string{"CFG006", "not looked at"}},
+	} {
+		code, states, out := examined(t, append([]string{"-c", config}, tt.args...)...)
+		if code == exitOK || states[tt.group] != daemon.CheckFailed || len(states) != 12 {
+			t.Errorf("%s: exit %d, %v", tt.name, code, states)
+		}
+		for _, want := range tt.says {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: %q is not told:\n%s", tt.name, want, out)
+			}
+		}
+	}
+	password := filepath.Join(w.Dir(), "password")
+	if err := os.WriteFile(password, []byte("x-canary"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, out := examined(t, "-c", config, "--set", "registries.local.auth.username=u", "--set", "registries.local.auth.password.file="+password); !strings.Contains(out, "anonymous (it never asked for the credential)") {
+		t.Errorf("it vouches for a credential that nobody saw:\n%s", out)
 	}
 }

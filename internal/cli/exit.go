@@ -109,9 +109,9 @@ func codeOfOne(err error) int {
 // codeOfProblem goes by the family of the problem's code, except where a member of it is another kind of trouble.
 func codeOfProblem(p mirror.Problem) int {
 	switch p.Code {
-	case "CTL005", "GIT024", "GIT025": // not in time, the branch moved, the Git server failed
+	case "CTL005", "GIT024", "GIT025", "REG005": // not in time, the branch moved, a server failed
 		return exitRetry
-	case "CTL006", "NET005", "NET006": // nothing was read here yet; our own rules let nothing out
+	case "CTL006", "DRT002", "NET005", "NET006": // nothing was read here yet; a file that is named is not there; our own rules let nothing out
 		return exitConfig
 	}
 	switch strings.TrimRight(p.Code, "0123456789") {

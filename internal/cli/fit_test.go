@@ -35,7 +35,7 @@ func TestCommands_FitANarrowTerminal(t *testing.T) {
 		t.Fatalf("sync: exit %d: %s", code, talk)
 	}
 	t.Setenv("COLUMNS", "40")
-	for _, args := range [][]string{{"doctor"}, {"trace", "unsigned"}, {"events"}, {"status"}, {"explain", "git.poll"}, {"plan", "-v"}, {"plan", "--help"}, {"help", "policy"},
+	for _, args := range [][]string{{"doctor"}, {"trace", "unsigned"}, {"events"}, {"status"}, {"explain", "git.poll"}, {"plan", "--help"}, {"help", "policy"},
 		{"get", "entries"}, {"verify", "ghcr.io/example-tools/unsigned:1.0.0"}, {"trace", "nothing-like-it"}, {"get", "entries", "--bogus"}} {
 		_, out, talk := command(t, t.Context(), append([]string{"-c", config}, args...)...)
 		for line := range strings.Lines(out + talk) {

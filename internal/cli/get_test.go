@@ -35,6 +35,9 @@ func getLists(t *testing.T, config string) {
 	}{
 		{"sets", []string{"get", "sets"}, []string{"SET", "ess", "tools", "snapshot", "partial"}, nil},
 		{"one set", []string{"get", "sets", "ess", "-o", "name"}, []string{"ess\n"}, []string{"tools"}},
+		{"stages of both sets", []string{"get", "stages", "--only", "ess", "--only", "tools", "-o", "name"}, []string{"ess/production", "tools/snapshot"}, nil},
+		{"a part of a set", []string{"get", "entries", "--only", "tools/ghcr.io/**", "-o", "name"}, []string{"tools/ghcr.io/example-tools/backup:2.4.1"}, []string{"quay.io", "ess"}},
+		{"one run", []string{"get", "runs", "-n", "1", "-o", "name"}, nil, []string{"no runs"}},
 		{"stages", []string{"get", "stages", "--only", "ess"}, []string{"snapshot", "production", "together"}, []string{"tools"}},
 		{"entries", []string{"get", "entries", "--only", "tools"}, []string{"probe", "signed by vendor", "! refused at snapshot: no-signature", "? missing at snapshot: upstream-missing"}, []string{"synapse"}},
 		{"entry by its last part", []string{"get", "entries", "probe:3.2", "-o", "name"}, []string{"tools/quay.io/example-tools/probe:3.2\n"}, nil},
@@ -66,10 +69,13 @@ func getSaysWhatWasPerhapsMeant(t *testing.T, config string) {
 		{"get sets es", `did you mean "ess"?`},
 		{"get entries --only tolls", `did you mean "tools"?`},
 		{"get entries --stage stagin", `did you mean "staging"?`},
-		{"get runs nothing-like-it", "`poundlock get runs`"},
+		{"get runs nothing-like-it", "get runs` lists"},
+		{"get stages --only es", `did you mean "ess"?`},
+		{"get entries --only tools --only ess/nothing-like-it", `has no entry "nothing-like-it"`},
+		{"get runs --only tolls", `did you mean "tools"?`},
 	} {
 		code, out, talk := command(t, t.Context(), append([]string{"-c", config}, strings.Fields(tt.args)...)...)
-		if code != exitFailure || !strings.Contains(talk, tt.want) || out != "" {
+		if code != exitConfig || !strings.Contains(talk, tt.want) || !strings.Contains(talk, "FLT032") || out != "" {
 			t.Errorf("%s: exit %d, want %q in %q; %s", tt.args, code, tt.want, talk, out)
 		}
 	}
@@ -78,7 +84,7 @@ func getSaysWhatWasPerhapsMeant(t *testing.T, config string) {
 func TestGet_BeforeAnythingWasFetched(t *testing.T) {
 	_, config := inWorld(t)
 	code, _, talk := command(t, t.Context(), "-c", config, "get", "sets")
-	if code != exitConfig || !strings.Contains(talk, "--refresh") {
+	if code != exitConfig || !strings.Contains(talk, "CTL006") || !strings.Contains(talk, "--refresh") {
 		t.Errorf("exit %d: %s", code, talk)
 	}
 	code, out, talk := command(t, t.Context(), "-c", config, "get", "sets", "--refresh")
@@ -128,9 +134,9 @@ func traceTellsEverythingOfOneImage(t *testing.T, config string) {
 
 func traceOfARefusal(t *testing.T, config string) {
 	for query, want := range map[string][]string{
-		"unsigned":  {"! refused", "fix", "poundlock verify ghcr.io/example-tools/unsigned:1.0.0@sha256:", "--stage snapshot", "desired/tools/images.txt:"},
-		"wrong-key": {"! refused", "fix", "next       poundlock verify"},
-		"missing":   {"? missing", "fix", "next       poundlock verify"},
+		"unsigned":  {"! refused", "fix", "poundlock -c " + config + " verify ghcr.io/example-tools/unsigned:1.0.0@sha256:", "--stage snapshot", "desired/tools/images.txt:"},
+		"wrong-key": {"! refused", "fix", "next       poundlock -c " + config + " verify"},
+		"missing":   {"? missing", "fix", "next       poundlock -c " + config + " verify"},
 	} {
 		code, out, talk := command(t, t.Context(), "-c", config, "trace", query)
 		if code != exitOK {
@@ -146,11 +152,11 @@ func traceOfARefusal(t *testing.T, config string) {
 
 func traceOfNothing(t *testing.T, config string) {
 	for query, want := range map[string]string{
-		"synaps":                            `did you mean "synapse"?`,
-		"ess":                               "poundlock get entries --only ess",
-		"0000000":                           "`poundlock get entries`",
-		"sha256:" + strings.Repeat("0", 64): "`poundlock get entries`",
-		"\x1b[31m":                          "`poundlock get entries`",
+		"synaps":                            `did you mean "ess/synapse/synapse"?`,
+		"ess":                               "get entries --only ess`",
+		"0000000":                           "`poundlock -c " + config + " get entries`",
+		"sha256:" + strings.Repeat("0", 64): "`poundlock -c " + config + " get entries`",
+		"\x1b[31m":                          "`poundlock -c " + config + " get entries`",
 	} {
 		code, out, talk := command(t, t.Context(), "-c", config, "trace", query)
 		if code != exitFailure || out != "" || !strings.Contains(talk, want) || strings.Contains(talk, "\x1b") {

@@ -43,8 +43,8 @@ func TestPipe_AnExitCodeThatSaysMoreStays(t *testing.T) {
 	if code, talk := intoNothing(t, "-c", config, "sync"); code != exitPartial || strings.Contains(talk, "broken pipe") {
 		t.Errorf("sync: exit %d, want %d: %s", code, exitPartial, talk)
 	}
-	if code, _ := intoNothing(t, "-c", config, "get", "sets", "no-such-set"); code != exitFailure {
-		t.Errorf("get: exit %d, want %d", code, exitFailure)
+	if code, _ := intoNothing(t, "-c", config, "get", "sets", "no-such-set"); code != exitConfig {
+		t.Errorf("get: exit %d, want %d", code, exitConfig)
 	}
 }
 

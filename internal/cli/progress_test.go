@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +33,22 @@ func TestProgress_OffATerminalIsALineAHeartbeatAndNothingAtRest(t *testing.T) {
 		stop()
 		if len(lines) != 6 || lines[1] != "copying: 1 of 3 images, 15.0 MiB of 60.0 MiB, 1.0 MiB/s, about 45s left" {
 			t.Errorf("%d lines:\n%s", len(lines), strings.Join(lines, "\n"))
+		}
+	})
+}
+
+func TestProgress_TellsWhatIsBeingLookedAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sets atomic.Pointer[[]string]
+		sets.Store(&[]string{"ess", "tools"})
+		var said []string
+		stop := beatLooking(func() []string { return *sets.Load() }, func(now []string) { said = append(said, strings.Join(now, " ")) })
+		time.Sleep(heartbeat + time.Second)
+		sets.Store(&[]string{})
+		time.Sleep(3 * heartbeat)
+		stop()
+		if strings.Join(said, ", ") != "ess tools" {
+			t.Errorf("got %q", said)
 		}
 	})
 }

@@ -20,7 +20,7 @@ func (a *app) statusCommand() *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show how every set is, what is copied, and when the daemon looks again", Args: cobra.NoArgs,
-		Long: `Show how every set is: at rest, copying, partial (something is refused or missing upstream), failing (with the time
+		Long: `Show how every set is: at rest, looking, copying, partial (something is refused or missing upstream), failing (with the time
 of the next try), suspended or waiting. It asks the daemon; where none runs it shows what the last one left behind.
 
 With -w the view follows the daemon until Ctrl-C, over its restarts, too. Off a terminal that is a line for each set

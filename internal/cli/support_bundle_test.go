@@ -58,7 +58,7 @@ func bundle(t *testing.T, config string) (files map[string]string, talk string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if code, _, again := command(t, t.Context(), "-c", config, "support-bundle", "--out", out); code != exitFailure || !strings.Contains(again, "exists") {
+	if code, _, again := command(t, t.Context(), "-c", config, "support-bundle", "--out", out); code != exitFailure || !strings.Contains(again, "INI001") {
 		t.Errorf("written over: exit %d: %s", code, again)
 	}
 	return unpack(t, packed), talk

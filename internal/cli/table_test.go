@@ -37,7 +37,7 @@ func TestTable_CutsNothingOnANarrowTerminal(t *testing.T) {
 	t.Setenv("COLUMNS", "40")
 	digest := "sha256:" + strings.Repeat("ab", 32)
 	got := tableOf(t, []string{"SET", "DIGEST", "BASIS"}, [][]string{{"ess", digest, ""}, {"tools", digest, "signed"}})
-	want := "set: ess\ndigest: " + digest + "\n\nset: tools\ndigest: " + digest + "\nbasis: signed\n"
+	want := "set: ess\ndigest:\n  " + digest + "\n\nset: tools\ndigest:\n  " + digest + "\nbasis: signed\n"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

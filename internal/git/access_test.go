@@ -79,3 +79,23 @@ func TestError_CarriesWhatTheServerSaid(t *testing.T) {
 type masking struct{ http.RoundTripper }
 
 func (masking) Mask(text string) string { return strings.ReplaceAll(text, "the-canary", "***") }
+
+// What is cut off must be masked before: of half a secret nobody knows that it is one.
+func TestReason_MasksBeforeItCuts(t *testing.T) {
+	r := &Repo{opts: Options{HTTP: masking{}}}
+	for at := range maxReason + 20 {
+		text := strings.Repeat("x", at) + " the-canary and base64-of-it"
+		for name, got := range map[string]string{
+			"known to the transport": reason(text, r.without([]string{"base64-of-it"})),
+			"sent by the session":    reason(strings.ReplaceAll(text, "the-canary", "sent-canary"), r.without([]string{"", "sent-canary"})),
+			"on the standard error":  r.remoteError(t.Context(), "fetch from", complaint(text)).Error(),
+		} {
+			if strings.Contains(got, "the-c") || strings.Contains(got, "sent-c") || at > 3 && name == "known to the transport" && strings.Contains(got, "base64-") {
+				t.Fatalf("%s, %d: %q", name, at, got)
+			}
+		}
+	}
+	if got := reason("a\x1b[31m\u009bb\u202ec\xff\n d", nil); got != `a\x1b[31m\u009bb\u202ec d` {
+		t.Errorf("got %q", got)
+	}
+}

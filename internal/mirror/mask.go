@@ -151,7 +151,7 @@ func meantField(word string, fields []field, t reflect.Type) (reflect.Type, bool
 
 // plainText are words, numbers with a unit, addresses of hosts and times as cron writes them: nothing in which
 // letters and digits are mixed as in a password.
-var plainText = regexp.MustCompile(`^(?:(?:[A-Z]?[a-z]+|[0-9]{1,5}[a-z]{0,2}|\*)(?:[ */,.:-]+|$)){1,8}$`)
+var plainText = regexp.MustCompile(`^(?:@(?:every |hourly$|daily$|midnight$|weekly$|monthly$|yearly$))?(?:(?:[A-Z]?[a-z]+|[0-9]{1,5}[a-z]{0,2}|\*)(?:[ */,.:-]+|$)){0,8}$`)
 
 // plainValue says whether the value of a misspelt key is harmless as one of the type that was meant.
 func plainValue(text string, t reflect.Type) bool {
