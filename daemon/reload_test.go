@@ -469,7 +469,8 @@ func TestWatch_ReadsNoPipeAndNoDevice(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if printOf(pipe, "/dev/zero") != printOf(pipe, "/dev/zero") || printOf(pipe) == printOf("/dev/zero") {
+	first, again := printOf(pipe, "/dev/zero"), printOf(pipe, "/dev/zero")
+	if first != again || printOf(pipe) == printOf("/dev/zero") {
 		t.Error("what cannot be read has no identity")
 	}
 }

@@ -32,7 +32,7 @@ func TestSchedule_Jitter(t *testing.T) {
 				t.Errorf("look %d comes %s late: %+v", i, late, w)
 			}
 			different[late] = true
-			time.Sleep(due.Add(jitter).Sub(time.Now()))
+			time.Sleep(time.Until(due.Add(jitter)))
 		}
 		if len(different) < 10 {
 			t.Errorf("only %d different delays of 20", len(different))

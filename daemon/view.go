@@ -269,7 +269,7 @@ func (l *Line) advised(r mirror.Reason, err error) mirror.Reason {
 		r.Detail += "; " + p.Why
 	}
 	var e *registry.Error
-	if errors.As(err, &e) && e.Status > 0 && !strings.Contains(p.What, strconv.Itoa(e.Status)) {
+	if errors.As(err, &e) && e.Status > 0 && !slices.Contains(strings.Fields(p.What), strconv.Itoa(e.Status)) { // as a word: a port may hold the digits
 		r.Detail += fmt.Sprintf(" (%d %s for %s)", e.Status, http.StatusText(e.Status), e.Ref)
 	}
 	return r
