@@ -164,7 +164,8 @@ func (l *Line) ready() error {
 	for _, name := range sortedKeys(l.sets) {
 		trouble = append(trouble, l.sets[name].trouble())
 	}
-	return errors.Join(trouble...)
+	// What was broken off because this line ends, as in a reload, is no trouble of its own.
+	return errors.Join(slices.DeleteFunc(trouble, func(err error) bool { return errors.Is(err, context.Canceled) })...)
 }
 
 func (l *Line) renderedDir() string { return "rendered/" + l.config.Site }
