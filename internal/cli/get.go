@@ -70,6 +70,21 @@ func (a *app) look(ctx context.Context, l looking, use func(*daemon.Line) error)
 	return closing(line, use(line))
 }
 
+// lookAt gives use what a look finds, as far as the flags want it.
+func (a *app) lookAt(ctx context.Context, l looking, use func(commit string, sets []daemon.SetLook) error) error {
+	return a.look(ctx, l, func(line *daemon.Line) error {
+		look, err := line.Look(ctx)
+		if err != nil {
+			return err
+		}
+		sets, err := l.sets(look)
+		if err != nil {
+			return err
+		}
+		return use(look.Commit, sets)
+	})
+}
+
 func (l *looking) refreshFlag(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&l.refresh, "refresh", false, "ask Git for the newest commit first")
 }

@@ -24,25 +24,17 @@ wanted and stands nowhere. An entry is named in full, as set/entry, or by its la
 	l.onlyFlag(cmd)
 	l.stageFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
-		return a.look(cmd.Context(), l, func(line *daemon.Line) error {
-			look, err := line.Look(cmd.Context())
-			if err != nil {
-				return err
-			}
-			sets, err := l.sets(look)
-			if err != nil {
-				return err
-			}
+		return a.lookAt(cmd.Context(), l, func(commit string, sets []daemon.SetLook) error {
 			entries := []daemon.EntryLook{}
 			for _, s := range sets {
 				entries = append(entries, slices.DeleteFunc(s.Lines, func(e daemon.EntryLook) bool { return len(e.Stages) == 0 })...)
 			}
 			name := func(e daemon.EntryLook) string { return e.Set + "/" + e.Entry }
-			entries, err = pick("entry", entries, names, isEntry, func(e daemon.EntryLook) string { return e.Entry })
+			entries, err := pick("entry", entries, names, isEntry, func(e daemon.EntryLook) string { return e.Entry })
 			if err != nil {
 				return err
 			}
-			doc := entriesDocument{"entries", 1, look.Commit, entries}
+			doc := entriesDocument{"entries", 1, commit, entries}
 			header := []string{"SET", "ENTRY", "TAG", "DIGEST", "STANDS AT", "BASIS", "SINCE"}
 			if *output == asWide {
 				header = append(header, "WHERE")

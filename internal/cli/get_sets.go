@@ -18,17 +18,13 @@ func (a *app) getSetsCommand() *cobra.Command {
 	}
 	output := a.listed(cmd, &l)
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
-		return a.look(cmd.Context(), l, func(line *daemon.Line) error {
-			look, err := line.Look(cmd.Context())
-			if err != nil {
-				return err
-			}
+		return a.lookAt(cmd.Context(), l, func(commit string, sets []daemon.SetLook) error {
 			name := func(s daemon.SetLook) string { return s.Set }
-			sets, err := pick("set", look.Sets, names, func(s daemon.SetLook, n string) bool { return s.Set == n }, name)
+			sets, err := pick("set", sets, names, func(s daemon.SetLook, n string) bool { return s.Set == n }, name)
 			if err != nil {
 				return err
 			}
-			doc := setsDocument{"sets", 1, look.Commit, sets}
+			doc := setsDocument{"sets", 1, commit, sets}
 			header := []string{"SET", "SOURCE", "ENTRIES", "STAGES", "STATE", "LAST RUN"}
 			if *output == asWide {
 				header = append(header, "LAYOUT", "ATOMIC", "WHERE")
@@ -94,26 +90,18 @@ func (a *app) getStagesCommand() *cobra.Command {
 	output := a.listed(cmd, &l)
 	l.onlyFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
-		return a.look(cmd.Context(), l, func(line *daemon.Line) error {
-			look, err := line.Look(cmd.Context())
-			if err != nil {
-				return err
-			}
-			sets, err := l.sets(look)
-			if err != nil {
-				return err
-			}
+		return a.lookAt(cmd.Context(), l, func(commit string, sets []daemon.SetLook) error {
 			stages := []daemon.StageLook{}
 			for _, s := range sets {
 				stages = append(stages, s.Stages...)
 			}
 			name := func(s daemon.StageLook) string { return s.Set + "/" + string(s.Stage) }
-			stages, err = pick("stage", stages, names, func(s daemon.StageLook, n string) bool { return string(s.Stage) == n || name(s) == n },
+			stages, err := pick("stage", stages, names, func(s daemon.StageLook, n string) bool { return string(s.Stage) == n || name(s) == n },
 				func(s daemon.StageLook) string { return string(s.Stage) })
 			if err != nil {
 				return err
 			}
-			doc := stagesDocument{"stages", 1, look.Commit, stages}
+			doc := stagesDocument{"stages", 1, commit, stages}
 			header := []string{"SET", "STAGE", "STANDING", "MOVES", "CHANGED", "COMMIT"}
 			return list(a, *output, "stages", doc, stages, name, header, func(s daemon.StageLook) [][]string {
 				moves, changed := "one by one", age(time.Now(), s.Changed)
