@@ -120,11 +120,14 @@ var rooms = []room{
 	{"the way out and the forges know no noun of ours", []string{"internal/wire", "internal/forge"}, []string{"internal/file"}, testWorld},
 	{"schemas know no document of ours", []string{"internal/schema"}, nil, nil},
 	{"registry and git know the nouns alone", []string{"internal/registry", "internal/registry/embedded", "internal/git"}, append(nouns, "internal/file"), testWorld},
-	{"a step of the line knows nouns and registries, never a sibling", []string{"sources", "policy", "sync/plan", "sync/transfer", "sync/promote", "sync/render", "sync/publish", "internal/epr"}, append(nouns, "internal/registry"), testWorld},
+	{"a step of the line knows nouns and registries, never a sibling", []string{"sources", "sync/plan", "sync/transfer", "sync/promote", "sync/render", "sync/publish", "internal/epr"}, append(nouns, "internal/registry"), testWorld},
+	{"trust material knows the nouns alone", []string{"policy/trust"}, nouns, testWorld},
+	{"our own statements are signed and read with trust material", []string{"policy/attest"}, append(nouns, "internal/registry", "policy/trust"), testWorld},
+	{"policy judges by trust material and statements", []string{"policy"}, append(nouns, "internal/registry", "policy/trust", "policy/attest"), testWorld},
 	{"the configuration knows no client and no line", []string{"daemon/config"}, []string{"internal/file", "internal/mirror", "internal/wire", "sync/publish"}, nil},
-	{"the outside world knows neither daemon nor commands", []string{"testenv"}, append(nouns, "internal/registry", "internal/registry/embedded"), []string{"policy", "sources"}},
-	{"the daemon puts all together, without tests' furniture", []string{"daemon"}, []string{"daemon/config", "internal/file", "internal/mirror", "internal/wire", "internal/forge", "internal/registry/...", "internal/git", "internal/epr", "sources", "policy", "sync/..."}, testWorld},
-	{"the commands call the daemon", []string{"internal/cli"}, []string{"daemon", "daemon/config", "docs", "testenv", "internal/...", "policy", "sources", "sync/..."}, testWorld},
+	{"the outside world knows neither daemon nor commands", []string{"testenv"}, append(nouns, "internal/registry", "internal/registry/embedded"), []string{"policy/...", "sources"}},
+	{"the daemon puts all together, without tests' furniture", []string{"daemon"}, []string{"daemon/config", "internal/file", "internal/mirror", "internal/wire", "internal/forge", "internal/registry/...", "internal/git", "internal/epr", "sources", "policy/...", "sync/..."}, testWorld},
+	{"the commands call the daemon", []string{"internal/cli"}, []string{"daemon", "daemon/config", "docs", "testenv", "internal/...", "policy/...", "sources", "sync/..."}, testWorld},
 	{"main only calls the commands", []string{"."}, []string{"internal/cli"}, testWorld},
 }
 
@@ -171,7 +174,9 @@ var fences = []struct {
 	folders []string
 	why     string
 }{
-	{"github.com/sigstore/", []string{"policy"}, "signatures are judged in one place"},
+	{"github.com/sigstore/", []string{"policy/trust", "policy/attest"}, "signatures are verified and made in one place each"},
+	{"cel.dev/cel-go", []string{"policy"}, "conditions are part of policy"},
+	{"github.com/hiddeco/sshsig", []string{"internal/git"}, "commits are signed and verified in one place"},
 	{"github.com/go-git/", []string{"internal/git"}, "Git is spoken in one place"},
 	{"github.com/distribution/distribution/", []string{"internal/registry/embedded"}, "the embedded registry is one package"},
 	{"github.com/knadh/koanf/", []string{"daemon/config"}, "configuration is read in one place"},

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/policy"
 	"github.com/poundlock/poundlock/testenv"
 )
 
@@ -32,7 +33,7 @@ func (s *site) judgeLocally(image mirror.Reference) mirror.Verdict {
 	set := f.desired.Sets[0]
 	at := s.line.local.Repository(set, set.Stages.First(), image).AtDigest(image.Digest)
 	a := mirror.Action{Kind: mirror.Tag, Stage: set.Stages.First(), Image: image, From: at, To: at, New: image.Digest}
-	_, verdict, _ := mirror.Verify(s.t.Context(), f.policy.Verifier(nil, nil, s.now), a, s.line.registry)
+	_, verdict, _ := mirror.Verify(s.t.Context(), f.policy.Verifier(policy.Options{At: s.now}), a, s.line.registry)
 	return verdict
 }
 

@@ -33,6 +33,6 @@ func (l *Line) Verify(ctx context.Context, image mirror.Reference, stage mirror.
 			}
 		}
 	}
-	_, verdict, err := mirror.Verify(ctx, f.policy.Verifier(l.state, policy.Vouched(l.vouched(f)), l.now()), a, l.registry)
+	_, verdict, err := mirror.Verify(ctx, f.policy.Verifier(policy.Options{Known: l.state, Vouch: policy.Vouched(l.vouched(f)), At: l.now()}), a, l.registry)
 	return image, verdict, err
 }

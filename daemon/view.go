@@ -129,7 +129,7 @@ func (l *Line) judgeAction(ctx context.Context, f *fleet, a mirror.Action, p *pr
 	if p.distrusts(a) {
 		known = nil // a remembered verdict named evidence that is gone
 	}
-	verifier := f.policy.Verifier(known, l.vouched(f), at)
+	verifier := f.policy.Verifier(policy.Options{Known: known, Vouch: l.vouched(f), At: at})
 	r := judged{action: a}
 	if a.Kind == mirror.Unchanged {
 		r.action.From = a.To.AtDigest(a.New)
@@ -140,7 +140,7 @@ func (l *Line) judgeAction(ctx context.Context, f *fleet, a mirror.Action, p *pr
 		// only. Copying from there moves no bytes that are here and brings the signature.
 		// The verdict is not remembered: it holds there, and here only once the copy has arrived.
 		r.missing, r.action.Kind, r.action.From = true, mirror.Copy, a.Image.AtDigest(a.New)
-		r.verified, r.verdict, r.err = l.judge(ctx, f.policy.Verifier(nil, l.vouched(f), at), r.action, p, at)
+		r.verified, r.verdict, r.err = l.judge(ctx, f.policy.Verifier(policy.Options{Vouch: l.vouched(f), At: at}), r.action, p, at)
 	}
 	return r
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/policy"
 	"github.com/poundlock/poundlock/testenv"
 )
 
@@ -246,11 +247,11 @@ func TestAttack_MovedTagChangesNothing(t *testing.T) {
 		if moved.Digest == first.Digest {
 			t.Fatal("the tag did not move")
 		}
-		verified, _, err := mirror.Verify(t.Context(), trusting(t, s).Verifier(nil, nil, now), action(first), w.client)
+		verified, _, err := mirror.Verify(t.Context(), trusting(t, s).Verifier(policy.Options{At: now}), action(first), w.client)
 		if err != nil || verified.Action().New != first.Digest {
 			t.Errorf("got %v for %s; want the digest that was asked for", err, verified.Action().New)
 		}
-		if _, _, err := mirror.Verify(t.Context(), trusting(t, s).Verifier(nil, nil, now), action(moved), w.client); err == nil {
+		if _, _, err := mirror.Verify(t.Context(), trusting(t, s).Verifier(policy.Options{At: now}), action(moved), w.client); err == nil {
 			t.Error("what the tag names now was admitted by the signature of what it named before")
 		}
 	})
@@ -277,7 +278,7 @@ func TestAttack_LyingRegistryIsRefused(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			v, err := p.Verifier(nil, nil, now).Verify(t.Context(), action(image), c.liar)
+			v, err := p.Verifier(policy.Options{At: now}).Verify(t.Context(), action(image), c.liar)
 			runtime.ReadMemStats(&after)
 			if err != nil {
 				t.Errorf("got error %v; want a refusal, since asking again gives the same", err)

@@ -7,10 +7,8 @@ import (
 	"io"
 	"iter"
 
-	"github.com/sigstore/cosign/v2/pkg/oci/static"
-	"github.com/sigstore/cosign/v2/pkg/types"
-
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/policy/trust"
 )
 
 // Limits of what is read to judge one image. Anything larger is refused, never truncated; what an upstream
@@ -26,16 +24,15 @@ const (
 const (
 	bundleType    = "application/vnd.dev.sigstore.bundle.v0.3+json"
 	signatureType = "application/vnd.dev.cosign.artifact.sig.v1+json" // of a referrer with legacy payloads
-	payloadType   = types.SimpleSigningMediaType
+	payloadType   = "application/vnd.dev.cosign.simplesigning.v1+json"
+
+	signatureAnnotation = "dev.cosignproject.cosign/signature" // of a layer with a payload
 )
 
-// item is one signature as it lies in a registry, not verified yet.
+// item is one signature as it lies in a registry, with the manifest that holds it.
 type item struct {
-	manifest    mirror.Descriptor // the manifest that holds it
-	bundle      bool              // a sigstore bundle; else a simple-signing payload
-	body        []byte
-	signature   string // base64, of a payload
-	annotations map[string]string
+	trust.Item
+	manifest mirror.Descriptor
 }
 
 var (
@@ -172,8 +169,10 @@ func (s *search) layers(m mirror.Descriptor, parts mirror.Parts, mediaType strin
 			}
 			continue
 		}
-		it := item{manifest: m, bundle: mediaType == bundleType, body: body,
-			signature: layer.Annotations[static.SignatureAnnotationKey], annotations: layer.Annotations}
+		it := item{manifest: m, Item: trust.Item{Body: body, Signature: layer.Annotations[signatureAnnotation], Annotations: layer.Annotations}}
+		if mediaType == bundleType {
+			it.Form = trust.Bundle
+		}
 		if !s.yield(it, nil) {
 			return false
 		}

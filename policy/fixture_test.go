@@ -72,7 +72,7 @@ func TestFixture_CosignCommandsOfBothGenerationsAreUnderstood(t *testing.T) {
 		for path, c := range fixtureCases {
 			image := mirror.Reference{Host: fixtureHost, Repository: path, Tag: "1.0", Digest: loaded.Repositories[path].Tags["1.0"]}
 			for key, p := range map[string]policy.Policy{"release": release, "stranger": stranger} {
-				v, err := p.Verifier(nil, nil, now).Verify(t.Context(), action(image), client)
+				v, err := p.Verifier(policy.Options{At: now}).Verify(t.Context(), action(image), client)
 				if err != nil {
 					t.Errorf("%s with key %s: %v", path, key, err)
 				}

@@ -25,7 +25,7 @@ func (p Policy) closed(a mirror.Action, set mirror.Set, record mirror.Record) (m
 	if a.Kind != mirror.Copy && a.Kind != mirror.Tag {
 		return mirror.Reason{}, false
 	}
-	if why := p.deny.refuses(a.Image); why != "" {
+	if why := p.denies(a.Image); why != "" {
 		return mirror.Because(mirror.Denied, "%s", why), true
 	}
 	if a.Stage == set.Stages.First() {

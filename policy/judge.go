@@ -6,12 +6,13 @@ import (
 	"strings"
 
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/policy/trust"
 )
 
-// proof is one valid signature, by a known key, over the digest that is asked for.
+// proof is one valid signature, by a known signer, over the digest that is asked for.
 type proof struct {
-	key      mirror.Digest     // who signed
-	names    []string          // what the signature calls the image; none in a bundle that names nothing
+	trust.Proof
+	signer   string            // who accepts it
 	manifest mirror.Descriptor // where it lies
 }
 
@@ -19,10 +20,10 @@ type proof struct {
 // repository is asked for (cosign writes none), not where the exact tag is. A legacy payload always has its
 // one name, and an empty one fits nothing.
 func (r rule) fits(p proof, image mirror.Reference) bool {
-	if r.Reference == nameAny || (r.Reference == nameRepository && len(p.names) == 0) {
+	if r.Reference == nameAny || (r.Reference == nameRepository && len(p.Names) == 0) {
 		return true
 	}
-	return slices.ContainsFunc(p.names, func(name string) bool {
+	return slices.ContainsFunc(p.Names, func(name string) bool {
 		claimed, err := mirror.ParseReference(name)
 		if err != nil || claimed.Name() != image.Name() || (claimed.HasDigest() && claimed.Digest != image.Digest) {
 			return false
@@ -38,25 +39,23 @@ type evidence struct {
 	faults []string
 }
 
-// count gives the names of the distinct keys that satisfy the rule and the manifests that hold their
+// count gives the names of the signers of distinct identity that satisfy the rule and the manifests that hold their
 // signatures. One key counts once, however often it signed and however many names it has.
-func (p Policy) count(r rule, image mirror.Reference, proofs []proof) (names []string, manifests []mirror.Descriptor) {
-	seen := map[mirror.Digest]bool{}
-	for _, name := range r.Signers {
-		key := p.signers[name].spki
-		i := slices.IndexFunc(proofs, func(f proof) bool { return f.key == key && r.fits(f, image) })
-		if i < 0 || seen[key] {
+func (l layer) count(r rule, image mirror.Reference, proofs []proof) (names []string, manifests []mirror.Descriptor) {
+	seen := map[string]bool{}
+	for _, f := range proofs {
+		if !slices.Contains(r.Signers, f.signer) || !r.fits(f, image) || seen[f.Identity] {
 			continue
 		}
-		seen[key] = true
-		names = append(names, name)
-		manifests = append(manifests, proofs[i].manifest)
+		seen[f.Identity] = true
+		names = append(names, f.signer)
+		manifests = append(manifests, f.manifest)
 	}
 	return names, manifests
 }
 
 // satisfied says whether every rule has its signatures; pinned rules ask for none.
-func (p Policy) satisfied(rules []rule, image mirror.Reference, proofs []proof) bool {
+func (p layer) satisfied(rules []rule, image mirror.Reference, proofs []proof) bool {
 	return !slices.ContainsFunc(rules, func(r rule) bool {
 		names, _ := p.count(r, image, proofs)
 		return len(names) < r.Count
@@ -65,7 +64,7 @@ func (p Policy) satisfied(rules []rule, image mirror.Reference, proofs []proof) 
 
 // judge decides from what was found. v carries the hashes and, where a rule asks for a pinned digest, the
 // commit that vouches.
-func (p Policy) judge(rules []rule, image mirror.Reference, found evidence, v mirror.Verdict) mirror.Verdict {
+func (p layer) judge(rules []rule, image mirror.Reference, found evidence, v mirror.Verdict) mirror.Verdict {
 	for _, r := range rules {
 		names, manifests := p.count(r, image, found.proofs)
 		if len(names) < r.Count {
@@ -75,8 +74,8 @@ func (p Policy) judge(rules []rule, image mirror.Reference, found evidence, v mi
 			if !slices.Contains(v.Signers, name) {
 				v.Signers = append(v.Signers, name)
 			}
-			if !slices.ContainsFunc(v.Evidence, func(d mirror.Descriptor) bool { return d.Digest == manifests[i].Digest }) {
-				v.Evidence = append(v.Evidence, manifests[i])
+			if !slices.ContainsFunc(v.Evidence, func(e mirror.Evidence) bool { return e.Digest == manifests[i].Digest }) {
+				v.Evidence = append(v.Evidence, mirror.Evidence{Descriptor: manifests[i]})
 			}
 		}
 	}
@@ -87,7 +86,7 @@ func (p Policy) judge(rules []rule, image mirror.Reference, found evidence, v mi
 }
 
 // insufficient tells a missing signature, which may still come, from one that is there and does not count.
-func (p Policy) insufficient(r rule, have []string, image mirror.Reference, found evidence, v mirror.Verdict) mirror.Verdict {
+func (p layer) insufficient(r rule, have []string, image mirror.Reference, found evidence, v mirror.Verdict) mirror.Verdict {
 	v.Outcome, v.Signers, v.Evidence = mirror.OutcomeRejected, nil, nil
 	want := fmt.Sprintf("rule %q wants %d of %s", r.Match, r.Count, strings.Join(r.Signers, ", "))
 	if len(have) > 0 {
@@ -95,8 +94,8 @@ func (p Policy) insufficient(r rule, have []string, image mirror.Reference, foun
 	}
 	faults := found.faults
 	for _, f := range found.proofs {
-		if p.ofRule(r, f) && !r.fits(f, image) {
-			faults = append(faults, fmt.Sprintf("signature in %s is for %s", mirror.Short(f.manifest.Digest), named(f.names)))
+		if slices.Contains(r.Signers, f.signer) && !r.fits(f, image) {
+			faults = append(faults, fmt.Sprintf("signature in %s is for %s", mirror.Short(f.manifest.Digest), named(f.Names)))
 		}
 	}
 	if found.items == 0 && len(faults) == 0 {
@@ -109,10 +108,6 @@ func (p Policy) insufficient(r rule, have []string, image mirror.Reference, foun
 	}
 	v.Reason = mirror.Because(mirror.BadSignature, "no acceptable signature: %s; %s", want, shown(faults))
 	return v
-}
-
-func (p Policy) ofRule(r rule, f proof) bool {
-	return slices.ContainsFunc(r.Signers, func(name string) bool { return p.signers[name].spki == f.key })
 }
 
 func named(names []string) string {

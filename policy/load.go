@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/policy/trust"
 )
 
 // document is desired/policy.yaml as people write it. Words that name something else in the file are
@@ -57,15 +58,14 @@ func Document() any { return document{} }
 func Load(files mirror.Files, commit string) (Policy, mirror.Problems) {
 	l := loader{files: files}
 	l.stages, l.anyStage = stagesOf(commit, files)
-	p := l.load()
+	only := l.load()
 	for i := range l.problems {
 		l.problems[i].Where.Commit = commit
 	}
 	if len(l.problems) > 0 {
 		return Policy{}, l.problems
 	}
-	p.commit = commit
-	return p, nil
+	return Policy{commit: commit, layers: []layer{only}}, nil
 }
 
 // stagesOf gives every stage that a set of the fleet has, and the default ones. A rule for any other stage
@@ -103,14 +103,14 @@ func (l *loader) at(whole mirror.Position, path ...string) mirror.Position {
 	return whole
 }
 
-func (l *loader) load() Policy {
+func (l *loader) load() layer {
 	data, ok := l.files[mirror.PolicyFile]
 	if !ok {
 		l.problems.Add("POL001", mirror.Position{File: mirror.PolicyFile}, "write one with version, signers and rules; without it nothing may come in", "the fleet repository has no policy")
-		return Policy{}
+		return layer{}
 	}
 	if l.doc, l.problems = mirror.ParseDocument(mirror.PolicyFile, data); l.problems.Stop() {
-		return Policy{}
+		return layer{}
 	}
 	var doc document
 	malformed := append(l.problems, l.doc.Decode(&doc)...)
@@ -129,7 +129,7 @@ func (l *loader) load() Policy {
 		}
 		return broken
 	})
-	p := Policy{signers: l.signers(doc.Signers), deny: l.deny(doc.Deny)}
+	p := layer{file: mirror.PolicyFile, signers: l.signers(doc.Signers), deny: l.deny(doc.Deny)}
 	first := map[mirror.Digest]mirror.Position{}
 	for i, entry := range doc.Rules {
 		if malformed.Touch(fmt.Sprintf("rules[%d]", i)) {
@@ -163,14 +163,14 @@ func (l *loader) signers(entries map[string]signerEntry) map[string]signer {
 			l.problems.Add("POL005", where, l.nearestFile(file), "signers.%s.key: there is no %s", name, file)
 			continue
 		}
-		s, err := parseSigner(name, data)
+		s, err := trust.NewKey(name, data, trust.KeyOptions{})
 		switch {
-		case errors.Is(err, errPrivateKey):
+		case errors.Is(err, trust.ErrPrivateKey):
 			l.problems.Add("POL006", mirror.Position{File: file, Line: 1}, "make a new key pair, commit only its public key, and treat this one as lost", "signers.%s.key: %v", name, err)
 		case err != nil:
 			l.problems.Add("POL007", mirror.Position{File: file, Line: 1}, "write one PEM block BEGIN PUBLIC KEY, as cosign.pub has it", "signers.%s.key: %v", name, err)
 		default:
-			signers[name] = s
+			signers[name] = signer{Signer: s}
 		}
 	}
 	return signers
@@ -216,4 +216,12 @@ func keysOf(m map[string]signerEntry) []string {
 		names = append(names, name)
 	}
 	return names
+}
+
+// keyPath gives the path of a key file in the fleet repository; false for one that leaves desired/.
+func keyPath(key string) (string, bool) {
+	if key == "" || path.IsAbs(key) || strings.Contains(key, `\`) || path.Clean(key) != key || strings.HasPrefix(key, "..") {
+		return "", false
+	}
+	return path.Join("desired", key), true
 }

@@ -39,7 +39,7 @@ func (l *loader) require(i string, r *rule, entry ruleEntry, named map[string]si
 	if require == nil {
 		return // already told: the key is missing
 	}
-	keys := map[mirror.Digest]bool{}
+	keys := map[string]bool{}
 	unread := 0
 	for _, node := range require.Signers {
 		name, _ := node.Text()
@@ -52,7 +52,7 @@ func (l *loader) require(i string, r *rule, entry ruleEntry, named map[string]si
 		case slices.Contains(r.Signers, name):
 			l.problems.Add("POL009", node.Where(), "keep one of them", "signer %q is listed twice", name)
 		case ok:
-			keys[s.spki] = true
+			keys[s.Identity()] = true
 		default:
 			unread++ // its key has a problem of its own
 		}

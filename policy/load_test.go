@@ -85,7 +85,7 @@ func TestLoad_TellsEveryMistakeWithItsPlace(t *testing.T) {
 			if w := problems[i].Where; w.File == "" || w.Line == 0 || w.Commit != commit {
 				t.Errorf("the problem has no place: %+v", w)
 			}
-			v, err := p.Verifier(nil, nil, now).Verify(t.Context(), action(mirror.Reference{Host: "x.example", Repository: "a"}), nil)
+			v, err := p.Verifier(policy.Options{At: now}).Verify(t.Context(), action(mirror.Reference{Host: "x.example", Repository: "a"}), nil)
 			if err != nil || v.Outcome != mirror.OutcomeRejected {
 				t.Errorf("a policy with problems says %s, %v; want rejected", v.Outcome, err)
 			}
@@ -153,7 +153,7 @@ func TestLoad_WithoutAPolicyNothingComesIn(t *testing.T) {
 		t.Errorf("got %v; want one problem POL001", problems)
 	}
 	for _, p := range []policy.Policy{p, {}} {
-		v, err := p.Verifier(nil, nil, now).Verify(t.Context(), action(mirror.Reference{Host: "x.example", Repository: "a"}), nil)
+		v, err := p.Verifier(policy.Options{At: now}).Verify(t.Context(), action(mirror.Reference{Host: "x.example", Repository: "a"}), nil)
 		wantOutcome(t, v, mirror.OutcomeRejected, mirror.NoRule)
 		if err != nil {
 			t.Error(err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/policy/trust"
 )
 
 // maxTime bounds the judgement of one image, all its requests included.
@@ -24,14 +25,43 @@ type Known interface {
 // commit belongs to the history of the fleet repository.
 type Vouched func(ctx context.Context, commit string, key mirror.Key, image mirror.Reference) (bool, error)
 
-// Verifier judges by this policy at the given time. known may be nil: then nothing is remembered. vouch may
-// be nil: then only the commit of this policy vouches for pinned digests.
-func (p Policy) Verifier(known Known, vouch Vouched, at time.Time) mirror.Verifier {
-	return verifier{policy: p, known: known, vouch: vouch, at: at}
+// Options are what a verifier knows besides its policy. All of them may be left out but At.
+type Options struct {
+	Known Known     // remembers verdicts; nil: nothing is remembered
+	Vouch Vouched   // says which commits vouch; nil: only the commit of this policy does
+	At    time.Time // now
+	// Seen says when we first saw a digest; a digest that it does not know is seen now. nil: every digest is.
+	Seen func(mirror.Digest) time.Time
+	// Attested reads the verdict that this site's key signed for content in the local registry, if one lies beside
+	// it with this key, rules and trust; nil: only Known counts.
+	Attested func(ctx context.Context, key string, a mirror.Action, c mirror.Content) (mirror.Verdict, bool)
+	Limits   Limits // of what is read; what is zero is as by default
+}
+
+// Limits of what is read to judge one image. Anything larger is refused, never truncated; what an upstream serves
+// beside an image is chosen by whoever may write there.
+type Limits struct {
+	Manifest    int64         // bytes of a manifest
+	Payload     int64         // bytes of a simple-signing payload
+	Bundle      int64         // bytes of a sigstore bundle that is a signature
+	Attestation int64         // bytes of an attestation
+	Signatures  int           // signatures and attestations of one digest, of all forms together
+	Referrers   int           // referrers of one digest
+	Time        time.Duration // for one image, all its requests included
+}
+
+// Verifier judges by this policy.
+func (p Policy) Verifier(o Options) mirror.Verifier {
+	v := verifier{policy: p, known: o.Known, vouch: o.Vouch, at: o.At}
+	if len(p.layers) > 0 {
+		v.layer = p.layers[0]
+	}
+	return v
 }
 
 type verifier struct {
 	policy Policy
+	layer  layer
 	known  Known
 	vouch  Vouched
 	at     time.Time
@@ -43,17 +73,17 @@ type verifier struct {
 // verdict with outcome unknown and an error that says why.
 func (v verifier) Verify(ctx context.Context, a mirror.Action, c mirror.Content) (mirror.Verdict, error) {
 	verdict := mirror.Verdict{Outcome: mirror.OutcomeRejected, At: v.at}
-	if why := v.policy.deny.refuses(a.Image); why != "" {
+	if why := v.policy.denies(a.Image); why != "" {
 		verdict.Reason = mirror.Because(mirror.Denied, "%s", why)
 		return verdict, nil
 	}
-	rules := v.policy.matching(a.Image, a.Stage)
+	rules := v.layer.matching(a.Image, a.Stage)
 	if len(rules) == 0 {
 		verdict.Reason = mirror.Because(mirror.NoRule, "no rule of %s matches %s at stage %s; add one to let it in", mirror.PolicyFile, a.Image.Name(), a.Stage)
 		return verdict, nil
 	}
 	signers := signersOf(rules)
-	verdict.RuleHash, verdict.TrustHash = ruleHash(rules), v.policy.trustHash(signers)
+	verdict.RuleHash, verdict.TrustHash = ruleHash(rules), v.layer.trustHash(signers)
 	if slices.ContainsFunc(rules, func(r rule) bool { return r.Pinned }) {
 		if done, err := v.pinned(ctx, a, &verdict); !done {
 			return verdict, err
@@ -106,10 +136,10 @@ func (v verifier) remembered(key string, rules []rule, now mirror.Verdict) (mirr
 		return mirror.Verdict{}, false
 	}
 	for _, r := range rules {
-		keys := map[mirror.Digest]bool{}
+		keys := map[string]bool{}
 		for _, name := range known.Signers {
 			if slices.Contains(r.Signers, name) {
-				keys[v.policy.signers[name].spki] = true
+				keys[v.layer.signers[name].Identity()] = true
 			}
 		}
 		if len(keys) < r.Count {
@@ -145,14 +175,14 @@ func (v verifier) signed(ctx context.Context, a mirror.Action, c mirror.Content,
 			trouble = append(trouble, context.Cause(ctx))
 			break
 		}
-		if v.policy.satisfied(rules, a.Image, found.proofs) {
+		if v.layer.satisfied(rules, a.Image, found.proofs) {
 			break
 		}
 	}
-	if err := errors.Join(trouble...); err != nil && !v.policy.satisfied(rules, a.Image, found.proofs) {
+	if err := errors.Join(trouble...); err != nil && !v.layer.satisfied(rules, a.Image, found.proofs) {
 		return unknown(verdict, err)
 	}
-	verdict = v.policy.judge(rules, a.Image, found, verdict)
+	verdict = v.layer.judge(rules, a.Image, found, verdict)
 	if verdict.Outcome == mirror.OutcomeSigned && v.known != nil {
 		v.known.Remember(key, verdict)
 	}
@@ -163,25 +193,20 @@ func (v verifier) signed(ctx context.Context, a mirror.Action, c mirror.Content,
 func (v verifier) examine(ctx context.Context, it item, rules []rule, d mirror.Digest, found *evidence) {
 	found.items++
 	where := "signature in " + mirror.Short(it.manifest.Digest)
-	c, err := prepare(it)
+	c, err := trust.Prepare(it.Item)
 	if err != nil {
 		found.faults = append(found.faults, fmt.Sprintf("%s: %v", where, err))
 		return
 	}
-	tried, counted := map[mirror.Digest]bool{}, false
+	counted := false
 	for _, name := range signersOf(rules) {
-		s := v.policy.signers[name]
-		if tried[s.spki] {
-			continue
-		}
-		tried[s.spki] = true
-		names, verifyErr := c.names(ctx, s.verifier, d)
-		if verifyErr != nil {
-			err = fmt.Errorf("not by %s: %w", name, verifyErr)
+		p, proveErr := c.Prove(ctx, v.layer.signers[name].Signer, d)
+		if proveErr != nil {
+			err = fmt.Errorf("not by %s: %w", name, proveErr)
 			continue
 		}
 		counted = true
-		found.proofs = append(found.proofs, proof{key: s.spki, names: names, manifest: it.manifest})
+		found.proofs = append(found.proofs, proof{Proof: p, signer: name, manifest: it.manifest})
 	}
 	if !counted {
 		found.faults = append(found.faults, fmt.Sprintf("%s: %v", where, err))

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/policy"
 	"github.com/poundlock/poundlock/testenv"
 )
 
@@ -90,7 +91,7 @@ func TestVerifier_EveryMatchingRuleMustBeSatisfied(t *testing.T) {
 		a := action(w.image)
 		verify := func(stage mirror.Stage) mirror.Verdict {
 			a.Stage = stage
-			v, err := p.Verifier(nil, nil, now).Verify(t.Context(), a, w.client)
+			v, err := p.Verifier(policy.Options{At: now}).Verify(t.Context(), a, w.client)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -131,14 +132,14 @@ func TestVerifier_TroubleIsUnknownAndAnError(t *testing.T) {
 		s := newSigner(t, "p256")
 		w.legacy(s)
 		w.server.Proxy().Break(testenv.Always(func(*http.Request) bool { return true }, testenv.Fault{Status: 503}))
-		v, err := trusting(t, s).Verifier(nil, nil, now).Verify(t.Context(), action(w.image), w.client)
+		v, err := trusting(t, s).Verifier(policy.Options{At: now}).Verify(t.Context(), action(w.image), w.client)
 		wantOutcome(t, v, mirror.OutcomeUnknown, mirror.NotVerified)
 		if err == nil || errors.Is(err, mirror.ErrRefused) {
 			t.Errorf("got error %v; want one that is not a refusal", err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if v, err = trusting(t, s).Verifier(nil, nil, now).Verify(ctx, action(w.image), w.client); v.Outcome != mirror.OutcomeUnknown || err == nil {
+		if v, err = trusting(t, s).Verifier(policy.Options{At: now}).Verify(ctx, action(w.image), w.client); v.Outcome != mirror.OutcomeUnknown || err == nil {
 			t.Errorf("cancelled: got %s, %v; want unknown and an error", v.Outcome, err)
 		}
 	})
@@ -163,7 +164,7 @@ func TestVerifier_RemembersAdmissionsOnlyAndAsksNothingAgain(t *testing.T) {
 	eachRegistry(t, func(t *testing.T, w *world) {
 		s := newSigner(t, "p256")
 		p, known := trusting(t, s), memory{}
-		verifier := p.Verifier(known, nil, now)
+		verifier := p.Verifier(policy.Options{Known: known, At: now})
 		if v, _ := verifier.Verify(t.Context(), action(w.image), w.client); v.Outcome.Admits() || len(known) != 0 {
 			t.Fatalf("a refusal was remembered: %v", known)
 		}
@@ -180,18 +181,20 @@ func TestVerifier_RemembersAdmissionsOnlyAndAsksNothingAgain(t *testing.T) {
 		}
 
 		for name, forget := range map[string]func() mirror.Verifier{
-			"another key": func() mirror.Verifier { return trusting(t, newSigner(t, "p256")).Verifier(known, nil, now) },
+			"another key": func() mirror.Verifier {
+				return trusting(t, newSigner(t, "p256")).Verifier(policy.Options{Known: known, At: now})
+			},
 			"an edited memory": func() mirror.Verifier {
-				return p.Verifier(edited(known, func(v *mirror.Verdict) { v.Signers = nil }), nil, now)
+				return p.Verifier(policy.Options{Known: edited(known, func(v *mirror.Verdict) { v.Signers = nil }), At: now})
 			},
 			"a memory of other rules": func() mirror.Verifier {
-				return p.Verifier(edited(known, func(v *mirror.Verdict) { v.RuleHash = mirror.DigestOf(nil) }), nil, now)
+				return p.Verifier(policy.Options{Known: edited(known, func(v *mirror.Verdict) { v.RuleHash = mirror.DigestOf(nil) }), At: now})
 			},
 			"a memory of other trust": func() mirror.Verifier {
-				return p.Verifier(edited(known, func(v *mirror.Verdict) { v.TrustHash = mirror.DigestOf(nil) }), nil, now)
+				return p.Verifier(policy.Options{Known: edited(known, func(v *mirror.Verdict) { v.TrustHash = mirror.DigestOf(nil) }), At: now})
 			},
 			"a foreign memory": func() mirror.Verifier {
-				return p.Verifier(edited(known, func(v *mirror.Verdict) { v.Outcome = mirror.OutcomeRejected }), nil, now)
+				return p.Verifier(policy.Options{Known: edited(known, func(v *mirror.Verdict) { v.Outcome = mirror.OutcomeRejected }), At: now})
 			},
 		} {
 			if v, err := forget().Verify(t.Context(), action(w.image), nil); v.Outcome != mirror.OutcomeUnknown || err == nil {
@@ -199,7 +202,7 @@ func TestVerifier_RemembersAdmissionsOnlyAndAsksNothingAgain(t *testing.T) {
 			}
 		}
 		denied := load(t, map[string]*testenv.Signer{"release": s}, oneOfRelease+"deny: {repos: [docker.io/library/app]}\n")
-		v, _ = denied.Verifier(known, nil, now).Verify(t.Context(), action(w.image), w.client)
+		v, _ = denied.Verifier(policy.Options{Known: known, At: now}).Verify(t.Context(), action(w.image), w.client)
 		wantOutcome(t, v, mirror.OutcomeRejected, mirror.Denied)
 	})
 }
@@ -242,7 +245,7 @@ func TestVerifier_PinnedNeedsACommitThatVouches(t *testing.T) {
 			a := action(image)
 			a.Vouch = c.vouch
 			known := memory{}
-			v, err := p.Verifier(known, c.with, now).Verify(t.Context(), a, nil)
+			v, err := p.Verifier(policy.Options{Known: known, Vouch: c.with, At: now}).Verify(t.Context(), a, nil)
 			if v.Outcome != c.outcome || (err != nil) != (c.outcome == mirror.OutcomeUnknown) {
 				t.Errorf("got %s (%s), %v; want %s", v.Outcome, v.Reason, err, c.outcome)
 			}
@@ -262,11 +265,11 @@ func TestVerifier_PinnedNeedsACommitThatVouches(t *testing.T) {
 func TestVerify_AdmitsOnlyThroughTheVerifier(t *testing.T) {
 	eachRegistry(t, func(t *testing.T, w *world) {
 		s := newSigner(t, "p256")
-		if _, _, err := mirror.Verify(t.Context(), trusting(t, s).Verifier(nil, nil, now), action(w.image), w.client); !errors.Is(err, mirror.ErrRefused) {
+		if _, _, err := mirror.Verify(t.Context(), trusting(t, s).Verifier(policy.Options{At: now}), action(w.image), w.client); !errors.Is(err, mirror.ErrRefused) {
 			t.Errorf("unsigned: got %v; want a refusal", err)
 		}
 		w.bundle(s)
-		verified, _, err := mirror.Verify(t.Context(), trusting(t, s).Verifier(nil, nil, now), action(w.image), w.client)
+		verified, _, err := mirror.Verify(t.Context(), trusting(t, s).Verifier(policy.Options{At: now}), action(w.image), w.client)
 		if err != nil || !verified.Admits() {
 			t.Errorf("signed: got %v; want a Verified", err)
 		}

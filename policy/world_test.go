@@ -104,7 +104,7 @@ func action(image mirror.Reference) mirror.Action {
 // verify judges the world's image without any memory.
 func (w *world) verify(p policy.Policy) mirror.Verdict {
 	w.t.Helper()
-	v, err := p.Verifier(nil, nil, now).Verify(w.t.Context(), action(w.image), w.client)
+	v, err := p.Verifier(policy.Options{At: now}).Verify(w.t.Context(), action(w.image), w.client)
 	if err != nil {
 		w.t.Fatalf("verify: %v", err)
 	}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/registry"
@@ -113,7 +112,7 @@ func hasExactlyTheBadEntriesThatItNames(t *testing.T, w *testenv.World) {
 				if c.Entry.Pinned() {
 					action.Vouch = "head"
 				}
-				verdict, err := p.Verifier(nil, nil, time.Time{}).Verify(t.Context(), action, upstream)
+				verdict, err := p.Verifier(policy.Options{}).Verify(t.Context(), action, upstream)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -188,7 +187,7 @@ func TestWorld_NextReleaseMovesTagsAndContent(t *testing.T) {
 			continue
 		}
 		action := mirror.Action{Image: c.Image, New: c.Image.Digest, Stage: "snapshot"}
-		if v, err := p.Verifier(nil, nil, time.Time{}).Verify(t.Context(), action, upstream); err != nil || !v.Outcome.Admits() {
+		if v, err := p.Verifier(policy.Options{}).Verify(t.Context(), action, upstream); err != nil || !v.Outcome.Admits() {
 			t.Errorf("%s: %v, %v", c.Entry.Name, v, err)
 		}
 	}
@@ -218,7 +217,7 @@ func TestWorld_MovedTagIsSignedIfItWas(t *testing.T) {
 			t.Errorf("%s is %v, %v, want %v", image, after.Digest, err, d)
 		}
 		action := mirror.Action{Image: ref.WithDigest(d), New: d, Stage: "snapshot"}
-		if v, err := p.Verifier(nil, nil, time.Time{}).Verify(t.Context(), action, upstream); err != nil || v.Outcome != mirror.OutcomeSigned {
+		if v, err := p.Verifier(policy.Options{}).Verify(t.Context(), action, upstream); err != nil || v.Outcome != mirror.OutcomeSigned {
 			t.Errorf("%s: %v, %v", image, v, err)
 		}
 	}

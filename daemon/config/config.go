@@ -29,6 +29,7 @@ type Config struct {
 	Listen     string              `yaml:"listen" jsonschema_description:"Address (host:port) of health and metrics."`
 	Socket     string              `yaml:"socket" jsonschema:"example=/run/poundlock/poundlock.sock" jsonschema_description:"Unix socket on which the daemon answers the commands; poundlock.sock in stateDir when it is left out."`
 	TLS        TLS                 `yaml:"tls" jsonschema_description:"Trust and identity for every host."`
+	Trust      Trust               `yaml:"trust" jsonschema_description:"What this site adds to the policy of the fleet repository."`
 	Limits     Limits              `yaml:"limits" jsonschema_description:"How long one cycle and a stop may take."`
 
 	// Warnings are what Load noticed that is no mistake for certain.

@@ -18,7 +18,7 @@ import (
 	"github.com/poundlock/poundlock/daemon"
 	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
-	"github.com/poundlock/poundlock/policy"
+	"github.com/poundlock/poundlock/policy/trust"
 )
 
 // app is what the commands share.
@@ -41,7 +41,7 @@ func Main(ctx context.Context, args []string, out, talk io.Writer) int {
 	defer data.end(nil)
 	a := &app{out: data, talk: &talker{to: talk}}
 	a.level.Set(slog.LevelWarn)
-	if err := policy.ClearEnvironment(); err != nil {
+	if err := trust.ClearEnvironment(); err != nil {
 		a.end(err, exitFailure)
 		return exitFailure
 	}

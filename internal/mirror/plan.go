@@ -44,10 +44,15 @@ const (
 	LocalFailed     ReasonCode = "local-failed"     // the local registry could not do it
 	Signed          ReasonCode = "signed"           // enough distinct signers vouch
 	PinnedCommit    ReasonCode = "pinned"           // a reviewed commit names the digest
+	Excepted        ReasonCode = "exception"        // an exception admits it until its end
+	Warned          ReasonCode = "warn"             // policy does not admit it and is not enforced at this stage
 	Denied          ReasonCode = "denied"           // the deny list names it
 	NoRule          ReasonCode = "no-rule"          // no rule matches, default deny
 	NoSignature     ReasonCode = "no-signature"     // none found; retried, since signers lag behind pushes
 	BadSignature    ReasonCode = "bad-signature"    // found and not acceptable; waits for a changed input
+	NoAttestation   ReasonCode = "no-attestation"   // none of the wanted type found; retried like a signature
+	BadAttestation  ReasonCode = "bad-attestation"  // found and not acceptable; waits for a changed input
+	TooYoung        ReasonCode = "too-young"        // it has to age first; time alone mends it
 	NotPinned       ReasonCode = "not-pinned"       // policy wants a digest in desired/, the entry has a tag only
 	NotVerified     ReasonCode = "not-verified"     // could not be checked
 	BadContent      ReasonCode = "bad-content"      // bytes do not match their digest or size

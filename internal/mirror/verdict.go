@@ -31,14 +31,49 @@ func (o Outcome) Admits() bool {
 
 // Verdict is a judgement of one digest for one stage, with its basis.
 type Verdict struct {
-	Outcome   Outcome      `json:"outcome"`
-	Reason    Reason       `json:"reason"`
-	Signers   []string     `json:"signers,omitempty"`   // names of distinct signers that count
-	Evidence  []Descriptor `json:"evidence,omitempty"`  // manifests of the signatures that were verified
-	RuleHash  Digest       `json:"ruleHash,omitzero"`   // of the rules that matched
-	TrustHash Digest       `json:"trustHash,omitzero"`  // of the trust files that those rules use
-	VouchedBy string       `json:"vouchedBy,omitempty"` // the commit that names the digest, where pinned
-	At        time.Time    `json:"at"`
+	Outcome   Outcome    `json:"outcome"`
+	Reason    Reason     `json:"reason"`
+	Signers   []string   `json:"signers,omitempty"`   // names of the signers that count
+	Evidence  []Evidence `json:"evidence,omitempty"`  // manifests of the signatures and attestations that it stands on
+	RuleHash  Digest     `json:"ruleHash,omitzero"`   // of the rules that matched
+	TrustHash Digest     `json:"trustHash,omitzero"`  // of the trust files that those rules use
+	VouchedBy string     `json:"vouchedBy,omitempty"` // the commit that names the digest, where pinned
+	At        time.Time  `json:"at"`
+
+	Rules     []string   `json:"rules,omitempty"`     // what matched, in words: the globs, with their file
+	Proofs    []Proof    `json:"proofs,omitempty"`    // who is proven to have signed what
+	Exception *Exception `json:"exception,omitempty"` // what admits it in spite of the rules
+	Seen      time.Time  `json:"seen,omitzero"`       // when we first saw the digest
+	Until     time.Time  `json:"until,omitzero"`      // when time alone may change the verdict; zero: never
+	Warnings  []string   `json:"warnings,omitempty"`  // what people should know although it is admitted
+	Attested  bool       `json:"attested,omitempty"`  // it was read from an attestation of this site, not judged again
+}
+
+// Evidence is a manifest that holds a signature or an attestation that a verdict stands on.
+type Evidence struct {
+	Descriptor
+	Of Digest    `json:"of,omitzero"` // the manifest it is about where that is a child of the image's index
+	In Reference `json:"in,omitzero"` // the repository it lies in where that is not the image's
+}
+
+// Proof is who is proven to have signed a digest, or to have stated something of it, and when.
+type Proof struct {
+	Signer   string    `json:"signer"`           // name in the policy
+	Identity string    `json:"identity"`         // key sha256:..., or issuer and subject of a certificate
+	Type     string    `json:"type,omitempty"`   // predicate type of an attestation; "" for a signature
+	Of       Digest    `json:"of,omitzero"`      // what was signed where that is a child of the image's index
+	Manifest Digest    `json:"manifest"`         // that holds it
+	Time     time.Time `json:"time,omitzero"`    // when it was made at the latest
+	Source   string    `json:"source,omitempty"` // who says so: timestamp authority, transparency log, first seen
+}
+
+// Exception is a line of policy that lifts requirements.
+type Exception struct {
+	Match      string    `json:"match"`
+	Skip       []string  `json:"skip"`
+	Until      time.Time `json:"until"` // the first moment at which it does not hold any more
+	Reason     string    `json:"reason"`
+	ApprovedBy string    `json:"approvedBy"`
 }
 
 // Basis says in words what the admission stands on, for the record.

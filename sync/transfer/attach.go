@@ -93,7 +93,7 @@ func (c *cargo) survey(ctx context.Context, subjects []mirror.Digest) ([]*attach
 // another manifest by now gives way to the one that was verified: nobody has judged the new one.
 func (c *cargo) pin(ctx context.Context, all []*attached) error {
 	verified := func(d mirror.Digest) bool {
-		return slices.ContainsFunc(c.evidence, func(e mirror.Descriptor) bool { return e.Digest == d })
+		return slices.ContainsFunc(c.evidence, func(e mirror.Evidence) bool { return e.Digest == d })
 	}
 	for _, e := range c.evidence {
 		if slices.ContainsFunc(all, func(a *attached) bool { return a.has(e.Digest) }) {
@@ -106,7 +106,7 @@ func (c *cargo) pin(ctx context.Context, all []*attached) error {
 		if err != nil {
 			return err
 		}
-		p, err := c.parts(m, e)
+		p, err := c.parts(m, e.Descriptor)
 		if err != nil {
 			return err
 		}

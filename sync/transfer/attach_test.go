@@ -220,7 +220,7 @@ func TestMover_BringsTheSignatureThatWasVerified(t *testing.T) {
 	image := w.push(t, "app", "1", testenv.Image("app"))
 	w.signLegacy(t, image, image.Digest)
 	verified := w.tagged(t, w.up.Host(), "app", sigTag(image.Digest))
-	job := w.job(t, image, verified)
+	job := w.job(t, image, mirror.Evidence{Descriptor: verified})
 	w.signLegacy(t, image, image.Digest) // the tag moves after the verdict
 	if w.tagged(t, w.up.Host(), "app", sigTag(image.Digest)).Digest == verified.Digest {
 		t.Fatal("the signature tag did not move")
@@ -237,7 +237,7 @@ func TestMover_FailsWhenTheVerifiedSignatureIsGone(t *testing.T) {
 	w := newWorld(t)
 	image := w.push(t, "app", "1", testenv.Image("app"))
 	gone := mirror.NewManifest("application/vnd.oci.image.manifest.v1+json", []byte("{}")).Descriptor
-	if d := run(t, w.mover(t), w.job(t, image, gone)); ReasonOf(d[0].Err).Code != mirror.NotVerified {
+	if d := run(t, w.mover(t), w.job(t, image, mirror.Evidence{Descriptor: gone})); ReasonOf(d[0].Err).Code != mirror.NotVerified {
 		t.Errorf("got %v", d[0].Err)
 	}
 }

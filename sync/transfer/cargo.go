@@ -20,9 +20,9 @@ type cargo struct {
 	image    mirror.Reference // as it is called upstream
 	from, to mirror.Reference // repositories, without tag and digest
 	root     mirror.Digest
-	evidence []mirror.Descriptor // signature manifests that the verdict stands on
-	bytes    atomic.Int64        // read from the source for blobs
-	attached atomic.Int64        // signature and referrer manifests so far
+	evidence []mirror.Evidence // signature manifests that the verdict stands on
+	bytes    atomic.Int64      // read from the source for blobs
+	attached atomic.Int64      // signature and referrer manifests so far
 }
 
 // carry copies one image with all that hangs on it: blobs, manifests, then signatures and other referrers. A

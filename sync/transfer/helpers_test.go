@@ -127,12 +127,12 @@ func (w *world) push(t *testing.T, repo, tag string, what remote.Taggable) mirro
 }
 
 // job copies an upstream image to the local registry under the same path.
-func (w *world) job(t *testing.T, image mirror.Reference, evidence ...mirror.Descriptor) Job {
+func (w *world) job(t *testing.T, image mirror.Reference, evidence ...mirror.Evidence) Job {
 	t.Helper()
 	return newJob(t, w.client, image, w.local.Host(), evidence...)
 }
 
-func newJob(t *testing.T, from mirror.Content, image mirror.Reference, host string, evidence ...mirror.Descriptor) Job {
+func newJob(t *testing.T, from mirror.Content, image mirror.Reference, host string, evidence ...mirror.Evidence) Job {
 	t.Helper()
 	a := mirror.Action{Kind: mirror.Copy, Key: mirror.Key{Set: "s", Entry: image.Repository}, Image: image, From: image,
 		To: mirror.Reference{Host: host, Repository: "mirror/" + image.Repository, Tag: "s-stage"}, New: image.Digest}
@@ -144,7 +144,7 @@ func newJob(t *testing.T, from mirror.Content, image mirror.Reference, host stri
 }
 
 // admit is a verifier that admits everything, on the given evidence.
-type admit []mirror.Descriptor
+type admit []mirror.Evidence
 
 func (a admit) Verify(context.Context, mirror.Action, mirror.Content) (mirror.Verdict, error) {
 	return mirror.Verdict{Outcome: mirror.OutcomePinned, Reason: mirror.Because(mirror.PinnedCommit, "test"), Evidence: a}, nil

@@ -59,7 +59,7 @@ func (c *cargo) referrer(ctx context.Context, subject mirror.Digest, d mirror.De
 	// Some registries list a referrer under another type than it has; its bytes decide.
 	r.piece, err = c.whole(ctx, mirror.Descriptor{Digest: d.Digest, Size: d.Size}, 1)
 	if err != nil {
-		proven := slices.ContainsFunc(c.evidence, func(e mirror.Descriptor) bool { return e.Digest == d.Digest })
+		proven := slices.ContainsFunc(c.evidence, func(e mirror.Evidence) bool { return e.Digest == d.Digest })
 		if r.Body == nil && !proven && errors.Is(err, mirror.ErrNotFound) {
 			return r, nil
 		}

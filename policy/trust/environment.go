@@ -1,10 +1,13 @@
-package policy
+package trust
 
 import (
 	"os"
 	"strconv"
 	"strings"
 )
+
+// maxAttachment is the size in bytes above which the libraries themselves read no attachment.
+const maxAttachment = 16 << 20
 
 // ClearEnvironment removes the variables that would make the sigstore libraries trust or ask something
 // else than the files of the fleet repository, and sets their own limit on attachments as a second fence.
@@ -19,5 +22,5 @@ func ClearEnvironment() error {
 			return err
 		}
 	}
-	return os.Setenv("COSIGN_MAX_ATTACHMENT_SIZE", strconv.Itoa(maxBundle))
+	return os.Setenv("COSIGN_MAX_ATTACHMENT_SIZE", strconv.Itoa(maxAttachment))
 }

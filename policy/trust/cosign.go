@@ -1,4 +1,4 @@
-package policy
+package trust
 
 import (
 	"context"
@@ -23,29 +23,35 @@ import (
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-// candidate is an item in the form that the libraries verify, parsed once for all keys.
-type candidate struct {
-	item   item
+// Candidate is an item in the form that the libraries verify, parsed once for all signers.
+type Candidate struct {
+	item   Item
 	legacy oci.Signature
 	bundle *bundle.Bundle
 }
 
-// prepare parses an item. It runs under recover, as everything that calls the libraries does.
-func prepare(it item) (candidate, error) {
-	c := candidate{item: it}
+// Prepare parses an item. An error says why it can count for nobody.
+func Prepare(it Item) (*Candidate, error) {
+	c := &Candidate{item: it}
 	err := guarded(func() error {
-		if it.bundle {
+		switch it.Form {
+		case Bundle:
 			c.bundle = &bundle.Bundle{}
-			return c.bundle.UnmarshalJSON(it.body)
+			return c.bundle.UnmarshalJSON(it.Body)
+		case Envelope:
+			return errors.New("attestations under a tag are not read yet")
 		}
-		if err := wellFormed(it.annotations); err != nil {
+		if err := wellFormed(it.Annotations); err != nil {
 			return err
 		}
 		var err error
-		c.legacy, err = static.NewSignature(it.body, it.signature)
+		c.legacy, err = static.NewSignature(it.Body, it.Signature)
 		return err
 	})
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // wellFormed checks annotations that a signature may carry besides. Nothing here relies on them, but they
@@ -78,30 +84,30 @@ func wellFormed(annotations map[string]string) error {
 	return nil
 }
 
-// names verifies the candidate with one key. It gives the names that the signature gives to the content of
-// digest d, which may be none in a bundle; an error says why the signature does not count for this key.
-func (c candidate) names(ctx context.Context, key signature.Verifier, d mirror.Digest) (names []string, err error) {
-	err = guarded(func() error {
-		opts := checkOpts(key, &names)
-		if c.bundle == nil {
-			_, err := cosign.VerifyImageSignature(ctx, c.legacy, d, opts)
-			return err
-		}
-		raw, err := hex.DecodeString(d.Hex)
-		if err != nil {
-			return err
-		}
-		result, err := cosign.VerifyNewBundle(ctx, opts, verify.WithArtifactDigest(d.Algorithm, raw), c.bundle)
-		if err != nil {
-			return err
-		}
-		names, err = statementNames(result, d)
-		return err
-	})
-	if err != nil {
-		return nil, err
+// byKey accepts what one public key signed.
+type byKey struct {
+	identity string
+	verifier signature.Verifier
+}
+
+// accept verifies the candidate with the key. A bundle may name nothing: cosign writes no name into one.
+func (k byKey) accept(ctx context.Context, c *Candidate, d mirror.Digest) (Proof, error) {
+	p := Proof{Identity: k.identity}
+	opts := checkOpts(k.verifier, &p.Names)
+	if c.bundle == nil {
+		_, err := cosign.VerifyImageSignature(ctx, c.legacy, d, opts)
+		return p, err
 	}
-	return names, nil
+	raw, err := hex.DecodeString(d.Hex)
+	if err != nil {
+		return p, err
+	}
+	result, err := cosign.VerifyNewBundle(ctx, opts, verify.WithArtifactDigest(d.Algorithm, raw), c.bundle)
+	if err != nil {
+		return p, err
+	}
+	p.Names, err = statementNames(result, d)
+	return p, err
 }
 
 // checkOpts is the only place that makes options for the library: without a claim verifier it would accept

@@ -1,0 +1,48 @@
+package config
+
+import "time"
+
+// Trust is what this site adds to the policy of the fleet repository: a floor, its own key, and who may write to the
+// fleet repository.
+type Trust struct {
+	Floor     string      `yaml:"floor" jsonschema:"example=/etc/poundlock/floor.yaml" jsonschema_description:"Policy file on this machine, in the form of desired/policy.yaml, that must admit too; the fleet repository can only be stricter. Files that it names are relative to its folder."`
+	Site      Site        `yaml:"site" jsonschema_description:"This site's own key, which signs verdicts and what is promoted."`
+	Fleet     FleetTrust  `yaml:"fleet" jsonschema_description:"Who must have signed the commits of the fleet repository; not asked when it is left out."`
+	Limits    TrustLimits `yaml:"limits" jsonschema_description:"How much is read to judge one image."`
+	Rejudging int         `yaml:"rejudging" jsonschema:"minimum=1,example=500" jsonschema_description:"How many standing images one step of a set judges again after the policy changed; the next steps go on."`
+}
+
+// Site is the key with which this site signs.
+type Site struct {
+	Key      Secret   `yaml:"key" jsonschema_description:"Private key: as cosign generate-key-pair makes it, or PEM (PKCS #8, EC)."`
+	Password Secret   `yaml:"password" jsonschema_description:"Password of that key; left out for a key without one."`
+	Sign     []string `yaml:"sign" jsonschema:"example=production" jsonschema_description:"Stages at which what is promoted is signed, so that clusters need to trust this key alone."`
+	Verifier string   `yaml:"verifier" jsonschema:"format=uri,example=https://poundlock.example.org/berlin" jsonschema_description:"How statements name this site as their maker."`
+}
+
+// FleetTrust is who must have signed the commits that change desired/ or stages/.
+type FleetTrust struct {
+	AllowedSigners string `yaml:"allowedSigners" jsonschema:"example=/etc/poundlock/allowed_signers" jsonschema_description:"File in the form of OpenSSH's allowed_signers: whose SSH signatures count."`
+	Keyring        string `yaml:"keyring" jsonschema:"example=/etc/poundlock/keyring.asc" jsonschema_description:"Armoured file of OpenPGP public keys whose signatures count."`
+	Forge          Forge  `yaml:"forge" jsonschema_description:"Keys with which the forge signs the merges that it makes; such commits do not count when it is left out."`
+	Since          string `yaml:"since" jsonschema:"pattern=^[0-9a-f]{40}$" jsonschema_description:"Commit up to which the history is accepted as it is; when left out, all of it must be signed."`
+}
+
+// Forge is whom merges count of that the forge itself made and signed.
+type Forge struct {
+	AllowedSigners string `yaml:"allowedSigners" jsonschema:"example=/etc/poundlock/forge_signers" jsonschema_description:"File in the form of OpenSSH's allowed_signers."`
+	Keyring        string `yaml:"keyring" jsonschema:"example=/etc/poundlock/forge.asc" jsonschema_description:"Armoured file of OpenPGP public keys."`
+}
+
+// TrustLimits bound what is read to judge one image; what is left out is as by default.
+type TrustLimits struct {
+	Payload     int           `yaml:"payload" jsonschema:"minimum=1" jsonschema_description:"Bytes of a simple-signing payload."`
+	Bundle      int           `yaml:"bundle" jsonschema:"minimum=1" jsonschema_description:"Bytes of a sigstore bundle that is a signature."`
+	Attestation int           `yaml:"attestation" jsonschema:"minimum=1" jsonschema_description:"Bytes of an attestation."`
+	Signatures  int           `yaml:"signatures" jsonschema:"minimum=1" jsonschema_description:"Signatures and attestations of one image that are looked at."`
+	Referrers   int           `yaml:"referrers" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Referrers of one image; with more of them it is refused."`
+	Time        time.Duration `yaml:"time" jsonschema:"example=30s" jsonschema_description:"Time to judge one image, all requests included."`
+}
+
+// IsZero says whether commits need no signature.
+func (t FleetTrust) IsZero() bool { return t == FleetTrust{} }
