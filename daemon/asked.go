@@ -163,7 +163,14 @@ var errStale = errors.New("asked too long ago")
 // asBefore marks what is in the way as the last run found it.
 func (l *Line) asBefore(p mirror.Plan) {
 	places := l.state.trouble(p.Set).Places
+	remarks, err := l.state.Remarks(p.Set)
+	if err != nil {
+		l.log.Debug("what is to be known of what stands cannot be read", keySet, p.Set, keyError, err)
+	}
 	for i, a := range p.Actions {
+		if a.Kind == mirror.Unchanged && len(a.Warnings) > 0 {
+			p.Actions[i].AsBefore = len(newWarnings(remarks, []Remark{{Stage: a.Stage, Entry: a.Key.Entry, Warnings: a.Warnings}})) == 0
+		}
 		if a.Kind == mirror.Refuse || a.Kind == mirror.Missing {
 			p.Actions[i].AsBefore = places[placeKey(a)] == placeText(a)
 		}

@@ -28,6 +28,8 @@ func CheckFleet(commit string, files mirror.Files) (mirror.Desired, policy.Polic
 	}
 	rules, more := policy.Load(files, commit)
 	problems = append(problems, more...)
+	_, more = policy.LoadTests(files, commit)
+	problems = append(problems, more...)
 	for i := range problems {
 		problems[i].Where.Commit = commit
 	}

@@ -84,6 +84,12 @@ func (c *Client) Suspend(ctx context.Context, set, reason, by string) (s Suspens
 	return s, err
 }
 
+// Acknowledge accepts a rewritten history of the fleet repository.
+func (c *Client) Acknowledge(ctx context.Context, commit, by string) (a Acknowledged, err error) {
+	err = c.ask(ctx, http.MethodPost, "/v1/acknowledge", order{Commit: commit, By: by}, &a)
+	return a, err
+}
+
 // Resume lets a set go on; ok is false for one that was not suspended.
 func (c *Client) Resume(ctx context.Context, set, by string) (was Suspension, ok bool, err error) {
 	var answer resumed

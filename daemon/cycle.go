@@ -87,8 +87,12 @@ func (l *Line) step(ctx context.Context, f *fleet, set mirror.Set, run string, w
 	if err == nil {
 		report.Commit, err = l.publish(ctx, f, v, moved, at)
 	}
+	if err == nil {
+		l.attach(ctx, f, v, at)
+	}
 	report.Plan = v.plan
 	l.tell(v, moved)
+	l.remark(v)
 	if err != nil {
 		return report, err
 	}
@@ -140,7 +144,7 @@ func (l *Line) move(ctx context.Context, f *fleet, v *view) ([]mirror.Done, erro
 		}
 		work = append(work, w)
 	}
-	if len(work) == 0 {
+	if work = l.countersign(ctx, f, v, work); len(work) == 0 {
 		return nil, nil
 	}
 	dones := promote.Move(ctx, l.registry, l.fence(f, v.set.Name), l.owner(v), work)

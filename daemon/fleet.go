@@ -19,7 +19,8 @@ import (
 type fleet struct {
 	head    string // the commit that our commits build on
 	inputs  string // identity of desired/ and stages/ at head
-	version string // identity of those that were parsed: the same, unless head has mistakes
+	version string // identity of those that were parsed, and of the floor: the same, unless head has mistakes
+	floor   string // identity of the floor of this machine, as it was looked at last
 	desired mirror.Desired
 	policy  policy.Policy
 	named   map[pin]bool // what desired names by digest
@@ -27,6 +28,9 @@ type fleet struct {
 
 	suspended map[string]Suspension // sets that somebody paused
 	held      mirror.Problems       // why nobody knows which sets are suspended: then all of them are
+
+	refused   mirror.Problems // why the newest head does not count by its signatures: this is the last one that did
+	rewritten *mirror.Problem // the head is of another history than before, which nobody acknowledged yet
 }
 
 // pin is an entry with the content that a reviewed file names for it.
@@ -97,20 +101,20 @@ func (l *Line) atHead(ctx context.Context) (*fleet, error) {
 		l.leave(next)
 		f = next
 	}
-	return f, f.mistake
+	return f, f.trouble()
 }
 
 // newest gives the fleet that is in force by the newest commit: the same as before where nothing moved.
 func (l *Line) newest(ctx context.Context) (*fleet, error) {
 	if l.offline {
-		return l.asFetched()
+		return l.asFetched(ctx)
 	}
 	remote, err := l.git.Remote(ctx)
 	if err != nil {
 		return nil, gitError(err)
 	}
-	last := l.fleet.Load()
-	if last != nil && last.head == remote {
+	last, below := l.fleet.Load(), readFloor(l.config)
+	if last != nil && last.refused == nil && last.head == remote && last.floor == below.print {
 		if _, err := l.git.Inputs(remote); err == nil {
 			return last, nil
 		} // the clone was damaged or deleted: fetch it anew
@@ -120,21 +124,31 @@ func (l *Line) newest(ctx context.Context) (*fleet, error) {
 	if err != nil {
 		return nil, gitError(err)
 	}
+	trust, err := l.accepts(ctx, head)
+	if err != nil {
+		return nil, gitError(err)
+	}
+	if trust.refused != nil {
+		return l.lastGood(last, trust, below)
+	}
 	inputs, err := l.git.Inputs(head)
 	if err != nil {
 		return nil, gitError(err)
 	}
-	if last != nil && last.inputs == inputs {
-		return last.at(head), nil
+	if last != nil && last.inputs == inputs && last.floor == below.print {
+		return trust.of(last.at(head)), nil
 	}
-	next, err := l.read(head, inputs)
+	next, err := l.read(head, inputs, below)
 	var problems mirror.Problems
 	if errors.As(err, &problems) && last != nil {
 		kept := *last
-		kept.head, kept.inputs, kept.mistake = head, inputs, problems
-		return &kept, nil
+		kept.head, kept.inputs, kept.floor, kept.mistake = head, inputs, below.print, problems
+		return trust.of(&kept), nil
 	}
-	return next, err
+	if err != nil {
+		return nil, err
+	}
+	return trust.of(next), nil
 }
 
 // fetchWithin is how long a clone over a slow line may take, of which the daemon sees nothing before it is whole.
@@ -148,6 +162,10 @@ func (l *Line) leave(f *fleet) {
 		if _, ok := f.desired.Set(name); !ok {
 			l.mover.Want(name, nil)
 			delete(l.sets, name)
+			l.metrics.remarks(name, nil, 0)
+			if err := l.state.setRemarks(name, nil); err != nil {
+				l.log.Warn("what was remarked of a set that is no more is not forgotten", keySet, name, keyError, err)
+			}
 		}
 	}
 	if err := l.state.forgetAsked(f.desired); err != nil {
@@ -163,8 +181,9 @@ func gitError(err error) error {
 	return fmt.Errorf("fleet repository: %w", err)
 }
 
-// read parses everything that people wrote at a commit and reports all mistakes of it in one pass.
-func (l *Line) read(head, inputs string) (*fleet, error) {
+// read parses everything that people wrote at a commit, and the floor of this machine, and reports all mistakes of
+// both in one pass.
+func (l *Line) read(head, inputs string, below floor) (*fleet, error) {
 	files, problems, err := l.written(head)
 	if err != nil {
 		return nil, err
@@ -173,11 +192,13 @@ func (l *Line) read(head, inputs string) (*fleet, error) {
 		return nil, problems.Err()
 	}
 	desired, rules, problems := CheckFleet(head, files)
-	if err := problems.Err(); err != nil {
+	least, more := below.policy(l.config)
+	if err := append(problems, more...).Err(); err != nil {
 		return nil, err
 	}
 	l.warnOrphans(head, desired)
-	return &fleet{head: head, inputs: inputs, version: inputs, desired: desired, policy: rules, named: pinsOf(desired)}, nil
+	return &fleet{head: head, inputs: inputs, version: inputs + below.print, floor: below.print, desired: desired,
+		policy: rules.WithFloor(least), named: pinsOf(desired)}, nil
 }
 
 // warnOrphans tells of sets that stand in rendered/ and that nobody asks for any more. Removing them is up to
@@ -279,7 +300,7 @@ func (l *Line) fence(f *fleet, set string) func(context.Context) error {
 		if remote == f.head {
 			return nil
 		}
-		if remote, err = l.git.Fetch(ctx); err != nil {
+		if remote, err = l.fetchTrusted(ctx, f); err != nil {
 			return fmt.Errorf("fence: %w", err)
 		}
 		inputs, err := l.git.Inputs(remote)

@@ -25,18 +25,23 @@ const (
 	EventRefused      EventType = "refused"       // policy or a gate says no
 	EventMissing      EventType = "missing"       // upstream has no such thing
 	EventFailed       EventType = "failed"        // could not be done now
+	EventWarned       EventType = "warned"        // policy admits it, and warns: an exception ends soon, a rule is not enforced
 	EventRunFailed    EventType = "run-failed"    // a step of a set ended in an error as a whole
 	EventTriggered    EventType = "triggered"     // someone asked for a run
 	EventSuspended    EventType = "suspended"     // someone paused a set
 	EventResumed      EventType = "resumed"       // someone let it go on
 	EventReloaded     EventType = "reloaded"      // a changed configuration is in force
 	EventReloadFailed EventType = "reload-failed" // a changed configuration was refused, the old one stays
+	EventHeadRefused  EventType = "head-refused"  // a commit of the fleet repository is not signed as it must be, the last accepted one stays
+	EventRewritten    EventType = "rewritten"     // the fleet repository has another history than before; the upper stages wait
+	EventAcknowledged EventType = "acknowledged"  // someone accepted that
 )
 
 // EventTypes lists every type of event.
 func EventTypes() []EventType {
-	return []EventType{EventCopied, EventCopyFailed, EventMoved, EventCommitted, EventRefused, EventMissing, EventFailed, EventRunFailed,
-		EventTriggered, EventSuspended, EventResumed, EventReloaded, EventReloadFailed}
+	return []EventType{EventCopied, EventCopyFailed, EventMoved, EventCommitted, EventRefused, EventMissing, EventFailed, EventWarned, EventRunFailed,
+		EventTriggered, EventSuspended, EventResumed, EventReloaded, EventReloadFailed,
+		EventHeadRefused, EventRewritten, EventAcknowledged}
 }
 
 // Event is one thing that happened, for logs, for `events` and for whoever follows the daemon.
@@ -182,17 +187,21 @@ var eventLogs = map[EventType]struct {
 	EventRefused:      {slog.LevelWarn, "refuse"},
 	EventMissing:      {slog.LevelWarn, "missing"},
 	EventFailed:       {slog.LevelWarn, "failed"},
+	EventWarned:       {slog.LevelWarn, "policy warns"},
 	EventRunFailed:    {slog.LevelDebug, "run failed"}, // the cycle tells it, with those of all sets
 	EventTriggered:    {slog.LevelInfo, "triggered"},
 	EventSuspended:    {slog.LevelWarn, "suspended"},
 	EventResumed:      {slog.LevelInfo, "resumed"},
 	EventReloaded:     {slog.LevelInfo, "configuration reloaded"},
 	EventReloadFailed: {slog.LevelDebug, "reload failed"}, // the service tells it, a line for each problem
+	EventHeadRefused:  {slog.LevelDebug, "head refused"},  // the cycle tells it, a line for each commit
+	EventRewritten:    {slog.LevelWarn, "the history of the fleet repository was rewritten"},
+	EventAcknowledged: {slog.LevelInfo, "rewritten history acknowledged"},
 }
 
 func (l *Line) logEvent(e Event) {
 	as := eventLogs[e.Type]
-	if shown := []EventType{EventCopied, EventCopyFailed, EventRefused, EventMissing, EventFailed}; l.arrive != nil && slices.Contains(shown, e.Type) {
+	if shown := []EventType{EventCopied, EventCopyFailed, EventRefused, EventMissing, EventFailed, EventWarned}; l.arrive != nil && slices.Contains(shown, e.Type) {
 		as.level = slog.LevelDebug // a command shows these itself
 	}
 	facts := []slog.Attr{}

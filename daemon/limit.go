@@ -94,6 +94,11 @@ func (s selector) matches(key mirror.Key) bool {
 	return s.set == key.Set && (s.entry == "" || s.entry == key.Entry || doublestar.MatchUnvalidated(s.entry, key.Entry))
 }
 
+// selects says whether an entry is among what was asked for by --only.
+func (m limit) selects(key mirror.Key) bool {
+	return len(m.only) == 0 || slices.ContainsFunc(m.only, func(s selector) bool { return s.matches(key) })
+}
+
 // sets gives the sets that are looked at; empty means all.
 func (m limit) sets() []string {
 	var names []string
@@ -121,7 +126,7 @@ func (m limit) leaveOut(p mirror.Plan, judged bool) mirror.Plan {
 			continue
 		}
 		switch {
-		case len(m.only) > 0 && !slices.ContainsFunc(m.only, func(s selector) bool { return s.matches(a.Key) }):
+		case !m.selects(a.Key):
 			actions[i].Kind, actions[i].Reason = mirror.Skip, mirror.Because(mirror.NotSelected, "not selected")
 		case m.saved != nil && m.saved.leaves(a, judged):
 			actions[i].Kind, actions[i].Reason = mirror.Skip, mirror.Because(mirror.NotSelected, "not in the saved plan")

@@ -38,6 +38,7 @@ type Line struct {
 	offline  bool
 	limit    limit // what a command line asks for
 	shared   *shared
+	attester *attester // of this site's statements; nil without a site key
 	arrive   func(mirror.Done)
 	fleet    atomic.Pointer[fleet] // the last one that was read without mistakes
 	closers  []func(context.Context) error
@@ -51,6 +52,8 @@ type Line struct {
 	reading sync.Mutex              // guards the two that follow
 	pastOf  string                  // the head that history belongs to
 	history map[string]map[pin]bool // what earlier commits pin, by id
+
+	accepting accepting // what was said last of a head by the signatures of its commits
 
 	mu       sync.Mutex
 	sets     map[string]*progress
@@ -93,6 +96,12 @@ func Open(ctx context.Context, c config.Config, o Options) (_ *Line, err error) 
 	if err := c.CheckSecrets().Err(); err != nil {
 		return nil, err
 	}
+	if !o.Temporary { // a command that only looks tells it where it needs the policy
+		if err := errors.Join(checkFloor(c), checkSite(c), CheckSigners(c).Err()); err != nil {
+			return nil, err
+		}
+	}
+	l.attester = newAttester(c)
 	local := c.Registries[config.LocalRegistry]
 	l.local = mirror.Local{Host: local.Host, Prefix: local.Prefix, Insecure: local.Insecure, Site: c.Site}
 	dir := c.StateDir
@@ -116,7 +125,7 @@ func Open(ctx context.Context, c config.Config, o Options) (_ *Line, err error) 
 	if err := l.openClients(ctx, dir); err != nil {
 		return nil, err
 	}
-	l.mover = transfer.New(l.registry, journal{l.state}, transfer.Limits{}, l.progressed)
+	l.mover = transfer.New(l.registry, journal{l.state}, transfer.Limits{Referrers: l.config.Trust.Limits.Referrers}, l.progressed)
 	l.onClose(func(ctx context.Context) error { l.mover.Close(ctx); return nil })
 	return l, l.mover.Recover()
 }

@@ -66,6 +66,7 @@ type Stand struct {
 	Vouch   string           `json:"vouch,omitempty"`  // the commit whose desired/ names the digest
 	Commit  string           `json:"commit,omitempty"` // the commit that asked for what stands
 	Trouble *Trouble         `json:"trouble,omitempty"`
+	Remark  *Remark          `json:"remark,omitempty"` // what policy has more to say of than yes or no
 }
 
 // StandState says in one stable word how an entry is at a stage.
@@ -131,6 +132,8 @@ type glance struct {
 	runs   []Run             // newest first
 	events []Event           // newest first
 	newest map[string]*Event // by set, stage and entry
+
+	remarks map[string][]Remark // by set
 }
 
 func (l *Line) glance(ctx context.Context) (*glance, error) {
@@ -282,7 +285,28 @@ func (g *glance) stand(set mirror.Set, stage mirror.Stage, entry string, w mirro
 		s.State = Behind
 	}
 	s.Trouble = g.trouble(set, stage, entry, w)
+	s.Remark = g.remark(set, stage, entry, line.Image)
 	return s
+}
+
+// remark gives what the last step remarked of the content that stands for an entry at a stage.
+func (g *glance) remark(set mirror.Set, stage mirror.Stage, entry string, image mirror.Reference) *Remark {
+	all, known := g.remarks[set.Name]
+	if !known {
+		var err error
+		if all, err = g.line.state.Remarks(set.Name); err != nil {
+			g.line.log.Debug("what is to be known of what stands cannot be read", keySet, set.Name, keyError, err)
+		}
+		if g.remarks == nil {
+			g.remarks = map[string][]Remark{}
+		}
+		g.remarks[set.Name] = all
+	}
+	i := slices.IndexFunc(all, func(r Remark) bool { return r.Stage == stage && r.Entry == entry && r.Image == image })
+	if i < 0 {
+		return nil
+	}
+	return &all[i]
 }
 
 // trouble gives what the last run found in the way of an entry at a stage. A later run of the set that found

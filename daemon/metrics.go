@@ -24,6 +24,10 @@ type metrics struct {
 	reloadOK    prometheus.Gauge
 	reloadAt    prometheus.Gauge
 	suspended   *prometheus.GaugeVec
+	exceptions  *prometheus.GaugeVec
+	warnings    *prometheus.GaugeVec
+	noLonger    *prometheus.GaugeVec
+	unjudged    *prometheus.GaugeVec
 }
 
 func newMetrics(version string) *metrics {
@@ -40,9 +44,13 @@ func newMetrics(version string) *metrics {
 		reloadAt:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "poundlock_config_reload_timestamp_seconds", Help: "When the configuration in force was last read and accepted."}),
 		suspended:   prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_suspended", Help: "1 for a set that somebody suspended, else 0."}, []string{"set"}),
 	}
+	m.exceptions = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_policy_exceptions", Help: "Entries of a set, by stage, that an exception admits."}, []string{"set", "stage"})
+	m.warnings = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_policy_warnings", Help: "Entries of a set, by stage, that policy admits with a warning: a rule is not enforced, or an exception ends soon."}, []string{"set", "stage"})
+	m.noLonger = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_policy_no_longer_admitted", Help: "Entries of a set, by stage, that stand and that policy admits no longer."}, []string{"set", "stage"})
+	m.unjudged = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_policy_unjudged", Help: "Entries of a set that stand and are still to be judged by a changed policy."}, []string{"set"})
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_build_info", Help: "Constant 1, by version."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
-	m.registry.MustRegister(m.lastSuccess, m.duration, m.entries, m.copied, m.verified, m.requests, m.conflicts, m.reloadOK, m.reloadAt, m.suspended, build)
+	m.registry.MustRegister(m.lastSuccess, m.duration, m.entries, m.copied, m.verified, m.requests, m.conflicts, m.reloadOK, m.reloadAt, m.suspended, m.exceptions, m.warnings, m.noLonger, m.unjudged, build)
 	return m
 }
 
@@ -56,6 +64,26 @@ func (m *metrics) plan(p mirror.Plan) {
 	for _, k := range []mirror.Kind{mirror.Copy, mirror.Tag, mirror.Refuse, mirror.Missing, mirror.Failed, mirror.Unchanged} {
 		m.entries.WithLabelValues(p.Set, string(k)).Set(float64(p.Count(k)))
 	}
+}
+
+// remarks shows how much of a set is admitted in spite of the rules, or stands in spite of them.
+func (m *metrics) remarks(set string, all []Remark, unjudged int) {
+	of := prometheus.Labels{"set": set}
+	for _, g := range []*prometheus.GaugeVec{m.exceptions, m.warnings, m.noLonger} {
+		g.DeletePartialMatch(of)
+	}
+	for _, r := range all {
+		if r.Outcome == mirror.OutcomeException {
+			m.exceptions.WithLabelValues(set, string(r.Stage)).Inc()
+		}
+		if len(r.Warnings) > 0 {
+			m.warnings.WithLabelValues(set, string(r.Stage)).Inc()
+		}
+		if r.Stands {
+			m.noLonger.WithLabelValues(set, string(r.Stage)).Inc()
+		}
+	}
+	m.unjudged.WithLabelValues(set).Set(float64(unjudged))
 }
 
 func (m *metrics) handler() http.Handler {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"net/http"
 	"path/filepath"
 
@@ -45,16 +46,27 @@ func (l *Line) takeClone(dir string) {
 }
 
 // asFetched reads the fleet repository as it was fetched last.
-func (l *Line) asFetched() (*fleet, error) {
+func (l *Line) asFetched(ctx context.Context) (*fleet, error) {
 	head, err := l.git.Head()
 	if err != nil {
 		return nil, notRead()
+	}
+	trust, err := l.accepts(ctx, head)
+	if err != nil {
+		return nil, gitError(err)
+	}
+	if trust.refused != nil {
+		return l.lastGood(nil, trust, readFloor(l.config))
 	}
 	inputs, err := l.git.Inputs(head)
 	if err != nil {
 		return nil, gitError(err)
 	}
-	return l.read(head, inputs)
+	f, err := l.read(head, inputs, readFloor(l.config))
+	if err != nil {
+		return nil, err
+	}
+	return trust.of(f), nil
 }
 
 // unknown says of every change whose local tag nobody asked yet that it is not known whether it is one.

@@ -30,6 +30,7 @@ type (
 		Set    string `json:"set"`
 		Reason string `json:"reason,omitempty"`
 		By     string `json:"by,omitempty"`
+		Commit string `json:"commit,omitempty"`
 	}
 	// Triggered is what came of asking for a run.
 	Triggered struct {
@@ -61,6 +62,7 @@ func (f *face) orders() http.Handler {
 	mux.HandleFunc("POST /v1/suspend", f.obey(func(ctx context.Context, l *Line, o order) (any, error) {
 		return l.Suspend(ctx, o.Set, o.Reason, o.By)
 	}))
+	mux.HandleFunc("POST /v1/acknowledge", f.obey(func(ctx context.Context, l *Line, o order) (any, error) { return l.Acknowledge(ctx, o.Commit, o.By) }))
 	mux.HandleFunc("POST /v1/resume", f.obey(func(ctx context.Context, l *Line, o order) (any, error) {
 		was, ok, err := l.Resume(ctx, o.Set, o.By)
 		if !ok {

@@ -40,7 +40,7 @@ func (l *Line) preview(ctx context.Context, f *fleet, o PreviewOptions) (plan.Do
 	}
 	var asOf time.Time
 	at := l.now()
-	wake := Wake{Why: "plan", Resolve: o.Refresh && !l.offline, Audit: (o.Refresh || o.Audit) && !l.offline, Only: l.limit.sets()}
+	wake := Wake{Why: "plan", Resolve: o.Refresh && !l.offline, Audit: (o.Refresh || o.Audit) && !l.offline, Whole: true, Only: l.limit.sets()}
 	maxAge := o.MaxAge
 	if l.offline {
 		maxAge = -1

@@ -22,8 +22,11 @@ type progress struct {
 	before     []mirror.Candidate   // those of the last inputs
 	askAgain   time.Time            // when some of them could not be resolved; else zero
 	stepAgain  time.Time            // when a step failed as a whole; else zero
+	changes    time.Time            // when time alone may change a verdict that admits; else zero
+	later      int                  // entries that stand and are still to be judged
+	laterAt    time.Time            // since when that is due; else zero
 	whole      map[string]bool      // host/repository@digest that a copy completed
-	judged     map[string]judgement // by stage, image and source: verdicts that do not admit
+	judged     map[string]judgement // by stage, image and source: verdicts that do not admit by themselves
 	failed     map[string]failure   // by target: copies that ended in an error
 	distrusted map[string]bool      // by target: judge anew, the remembered evidence is gone
 	attempts   map[string]int       // by the same keys, for the backoff
@@ -32,12 +35,6 @@ type progress struct {
 	ahead      int                  // copies that the mover was asked for and that have not ended
 	landed     Copies               // those that ended since the set was last at rest
 	looking    time.Time            // since when a step runs; zero while none does
-}
-
-type judgement struct {
-	verdict mirror.Verdict
-	err     error
-	retryAt time.Time // zero: waits for a changed input
 }
 
 type failure struct {
@@ -83,6 +80,12 @@ func (p *progress) begin(w Wake, inputs string, at time.Time) {
 	if changed || due(p.stepAgain) {
 		p.stepAgain = time.Time{}
 	}
+	if p.laterAt = (time.Time{}); changed || w.Audit || w.Resolve { // the step finds out anew how many there are
+		p.later = 0
+	}
+	if changed || due(p.changes) {
+		p.changes = time.Time{}
+	}
 	maps.DeleteFunc(p.judged, func(_ string, j judgement) bool { return due(j.retryAt) })
 	maps.DeleteFunc(p.failed, func(_ string, f failure) bool { return due(f.retryAt) })
 	if changed {
@@ -94,21 +97,35 @@ func (p *progress) begin(w Wake, inputs string, at time.Time) {
 func (p *progress) nextRetry() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var next time.Time
-	earlier := func(t time.Time) {
-		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
-			next = t
+	next := earliest(p.askAgain, p.stepAgain)
+	for _, j := range p.judged {
+		if j.err != nil {
+			next = earliest(next, j.retryAt)
 		}
 	}
-	earlier(p.askAgain)
-	earlier(p.stepAgain)
-	for _, j := range p.judged {
-		earlier(j.retryAt)
-	}
 	for _, f := range p.failed {
-		earlier(f.retryAt)
+		next = earliest(next, f.retryAt)
 	}
 	return next
+}
+
+// nextLook is when the set has a reason of its own to be stepped: to retry, to judge the rest of what stands, or
+// since time alone may change what policy admits. The zero time: never.
+func (p *progress) nextLook() time.Time {
+	next := p.nextRetry()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return earliest(next, p.changes, p.laterAt)
+}
+
+// earliest gives the first of some times; zero ones do not count.
+func earliest(times ...time.Time) (first time.Time) {
+	for _, t := range times {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
 }
 
 // arrived takes in the ends of copies.
@@ -185,6 +202,7 @@ func (p *progress) bytes() int64 {
 const (
 	candidatesKey = "candidates"
 	stepKey       = "step"
+	laterKey      = "later"
 )
 
 // distrusts says whether the next judgement of an action must not come from memory.
@@ -240,7 +258,7 @@ func (p *progress) holds(a mirror.Action) bool {
 // due says whether the set has a reason of its own to be stepped: other inputs than it was last computed
 // from, or something to be tried again.
 func (p *progress) due(inputs string, at time.Time) bool {
-	next := p.nextRetry()
+	next := p.nextLook()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.inputs != inputs || !next.IsZero() && !at.Before(next)

@@ -35,6 +35,9 @@ func (l *Line) render(f *fleet, v *view, record mirror.Record) (rendering, error
 	for i, a := range kept {
 		r.kept = append(r.kept, a.Path)
 		kept[i].Where = v.set.KeyAt("render")
+		if f.rewritten != nil && a.Stage != v.set.Stages.First() {
+			kept[i].Reason.Detail = "the history of the fleet repository was rewritten; what stands stays"
+		}
 	}
 	old, err := l.git.Files(f.head, l.ownedDirs(v.set)...)
 	if err != nil {
@@ -138,7 +141,7 @@ func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Do
 	if now := l.fleet.Load(); now.inputs == f.inputs {
 		head = now.head
 	}
-	commit, changed, err := publish.Publish(ctx, repository{l.git, l.metrics.conflicts}, publish.Request{
+	commit, changed, err := publish.Publish(ctx, repository{l.git, l.metrics.conflicts, func(ctx context.Context) (string, error) { return l.fetchTrusted(ctx, f) }}, publish.Request{
 		Head: head, Inputs: f.inputs, Kept: r.kept, Rejected: git.ErrRejected,
 		Change: publish.Change{Owned: l.ownedDirs(v.set), Files: r.files, Message: message, At: at},
 	})
@@ -161,7 +164,11 @@ func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Do
 type repository struct {
 	*git.Repo
 	conflicts prometheus.Counter
+	fetch     func(context.Context) (string, error)
 }
+
+// Fetch gives the head where it may be built upon.
+func (r repository) Fetch(ctx context.Context) (string, error) { return r.fetch(ctx) }
 
 func (r repository) Commit(ctx context.Context, parent string, c publish.Change) (string, error) {
 	commit, err := r.Repo.Commit(ctx, parent, git.Change(c))

@@ -56,6 +56,7 @@ func (s *service) changes(ctx context.Context, line *Line) (*candidate, error) {
 		default:
 			s.accept()
 			s.Log.Info("the configuration is what is in force already")
+			line.wakes.add(Wake{Why: "reload"}) // what it names outside of itself, such as the floor, is read again
 		}
 		s.notify.ready()
 	}
@@ -140,7 +141,7 @@ func canListen(addr string) error {
 
 // rehearse opens what a line opens, in a folder of its own and without the state, and closes it again.
 func rehearse(ctx context.Context, c config.Config, o Options) (err error) {
-	if err := c.CheckSecrets().Err(); err != nil {
+	if err := errors.Join(c.CheckSecrets().Err(), checkFloor(c), checkSite(c), CheckSigners(c).Err()); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "poundlock-reload-")

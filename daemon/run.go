@@ -89,6 +89,7 @@ func (l *Line) arrival(ctx context.Context) (Wake, error) {
 func (l *Line) takeIn(set string, dones []mirror.Done) {
 	l.progress(set).arrived(dones, l.now())
 	for _, d := range dones {
+		l.copiedAnew(d)
 		if l.arrive != nil {
 			l.arrive(d)
 		}
@@ -173,7 +174,7 @@ func (l *Line) complain(err error, said complaints, w Wake) {
 	}, keyWake, w.Why)
 }
 
-// untilRetry is how long until something that failed is due again.
+// untilRetry is how long until a set has a reason of its own to be stepped, such as something that failed.
 func (l *Line) untilRetry() time.Duration {
 	wait := time.Hour
 	f := l.fleet.Load()
@@ -181,7 +182,7 @@ func (l *Line) untilRetry() time.Duration {
 		return wait
 	}
 	for _, set := range f.desired.Sets {
-		if next := l.progress(set.Name).nextRetry(); !next.IsZero() {
+		if next := l.progress(set.Name).nextLook(); !next.IsZero() {
 			wait = min(wait, max(time.Second, next.Sub(l.now())))
 		}
 	}

@@ -178,7 +178,7 @@ func (l *Line) still(ctx context.Context, s SavedPlan) error {
 		return ps
 	}
 	if hash := f.policy.Hash(); hash != s.Policy {
-		moved(mirror.Position{File: mirror.PolicyFile}, "this Poundlock reads the policy in another way than the one that made the plan")
+		moved(mirror.Position{File: mirror.PolicyFile}, "the policy is another one than the plan was made under: the floor of this machine (trust.floor) changed, or another Poundlock made the plan")
 		return ps
 	}
 	l.limit = limit{}

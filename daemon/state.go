@@ -28,6 +28,7 @@ type State struct {
 
 	mu      sync.Mutex
 	pending map[string]string // verdicts that Flush will write
+	sighted map[string]string // digests that were seen for the first time, as above
 }
 
 var (
@@ -38,6 +39,9 @@ var (
 	bucketLines    = []byte("lines")    // set/stage/entry -> the record line that we committed
 	bucketRuns     = []byte("runs")     // id -> run
 	bucketEvents   = []byte("events")   // id -> event
+	bucketAttached = []byte("attached") // host/repository@digest, statement and key -> nothing: it lies there
+	bucketSeen     = []byte("seen")     // digest -> when we first saw it
+	bucketRemarks  = []byte("remarks")  // set -> what is to be known of what stands: exceptions, warnings, what is admitted no longer
 )
 
 // stateFile is the state, in its directory; who locks it holds that.
@@ -114,10 +118,14 @@ func openState(file string) (_ *State, err error) {
 				return err
 			}
 		}
-		for _, b := range [][]byte{bucketTags, bucketOwned, bucketVerdicts, bucketSessions, bucketLines, bucketRuns, bucketEvents} {
+		older := tx.Bucket(bucketSeen) == nil
+		for _, b := range [][]byte{bucketTags, bucketOwned, bucketVerdicts, bucketSessions, bucketLines, bucketRuns, bucketEvents, bucketAccepted, bucketAttached, bucketSeen, bucketRemarks} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
+		}
+		if older {
+			return sawStanding(tx)
 		}
 		return nil
 	})
@@ -236,13 +244,13 @@ func (s *State) Remember(key string, v mirror.Verdict) {
 	s.pending[key] = string(b)
 }
 
-// Flush writes the verdicts of a step in one transaction.
+// Flush writes the verdicts of a step and the digests that it saw for the first time.
 func (s *State) Flush() error {
 	s.mu.Lock()
 	pending := s.pending
 	s.pending = map[string]string{}
 	s.mu.Unlock()
-	return s.put(bucketVerdicts, pending)
+	return errors.Join(s.put(bucketVerdicts, pending), s.writeSights())
 }
 
 // Lines gives the record lines that we last committed for a set. One that cannot be read is as if it were

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -80,7 +81,46 @@ type SetStatus struct {
 	Stages    []StageCount    `json:"stages"`
 	LastRun   *Run            `json:"lastRun,omitempty"`
 	Commit    string          `json:"commit,omitempty"` // the last one that was made for the set
+	Policy    PolicyStatus    `json:"policy,omitzero"`
 	Problem   *mirror.Problem `json:"problem,omitempty"`
+}
+
+// PolicyStatus counts the entries of a set that policy has more to say of than yes or no, at all its stages.
+type PolicyStatus struct {
+	Exceptions int       `json:"exceptions,omitempty"` // an exception admits them
+	Warned     int       `json:"warned,omitempty"`     // admitted with a warning: a rule is not enforced, or an exception ends soon
+	NoLonger   int       `json:"noLonger,omitempty"`   // they stand, and are admitted no longer
+	Unjudged   int       `json:"unjudged,omitempty"`   // they stand, and are still to be judged by a changed policy
+	Warnings   []string  `json:"warnings,omitempty"`   // each text once, the first of them
+	Changes    time.Time `json:"changes,omitzero"`     // when time alone may change what is admitted
+}
+
+// shownWarnings bounds how many different warnings a status lists.
+const shownWarnings = 20
+
+// policyStatus counts what the last step remarked.
+func policyStatus(all []Remark, unjudged int, now time.Time) PolicyStatus {
+	s := PolicyStatus{Unjudged: unjudged}
+	for _, r := range all {
+		if r.Outcome == mirror.OutcomeException {
+			s.Exceptions++
+		}
+		if len(r.Warnings) > 0 {
+			s.Warned++
+		}
+		for _, text := range r.Warnings {
+			if len(s.Warnings) < shownWarnings && !slices.Contains(s.Warnings, text) {
+				s.Warnings = append(s.Warnings, text)
+			}
+		}
+		if r.Stands {
+			s.NoLonger++
+		}
+		if r.Until.After(now) {
+			s.Changes = earliest(s.Changes, r.Until)
+		}
+	}
+	return s
 }
 
 // Copies are how far the copies of one set are, counted since it last was at rest.
@@ -116,7 +156,7 @@ func (l *Line) Status(ctx context.Context) (Status, error) {
 	s.Git.ReadAt, s.Git.LookedAt = seen.at, seen.looked
 	if seen.err != nil {
 		s.Git.Problem = l.problem(seen.err)
-	} else if troubled != nil && !errors.Is(troubled, errStarting) && f != nil && f.mistake == nil && f.held == nil {
+	} else if troubled != nil && !errors.Is(troubled, errStarting) && f != nil && f.trouble() == nil && f.held == nil {
 		s.Problems = append(s.Problems, l.others(troubled)...)
 	}
 	if f == nil {
@@ -126,8 +166,11 @@ func (l *Line) Status(ctx context.Context) (Status, error) {
 	if f.held != nil {
 		s.Git.Problem = &f.held[0]
 	}
-	if f.mistake != nil { // the last good commit stays in force
-		s.Problems = append(s.Problems, Advise(l.config, f.mistake)...)
+	if err := f.trouble(); err != nil { // the last good commit stays in force
+		s.Problems = append(s.Problems, Advise(l.config, err)...)
+	}
+	if f.rewritten != nil {
+		s.Problems = append(s.Problems, *f.rewritten)
 	}
 	runs, err := l.state.Runs(0)
 	if err != nil {
@@ -176,6 +219,11 @@ func (l *Line) statusOf(f *fleet, set string, runs []Run) SetStatus {
 		}
 	}
 	p := l.progress(set)
+	remarks, err := l.state.Remarks(set)
+	if err != nil {
+		l.log.Debug("what is to be known of what stands cannot be read", keySet, set, keyError, err)
+	}
+	s.Policy = policyStatus(remarks, p.unjudged(), l.now())
 	if p.looksNow(l.now()) {
 		s.State = SetLooking
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -85,6 +86,7 @@ func (f *fleet) paused(set string) (Suspension, bool) {
 func (l *Line) put(next *fleet, by string) {
 	last := l.fleet.Load()
 	l.fleet.Store(next)
+	l.accept(last, next)
 	var broken []Run
 	l.goneSets(last, next)
 	for _, set := range next.desired.Sets {
@@ -179,8 +181,8 @@ func (l *Line) Trigger(ctx context.Context, set, by string) (Triggered, error) {
 	if err := f.known(set); err != nil {
 		return Triggered{}, err
 	}
-	if f.held != nil {
-		return Triggered{}, f.held.Err() // no resume would help
+	if f.held != nil || f.refused != nil {
+		return Triggered{}, slices.Concat(f.refused, f.held).Err() // no resume would help
 	}
 	t := Triggered{After: l.newID(), At: l.now().UTC()}
 	if s, ok := l.Suspended(set); ok {
@@ -200,6 +202,9 @@ func (l *Line) suspend(ctx context.Context, set, subject, by string, change func
 	f, err := l.atHead(ctx)
 	if f == nil {
 		return err
+	}
+	if f.refused != nil {
+		return slices.Clone(f.refused).Err() // nothing moves, and nothing is built on that head
 	}
 	head := f.head
 	for range supersedes {
@@ -226,7 +231,7 @@ func (l *Line) suspend(ctx context.Context, set, subject, by string, change func
 			Message: suspensionMessage(subject, paused[set].Reason, by, l.newID()), At: l.now()})
 		if errors.Is(err, git.ErrRejected) {
 			l.metrics.conflicts.Inc()
-			if head, err = l.git.Fetch(ctx); err == nil {
+			if head, err = l.fetchTrusted(ctx, f); err == nil {
 				continue
 			}
 		}

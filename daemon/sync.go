@@ -38,6 +38,10 @@ func (l *Line) Sync(ctx context.Context, w Wake) ([]Report, error) {
 		take(last, reports)
 		err = errors.Join(err, failed)
 	}
+	for rest := l.unjudged(w); err == nil && len(rest) > 0; rest = l.unjudged(w) {
+		reports, err = l.cycle(ctx, Wake{Why: "judging", Local: true, Sets: rest, Only: w.Only})
+		take(last, reports)
+	}
 	if err == nil && l.idle() {
 		l.sweep(ctx)
 	}
@@ -83,6 +87,20 @@ func (l *Line) sweep(ctx context.Context) {
 	if err := l.mover.Sweep(ctx); err != nil {
 		l.log.Warn("uploads left open", keyError, err)
 	}
+}
+
+// unjudged lists the sets of which so much stands that a changed policy takes more than one step to judge it.
+func (l *Line) unjudged(w Wake) (sets []string) {
+	f := l.fleet.Load()
+	if f == nil {
+		return nil
+	}
+	for _, set := range f.desired.Sets {
+		if _, suspended := l.Suspended(set.Name); !suspended && w.allows(set.Name) && l.progress(set.Name).judgesOn(l.now()) {
+			sets = append(sets, set.Name)
+		}
+	}
+	return sets
 }
 
 func (l *Line) busy() bool {
@@ -163,8 +181,8 @@ func (l *Line) cycleOnce(ctx context.Context, w Wake) ([]Report, error) {
 	if err := l.limit.check(f.desired); err != nil {
 		return nil, err
 	}
-	if f.held != nil {
-		return nil, f.held.Err()
+	if f.held != nil || f.refused != nil {
+		return nil, slices.Concat(f.refused, f.held).Err()
 	}
 	at := l.now()
 	reports := make([]Report, len(f.desired.Sets))

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/poundlock/poundlock/internal/mirror"
-	"github.com/poundlock/poundlock/policy"
 )
 
 // Verify says what policy says of an image at a stage; the first stage when none is given. The image is
@@ -33,6 +32,6 @@ func (l *Line) Verify(ctx context.Context, image mirror.Reference, stage mirror.
 			}
 		}
 	}
-	_, verdict, err := mirror.Verify(ctx, f.policy.Verifier(policy.Options{Known: l.state, Vouch: policy.Vouched(l.vouched(f)), At: l.now()}), a, l.registry)
+	_, verdict, err := mirror.Verify(ctx, f.policy.Verifier(l.judging(f, l.now())), a, l.registry)
 	return image, verdict, err
 }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/registry"
-	"github.com/poundlock/poundlock/policy"
 	"github.com/poundlock/poundlock/sources"
 	"github.com/poundlock/poundlock/sync/plan"
 	"github.com/poundlock/poundlock/sync/transfer"
@@ -32,6 +31,7 @@ type view struct {
 	plan     mirror.Plan
 	verified map[string]mirror.Verified // by actionKey
 	verdicts map[string]mirror.Verdict  // by actionKey, of every action that was judged
+	later    int                        // entries that stand and that a later step judges
 }
 
 // actionKey names an action inside one plan.
@@ -79,7 +79,9 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 		v.plan = unknown(v.plan, inventory)
 	}
 	v.plan = l.limit.leaveOut(f.policy.Gate(v.plan, set, trusted), false)
-	if err := l.verify(ctx, f, v, p, at); err != nil {
+	v.plan, set = f.holdUpper(v.plan, set)
+	v.set = set
+	if err := l.verify(ctx, f, v, p, l.ration(w), at); err != nil {
 		return nil, err
 	}
 	l.prove(ctx, f, v, p, at)
@@ -95,11 +97,12 @@ type judged struct {
 	verdict  mirror.Verdict
 	err      error
 	missing  bool // no signature lies here, whatever the place said that was asked next
+	later    bool // it stands, and this step has asked enough
 }
 
 // verify judges every action of an entry: what would move content, and what stands, which a changed policy may
 // admit no longer. What is not admitted becomes a refusal in the plan.
-func (l *Line) verify(ctx context.Context, f *fleet, v *view, p *progress, at time.Time) error {
+func (l *Line) verify(ctx context.Context, f *fleet, v *view, p *progress, r *ration, at time.Time) error {
 	v.verified, v.verdicts = map[string]mirror.Verified{}, map[string]mirror.Verdict{}
 	results := make([]judged, len(v.plan.Actions))
 	group, gctx := errgroup.WithContext(ctx)
@@ -107,7 +110,7 @@ func (l *Line) verify(ctx context.Context, f *fleet, v *view, p *progress, at ti
 	for i, a := range v.plan.Actions {
 		if a.Kind == mirror.Copy || a.Kind == mirror.Tag || a.Kind == mirror.Unchanged && a.Key.Entry != "" {
 			group.Go(func() error {
-				results[i] = l.judgeAction(gctx, f, a, p, at)
+				results[i] = l.judgeAction(gctx, f, a, p, r, at)
 				return gctx.Err()
 			})
 		}
@@ -120,29 +123,42 @@ func (l *Line) verify(ctx context.Context, f *fleet, v *view, p *progress, at ti
 			v.plan.Actions[i] = l.decided(v, p, v.plan.Actions[i], r)
 		}
 	}
+	p.foresee(v.verdicts, v.later, at)
 	return l.state.Flush()
 }
 
-// judgeAction asks policy for one action. Content that stands is judged by what lies beside it here.
-func (l *Line) judgeAction(ctx context.Context, f *fleet, a mirror.Action, p *progress, at time.Time) judged {
-	var known policy.Known = l.state
+// judgeAction asks policy for one action. Content that stands is judged by what lies beside it here, as far as the
+// ration of the step goes.
+func (l *Line) judgeAction(ctx context.Context, f *fleet, a mirror.Action, p *progress, rest *ration, at time.Time) judged {
+	o := l.judging(f, at)
+	o.Seen(a.Image.Digest) // also of what is refused, or admitted without looking at its age
 	if p.distrusts(a) {
-		known = nil // a remembered verdict named evidence that is gone
+		o.Known = nil // a remembered verdict named evidence that is gone
 	}
-	verifier := f.policy.Verifier(policy.Options{Known: known, Vouch: l.vouched(f), At: at})
-	r := judged{action: a}
+	l.attests(&o, a)
+	r, content := judged{action: a}, l.content()
 	if a.Kind == mirror.Unchanged {
 		r.action.From = a.To.AtDigest(a.New)
+		content = rest.of(content)
 	}
-	r.verified, r.verdict, r.err = l.judge(ctx, verifier, r.action, p, at)
-	if r.err != nil && r.action.From.Host == l.local.Host && r.verdict.Reason.Code == mirror.NoSignature {
+	r.verified, r.verdict, r.err = l.judge(ctx, f.policy.Verifier(o), r.action, content, p, at)
+	if r.later = withheld(content); r.later {
+		return r
+	}
+	if r.err != nil && r.action.From.Host == l.local.Host && lacking(r.verdict) {
 		// Content that was adopted, or copied before its signature was made: the signature may be upstream
 		// only. Copying from there moves no bytes that are here and brings the signature.
 		// The verdict is not remembered: it holds there, and here only once the copy has arrived.
 		r.missing, r.action.Kind, r.action.From = true, mirror.Copy, a.Image.AtDigest(a.New)
-		r.verified, r.verdict, r.err = l.judge(ctx, f.policy.Verifier(policy.Options{Vouch: l.vouched(f), At: at}), r.action, p, at)
+		o.Known = nil
+		r.verified, r.verdict, r.err = l.judge(ctx, f.policy.Verifier(o), r.action, content, p, at)
 	}
 	return r
+}
+
+// lacking says whether a verdict waits for a signature or an attestation that may still come.
+func lacking(v mirror.Verdict) bool {
+	return v.Outcome == mirror.OutcomeRejected && (v.Reason.Code == mirror.NoSignature || v.Reason.Code == mirror.NoAttestation)
 }
 
 // prove judges the lines of the record that nobody proved and no action is about, so that they do not hold up
@@ -158,7 +174,7 @@ func (l *Line) prove(ctx context.Context, f *fleet, v *view, p *progress, at tim
 			}
 			a := mirror.Action{Kind: mirror.Unchanged, Key: mirror.Key{Set: v.set.Name, Entry: entry}, Stage: stage, Image: line.Image,
 				New: line.Image.Digest, To: l.local.Pointer(v.set, stage, entry, line.Image), Vouch: line.Vouch}
-			if r := l.judgeAction(ctx, f, a, p, at); r.err == nil && !r.missing {
+			if r := l.judgeAction(ctx, f, a, p, nil, at); r.err == nil && !r.missing {
 				line.Proven, line.Basis = true, r.verdict.Basis()
 				standing[entry] = line
 			}
@@ -168,6 +184,11 @@ func (l *Line) prove(ctx context.Context, f *fleet, v *view, p *progress, at tim
 
 // decided gives the action of the plan after its judgement.
 func (l *Line) decided(v *view, p *progress, planned mirror.Action, r judged) mirror.Action {
+	if r.later {
+		v.later++
+		planned.Reason.Detail = "stands, and is judged again by one of the next steps"
+		return planned
+	}
 	key := actionKey(planned)
 	v.verified[key], v.verdicts[key] = r.verified, r.verdict
 	standing := planned.Kind == mirror.Unchanged
@@ -179,17 +200,18 @@ func (l *Line) decided(v *view, p *progress, planned mirror.Action, r judged) mi
 		a := l.refused(r.action, r.verdict, r.err)
 		a.Outcome = r.verdict.Outcome
 		if standing {
+			a.Stands = a.Kind == mirror.Refuse
 			a.Reason.Detail = "stands here and is admitted no longer: " + a.Reason.Detail
 		}
 		return a
 	case standing && r.action.Kind == mirror.Unchanged:
-		planned.Outcome, planned.Basis = r.verdict.Outcome, basis(r.verdict)
+		planned.Outcome, planned.Basis, planned.Warnings = r.verdict.Outcome, basis(r.verdict), r.verdict.Warnings
 		return planned
 	}
 	if failed, ok := p.failure(r.action); ok {
 		return l.failedAction(r.action, failed)
 	}
-	r.action.Outcome, r.action.Basis = r.verdict.Outcome, basis(r.verdict)
+	r.action.Outcome, r.action.Basis, r.action.Warnings = r.verdict.Outcome, basis(r.verdict), r.verdict.Warnings
 	return r.action
 }
 
@@ -204,32 +226,6 @@ func basis(v mirror.Verdict) string {
 		return pinned
 	}
 	return text + ", " + pinned
-}
-
-// judge asks the verifier, unless the same content was judged since the inputs last changed.
-func (l *Line) judge(ctx context.Context, verifier mirror.Verifier, a mirror.Action, p *progress, at time.Time) (mirror.Verified, mirror.Verdict, error) {
-	key := fmt.Sprintf("%s %s %s %s", a.Stage, a.Key.Entry, a.Image, a.From)
-	p.mu.Lock()
-	known, ok := p.judged[key]
-	p.mu.Unlock()
-	if ok {
-		return mirror.Verified{}, known.verdict, known.err
-	}
-	verified, verdict, err := mirror.Verify(ctx, verifier, a, l.content())
-	if err == nil || ctx.Err() != nil {
-		return verified, verdict, err
-	}
-	if l.offline && verdict.Outcome == mirror.OutcomeUnknown {
-		return verified, verdict, fmt.Errorf("%w: %w", mirror.ErrOffline, err)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	j := judgement{verdict: verdict, err: err}
-	if verdict.Outcome != mirror.OutcomeRejected || verdict.Reason.Code == mirror.NoSignature {
-		j.retryAt = p.retryAfter(key, at)
-	}
-	p.judged[key] = j
-	return verified, verdict, err
 }
 
 // refused turns an action into the reason why it does not happen: refused by policy, or not checked.

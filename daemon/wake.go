@@ -16,6 +16,7 @@ type Wake struct {
 	Audit   bool     // step every set, and compare what stands with the local registry
 	Local   bool     // nothing outside changed: Git is not asked
 	Strict  bool     // a commit with mistakes ends the cycle, instead of the last good one staying in force
+	Whole   bool     // judge all that stands at once, whatever trust.rejudging says
 	Only    []string // of a command line: no other set is looked at; empty means all
 }
 

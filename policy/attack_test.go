@@ -267,7 +267,7 @@ func TestAttack_LyingRegistryIsRefused(t *testing.T) {
 		liar
 	}{
 		{"manifest of another digest", "does not match its digest", liar{manifest: []byte(`{"schemaVersion":2}`), digest: mirror.DigestOf([]byte("x"))}},
-		{"manifest that is huge", "does not match its digest", liar{manifest: bytes.Repeat([]byte(" "), 5<<20)}},
+		{"manifest that is huge", "larger than the limit", liar{manifest: bytes.Repeat([]byte(" "), 5<<20)}},
 		{"manifest that is said to be huge", "larger than the limit", liar{manifest: honest, size: 5 << 20}},
 		{"manifest that is no JSON", "invalid character", liar{manifest: []byte(`}`)}},
 		{"blob of another digest", "does not match its digest", liar{manifest: honest, blob: bytes.NewReader([]byte("abd"))}},
@@ -315,6 +315,13 @@ func (l liar) Resolve(context.Context, mirror.Reference) (mirror.Descriptor, err
 		return mirror.Descriptor{}, mirror.ErrNotFound
 	}
 	return l.descriptor(), nil
+}
+
+func (l liar) Tagged(context.Context, mirror.Reference) (mirror.Manifest, error) {
+	if l.referrers > 0 {
+		return mirror.Manifest{}, mirror.ErrNotFound
+	}
+	return mirror.Manifest{Descriptor: l.descriptor(), Body: l.manifest}, nil
 }
 
 func (l liar) Manifest(context.Context, mirror.Reference, mirror.Digest) (mirror.Manifest, error) {

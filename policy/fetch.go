@@ -2,43 +2,45 @@ package policy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"slices"
+	"strings"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/policy/trust"
 )
 
-// Limits of what is read to judge one image. Anything larger is refused, never truncated; what an upstream
-// serves beside an image is chosen by whoever may write there.
+// The media types under which cosign keeps signatures and attestations.
 const (
-	maxPayload    = 64 << 10 // bytes of a simple-signing payload
-	maxBundle     = 1 << 20  // bytes of a sigstore bundle that is a signature
-	maxSignatures = 50       // signatures of one image, of both forms together
-	maxReferrers  = mirror.MaxReferrers
-	maxManifest   = mirror.MaxManifest
+	bundleType      = "application/vnd.dev.sigstore.bundle"              // with a version behind it
+	signatureType   = "application/vnd.dev.cosign.artifact.sig.v1+json"  // of a referrer with legacy payloads
+	attestationType = "application/vnd.dev.cosign.artifact.att.v1+json"  // of a referrer with envelopes
+	payloadType     = "application/vnd.dev.cosign.simplesigning.v1+json" // of a layer
+	envelopeType    = "application/vnd.dsse.envelope.v1+json"            // of a layer
+	signPredicate   = "https://sigstore.dev/cosign/sign/v1"              // of a bundle that is an image signature
+	typeAnnotation  = "dev.sigstore.bundle.predicateType"                // of a referrer, not signed
+	sigAnnotation   = "dev.cosignproject.cosign/signature"               // of a layer with a payload
 )
 
-const (
-	bundleType    = "application/vnd.dev.sigstore.bundle.v0.3+json"
-	signatureType = "application/vnd.dev.cosign.artifact.sig.v1+json" // of a referrer with legacy payloads
-	payloadType   = "application/vnd.dev.cosign.simplesigning.v1+json"
+// about says which requirement an item or a flaw is of interest to.
+type about int
 
-	signatureAnnotation = "dev.cosignproject.cosign/signature" // of a layer with a payload
+const (
+	aboutSignatures about = 1 << iota
+	aboutAttestations
 )
 
-// item is one signature as it lies in a registry, with the manifest that holds it.
+// item is one signature or attestation as it lies in a registry, with the manifest that holds it.
 type item struct {
 	trust.Item
 	manifest mirror.Descriptor
+	about    about  // what it is offered as; both where it does not say
+	offered  string // the predicate type that an unsigned annotation names
 }
-
-var (
-	errTooManySignatures = fmt.Errorf("too many signatures, the limit is %d", maxSignatures)
-	errTooManyReferrers  = fmt.Errorf("too many referrers, the limit is %d", maxReferrers)
-)
 
 // fault is what is wrong with content that a registry served: asking again gives the same. Every other
 // error of this file means that the registry could not be asked.
@@ -47,54 +49,63 @@ type fault struct{ err error }
 func (f fault) Error() string { return f.err.Error() }
 func (f fault) Unwrap() error { return f.err }
 
-// signatures reads what lies beside the digest d in the repository of at: the legacy tag first, then the
-// referrers. It goes on after an error, so that one bad item does not hide a good one, and reads no
-// further than the caller does.
-func signatures(ctx context.Context, c mirror.Content, at mirror.Reference, d mirror.Digest) iter.Seq2[item, error] {
-	s := &search{ctx: ctx, content: c, at: at.AtDigest(d), digest: d}
+// search is one walk over what lies beside a digest. Its methods say whether the caller wants more.
+type search struct {
+	ctx        context.Context
+	content    mirror.Content
+	limits     Limits
+	spot       spot
+	signatures bool     // whether somebody asks for signatures
+	types      []string // predicate types of attestations that somebody asks for
+	found      int
+	bodies     map[mirror.Digest][]byte // several signatures may be over one payload
+	yield      func(item, error) bool
+}
+
+// all reads the legacy tag of signatures first, then the referrers, then the legacy tag of attestations; each only
+// where it may hold what is asked for. It goes on after an error, so that one bad item does not hide a good one, and
+// reads no further than the caller does. With an error comes an item that says whom it is of interest to.
+func (s *search) all() iter.Seq2[item, error] {
+	s.bodies = map[mirror.Digest][]byte{}
 	return func(yield func(item, error) bool) {
 		s.yield = yield
-		_ = s.legacyTag() && s.referrers()
+		_ = (!s.signatures || s.legacyTag(".sig", aboutSignatures)) && s.referrers() &&
+			(len(s.types) == 0 || s.legacyTag(".att", aboutAttestations))
 	}
 }
 
-// search is one walk over the signatures of a digest. Its methods say whether the caller wants more.
-type search struct {
-	ctx     context.Context
-	content mirror.Content
-	at      mirror.Reference
-	digest  mirror.Digest
-	found   int
-	yield   func(item, error) bool
-}
-
-// legacyTag reads the manifest at the tag sha256-<hex>.sig. The tag is resolved once and everything below
-// is read by digest.
-func (s *search) legacyTag() bool {
-	tag := mirror.Reference{Host: s.at.Host, Repository: s.at.Repository, Tag: s.digest.Algorithm + "-" + s.digest.Hex + ".sig"}
-	d, err := s.content.Resolve(s.ctx, tag)
+// legacyTag reads the manifest at the tag sha256-<hex> with a suffix. The tag is read once, by one GET, and
+// everything below by digest.
+func (s *search) legacyTag(suffix string, a about) bool {
+	what := "legacy tag " + suffix
+	m, err := s.content.Tagged(s.ctx, s.spot.repository.WithTag(s.spot.digest.Algorithm+"-"+s.spot.digest.Hex+suffix))
 	if errors.Is(err, mirror.ErrNotFound) {
 		return true
 	}
 	if err != nil {
-		return s.fail("legacy tag", err)
+		return s.fail(what, a, err)
 	}
-	m, parts, err := s.manifest(d)
+	parts, err := s.parts(m, m.Descriptor)
 	if err != nil {
-		return s.fail("legacy tag", err)
+		return s.fail(what, a, err)
 	}
-	return s.layers(m, parts, payloadType)
+	mediaType := payloadType
+	if a == aboutAttestations {
+		mediaType = envelopeType
+	}
+	return s.layers(m.Descriptor, parts, mediaType, item{about: a})
 }
 
 func (s *search) referrers() bool {
-	list, err := s.content.Referrers(s.ctx, s.at, s.digest)
+	list, err := s.content.Referrers(s.ctx, s.spot.repository, s.spot.digest)
+	both := aboutSignatures | aboutAttestations
 	switch {
 	case errors.Is(err, mirror.ErrNotFound):
 		return true
 	case err != nil:
-		return s.fail("referrers", err)
-	case len(list) > maxReferrers:
-		return s.fail("referrers", fault{errTooManyReferrers})
+		return s.fail("referrers", both, err)
+	case len(list) > s.limits.Referrers:
+		return s.fail("referrers", both, fault{fmt.Errorf("too many referrers, the limit is %d", s.limits.Referrers)})
 	}
 	for _, d := range list {
 		if !s.referrer(d) {
@@ -104,74 +115,102 @@ func (s *search) referrers() bool {
 	return true
 }
 
-// referrer looks into one referrer. What the list says of its type is a hint that some registries get
-// wrong, so the manifest decides.
+// referrer looks into one referrer. What the list says of its type is a hint that some registries get wrong, so the
+// manifest decides; only one that says itself to be a statement that nobody asks for is passed over unread.
 func (s *search) referrer(d mirror.Descriptor) bool {
+	it := item{about: aboutSignatures | aboutAttestations, offered: d.Annotations[typeAnnotation]}
+	if !s.wanted(it.offered) {
+		return true
+	}
+	what := "referrer " + mirror.Short(d.Digest)
 	m, parts, err := s.manifest(d)
 	if err != nil {
-		return s.fail("referrer "+mirror.Short(d.Digest), err)
+		return s.fail(what, it.about, err)
 	}
 	kind := parts.ArtifactType
 	if kind == "" && parts.Config != nil {
 		kind = string(parts.Config.MediaType)
 	}
 	var layerType string
-	switch kind {
-	case bundleType:
+	switch {
+	case strings.HasPrefix(kind, bundleType):
+		if it.offered = parts.Annotations[typeAnnotation]; !s.wanted(it.offered) {
+			return true
+		}
 		layerType = bundleType
-	case signatureType:
-		layerType = payloadType
+	case kind == signatureType && s.signatures:
+		layerType, it.about = payloadType, aboutSignatures
+	case kind == attestationType && len(s.types) > 0:
+		layerType, it.about = envelopeType, aboutAttestations
 	default:
-		return true // an SBOM or anything else that is no signature
+		return true // an SBOM or anything else that nobody asks for
 	}
-	if parts.Subject == nil || parts.Subject.Digest != s.digest {
-		return s.fail("referrer "+mirror.Short(d.Digest), fault{errors.New("its subject is another image")})
+	if parts.Subject == nil || parts.Subject.Digest != s.spot.digest {
+		return s.fail(what, it.about, fault{errors.New("its subject is another image")})
 	}
-	return s.layers(m, parts, layerType)
+	return s.layers(m, parts, layerType, it)
+}
+
+// wanted says whether a statement of a predicate type may be of use; "" is a type that is not known.
+func (s *search) wanted(predicate string) bool {
+	return predicate == "" || predicate == signPredicate && s.signatures || slices.Contains(s.types, predicate)
 }
 
 func (s *search) manifest(d mirror.Descriptor) (mirror.Descriptor, mirror.Parts, error) {
-	if d.Size > maxManifest {
+	if d.Size > s.limits.Manifest {
 		return d, mirror.Parts{}, fault{fmt.Errorf("manifest of %d bytes: %w", d.Size, mirror.ErrTooLarge)}
 	}
-	m, err := s.content.Manifest(s.ctx, s.at, d.Digest)
+	m, err := s.content.Manifest(s.ctx, s.spot.repository, d.Digest)
 	if err != nil {
 		return d, mirror.Parts{}, err
 	}
-	if len(m.Body) > maxManifest || mirror.DigestOf(m.Body) != d.Digest {
-		return d, mirror.Parts{}, fault{fmt.Errorf("manifest %s: %w", mirror.Short(d.Digest), mirror.ErrDigestMismatch)}
+	parts, err := s.parts(m, d)
+	return mirror.Descriptor{MediaType: m.Descriptor.MediaType, Digest: d.Digest, Size: int64(len(m.Body))}, parts, err
+}
+
+// parts checks a manifest against the descriptor that led to it, and reads it.
+func (s *search) parts(m mirror.Manifest, d mirror.Descriptor) (mirror.Parts, error) {
+	if size := max(int64(len(m.Body)), m.Descriptor.Size); size > s.limits.Manifest {
+		return mirror.Parts{}, fault{fmt.Errorf("manifest of %d bytes: %w", size, mirror.ErrTooLarge)}
+	}
+	if mirror.DigestOf(m.Body) != d.Digest {
+		return mirror.Parts{}, fault{fmt.Errorf("manifest %s: %w", mirror.Short(d.Digest), mirror.ErrDigestMismatch)}
 	}
 	parts, err := m.Parts()
 	if err != nil {
-		return d, mirror.Parts{}, fault{err}
+		return mirror.Parts{}, fault{err}
 	}
-	return mirror.Descriptor{MediaType: m.Descriptor.MediaType, Digest: d.Digest, Size: int64(len(m.Body))}, parts, nil
+	return parts, nil
 }
 
-// layers gives the layers of the wanted media type as items.
-func (s *search) layers(m mirror.Descriptor, parts mirror.Parts, mediaType string) bool {
+// layers gives the layers of the wanted media type as items like it.
+func (s *search) layers(m mirror.Descriptor, parts mirror.Parts, mediaType string, it item) bool {
 	for _, layer := range parts.Layers {
-		if string(layer.MediaType) != mediaType {
+		if !strings.HasPrefix(string(layer.MediaType), mediaType) {
 			continue
 		}
-		if s.found++; s.found > maxSignatures {
-			s.yield(item{}, fault{errTooManySignatures})
+		if s.found++; s.found > s.limits.Signatures {
+			s.yield(item{about: aboutSignatures | aboutAttestations}, fault{fmt.Errorf("too many signatures, the limit is %d", s.limits.Signatures)})
 			return false
 		}
-		limit := int64(maxPayload)
-		if mediaType == bundleType {
-			limit = maxBundle
-		}
-		body, err := s.blob(layer, limit)
+		it := it
+		it.manifest = m
+		body, err := s.blob(layer, s.limit(mediaType, it))
 		if err != nil {
-			if !s.fail("signature "+mirror.Short(layer.Digest), err) {
+			if !s.fail("signature "+mirror.Short(layer.Digest), it.about, err) {
 				return false
 			}
 			continue
 		}
-		it := item{manifest: m, Item: trust.Item{Body: body, Signature: layer.Annotations[signatureAnnotation], Annotations: layer.Annotations}}
-		if mediaType == bundleType {
+		it.Item = trust.Item{Body: body, Signature: layer.Annotations[sigAnnotation], Annotations: layer.Annotations}
+		switch mediaType {
+		case bundleType:
 			it.Form = trust.Bundle
+		case envelopeType:
+			it.Form = trust.Envelope
+		}
+		if it.Form == trust.Bundle && !s.classify(&it) {
+			continue
 		}
 		if !s.yield(it, nil) {
 			return false
@@ -180,12 +219,62 @@ func (s *search) layers(m mirror.Descriptor, parts mirror.Parts, mediaType strin
 	return true
 }
 
+// classify finds out whom a bundle is of interest to, before anything in it is verified: only to say what is wrong
+// with it. false says that nobody asks for what it is.
+func (s *search) classify(it *item) bool {
+	kind := it.offered
+	if kind == "" {
+		kind = predicateOf(it.Body)
+	}
+	if !s.wanted(kind) {
+		return false
+	}
+	switch kind {
+	case "":
+	case signPredicate:
+		it.about = aboutSignatures
+	default:
+		it.about = aboutAttestations
+	}
+	return true
+}
+
+// predicateOf gives the predicate type of the statement in a bundle, unverified; "" where there is none.
+func predicateOf(bundle []byte) string {
+	var outer struct {
+		Envelope struct {
+			Payload []byte `json:"payload"`
+		} `json:"dsseEnvelope"`
+	}
+	var statement struct {
+		PredicateType string `json:"predicateType"`
+	}
+	if json.Unmarshal(bundle, &outer) != nil || json.Unmarshal(outer.Envelope.Payload, &statement) != nil {
+		return ""
+	}
+	return statement.PredicateType
+}
+
+// limit gives how many bytes of a layer are read.
+func (s *search) limit(mediaType string, it item) int64 {
+	switch {
+	case mediaType == payloadType:
+		return s.limits.Payload
+	case mediaType == bundleType && (it.offered == signPredicate || len(s.types) == 0):
+		return s.limits.Bundle
+	}
+	return s.limits.Attestation
+}
+
 // blob reads a small blob as it is stored; nothing here is ever inflated.
 func (s *search) blob(d mirror.Descriptor, limit int64) ([]byte, error) {
 	if d.Size > limit {
 		return nil, fault{fmt.Errorf("%d bytes where at most %d are read: %w", d.Size, limit, mirror.ErrTooLarge)}
 	}
-	r, err := s.content.Blob(s.ctx, s.at, d.Digest, 0)
+	if body, ok := s.bodies[d.Digest]; ok {
+		return body, nil
+	}
+	r, err := s.content.Blob(s.ctx, s.spot.repository, d.Digest, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -200,14 +289,22 @@ func (s *search) blob(d mirror.Descriptor, limit int64) ([]byte, error) {
 	if mirror.DigestOf(body) != d.Digest {
 		return nil, fault{mirror.ErrDigestMismatch}
 	}
+	if limit <= s.limits.Payload { // larger ones would add up, and are signed one by one
+		s.bodies[d.Digest] = body
+	}
 	return body, nil
 }
 
-// fail passes an error on, as a fault where the content itself is to blame.
-func (s *search) fail(what string, err error) bool {
+// unusable says whether the content itself is to blame for an error, and not the way to it.
+func unusable(err error) bool {
 	var f fault
-	if errors.As(err, &f) || errors.Is(err, mirror.ErrNotFound) || errors.Is(err, mirror.ErrDigestMismatch) || errors.Is(err, mirror.ErrTooLarge) {
-		return s.yield(item{}, fault{fmt.Errorf("%s: %w", what, err)})
+	return errors.As(err, &f) || errors.Is(err, mirror.ErrNotFound) || errors.Is(err, mirror.ErrDigestMismatch) || errors.Is(err, mirror.ErrTooLarge)
+}
+
+// fail passes an error on, as a fault where the content itself is to blame.
+func (s *search) fail(what string, a about, err error) bool {
+	if err = fmt.Errorf("%s: %w", what, err); unusable(err) {
+		err = fault{err}
 	}
-	return s.yield(item{}, fmt.Errorf("%s: %w", what, err))
+	return s.yield(item{about: a}, err)
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/policy"
 )
 
 func TestGate_LiftsOnlyWhatStoodBelowOrHere(t *testing.T) {
@@ -71,5 +72,29 @@ func TestGate_WithoutARecordNothingRises(t *testing.T) {
 	out := p.Gate(mirror.Plan{Actions: []mirror.Action{a}}, mirror.Set{Name: "web", Stages: mirror.DefaultStages}, mirror.Record{})
 	if out.Actions[0].Kind != mirror.Refuse {
 		t.Errorf("got %s, want refuse", out.Actions[0].Kind)
+	}
+}
+
+func TestGate_TheDenyListOfTheFloorCountsToo(t *testing.T) {
+	image := mirror.Reference{Host: "docker.io", Repository: "library/app", Tag: "1.0", Digest: mirror.DigestOf([]byte("app"))}
+	p := load(t, nil, "rules: [{match: docker.io/**, require: {pinned: true}}]\n")
+	floor, problems := policy.LoadFloor("/etc/poundlock/floor.yaml", mirror.Files{"/etc/poundlock/floor.yaml": []byte("version: 1\ndefault: fleet\ndeny: {repos: [docker.io/library/*]}\n")})
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	set := mirror.Set{Name: "web", Stages: mirror.DefaultStages}
+	a := action(image)
+	for _, c := range []struct {
+		policy policy.Policy
+		want   mirror.Kind
+	}{{p, mirror.Copy}, {p.WithFloor(floor), mirror.Refuse}} {
+		got := c.policy.Gate(mirror.Plan{Actions: []mirror.Action{a}}, set, mirror.Record{}).Actions[0]
+		if got.Kind != c.want {
+			t.Errorf("got %s (%s), want %s", got.Kind, got.Reason, c.want)
+		}
+		v, err := c.policy.Verifier(policy.Options{At: now}).Verify(t.Context(), a, nil)
+		if denied := v.Reason.Code == mirror.Denied; err != nil || denied != (c.want == mirror.Refuse) {
+			t.Errorf("got %s, %v", v.Reason, err)
+		}
 	}
 }

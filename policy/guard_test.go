@@ -3,14 +3,20 @@ package policy
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestLimits_AreWhatTheDocumentationSays(t *testing.T) {
-	if maxPayload != 64<<10 || maxBundle != 1<<20 || maxManifest != 4<<20 || maxSignatures != 50 || maxReferrers != 50 || maxTime.Seconds() != 30 {
-		t.Error("a limit changed: change docs and this test together")
+	want := Limits{Manifest: 4 << 20, Payload: 64 << 10, Bundle: 1 << 20, Attestation: 16 << 20, Signatures: 50, Referrers: 50, Time: 30 * time.Second}
+	if got := (Limits{}).withDefaults(); got != want {
+		t.Errorf("got %+v, want %+v: change docs and this test together", got, want)
 	}
-	if bundleType != "application/vnd.dev.sigstore.bundle.v0.3+json" || payloadType != "application/vnd.dev.cosign.simplesigning.v1+json" {
-		t.Error("a media type changed")
+	mine := Limits{Manifest: 1, Payload: 2, Bundle: 3, Attestation: 4, Signatures: 5, Referrers: 6, Time: 7}
+	if got := mine.withDefaults(); got != mine {
+		t.Errorf("got %+v, want what was asked for", got)
+	}
+	if got := (Limits{Manifest: 1 << 40}).withDefaults(); got != want {
+		t.Errorf("got %+v: a manifest above what is read at all", got)
 	}
 }
 

@@ -4,110 +4,248 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
-	"github.com/poundlock/poundlock/policy/trust"
 )
 
-// proof is one valid signature, by a known signer, over the digest that is asked for.
-type proof struct {
-	trust.Proof
-	signer   string            // who accepts it
-	manifest mirror.Descriptor // where it lies
+// ruling is what one layer finds, before modes and exceptions.
+type ruling struct {
+	failures []failure
+	signed   bool // signatures or attestations were asked for
+	pinned   bool // a commit that vouches was asked for
+	counted  []counted
 }
 
-// fits says whether a name inside the proof satisfies the rule. A bundle without a name counts where the
-// repository is asked for (cosign writes none), not where the exact tag is. A legacy payload always has its
-// one name, and an empty one fits nothing.
-func (r rule) fits(p proof, image mirror.Reference) bool {
-	if r.Reference == nameAny || (r.Reference == nameRepository && len(p.Names) == 0) {
-		return true
+// failure is a requirement that is not met.
+type failure struct {
+	lift   skip // what an exception has to lift; "" for what none can
+	reason mirror.Reason
+	passes time.Time // when time alone mends it; zero: never
+	open   bool      // more evidence might mend it
+	err    error     // it could not be asked
+}
+
+// counted is a proof that a rule counts.
+type counted struct {
+	proof
+	of     subject
+	at     spot
+	time   time.Time
+	source string    // of the time
+	until  time.Time // when the signer's time ends, where only what we saw ourselves says that it signed before
+}
+
+// judge holds one layer's rules against what was found.
+func (q question) judge(layer int, found evidence, subjects int) ruling {
+	x := q.asked[layer]
+	var r ruling
+	if len(x.rules) == 0 && !x.open {
+		r.failures = []failure{{reason: mirror.Because(mirror.NoRule, "no rule of %s matches %s at stage %s; add one to let it in", x.file, q.image.Name(), q.stage)}}
 	}
-	return slices.ContainsFunc(p.Names, func(name string) bool {
-		claimed, err := mirror.ParseReference(name)
-		if err != nil || claimed.Name() != image.Name() || (claimed.HasDigest() && claimed.Digest != image.Digest) {
-			return false
+	for _, rule := range x.rules {
+		r.signed = r.signed || rule.asks()
+		if rule.Pinned {
+			r.pinned = true
+			if q.vouch.by == "" {
+				r.failures = append(r.failures, failure{lift: skipPinned, reason: q.vouch.reason, err: q.vouch.err})
+			}
 		}
-		return r.Reference == nameRepository || (r.Reference == nameExact && claimed.Tag == image.Tag)
-	})
+		var all []counted
+		for _, s := range found.subjects[:min(subjects, len(found.subjects))] {
+			if s.child && !rule.Each {
+				continue
+			}
+			have, failed := q.tally(layer, rule, s, found)
+			all = append(all, have...)
+			r.failures = append(r.failures, failed...)
+		}
+		if rule.Each && rule.asks() && found.unlisted != "" && subjects > 1 {
+			r.failures = append(r.failures, failure{lift: skipSignatures, reason: mirror.Because(mirror.BadSignature, "its platforms cannot be checked: %s", printable(found.unlisted))})
+		}
+		r.counted = append(r.counted, all...)
+		if failed, ok := q.young(rule, all); ok {
+			r.failures = append(r.failures, failed)
+		}
+	}
+	return r
 }
 
-// evidence is all that was found beside an image.
-type evidence struct {
-	items  int // signatures, valid or not
-	proofs []proof
-	faults []string
+// tally counts signatures and attestations of one subject for one rule.
+func (q question) tally(layer int, r rule, s subject, found evidence) (all []counted, failed []failure) {
+	image := q.image.WithDigest(s.digest)
+	at := q.spot(r, s.digest)
+	here := found.at(at)
+	if r.Count > 0 {
+		have, flaws := q.count(layer, s, at, here, r.Signers, func(p proof) error {
+			switch {
+			case p.Type != "":
+				return errOther
+			case !r.fits(p, image):
+				return fmt.Errorf("signature in %s is for %s", mirror.Short(p.manifest.Digest), named(p.Names))
+			}
+			return nil
+		})
+		all = append(all, have...)
+		if len(have) < r.Count {
+			want := fmt.Sprintf("rule %q wants %d of %s", r.Match, r.Count, strings.Join(r.Signers, ", "))
+			failed = append(failed, missing(want, have, here, append(here.of(aboutSignatures), flaws...), s, signatureWords))
+		}
+	}
+	for _, a := range r.Attestations {
+		have, flaws := q.count(layer, s, at, here, a.By, func(p proof) error {
+			if p.Type != a.Type {
+				return errOther
+			}
+			if err := p.met[a.id()]; err != nil {
+				return fmt.Errorf("attestation in %s: %w", mirror.Short(p.manifest.Digest), err)
+			}
+			return nil
+		})
+		all = append(all, have...)
+		if len(have) < a.Count {
+			want := fmt.Sprintf("rule %q wants %s of %d of %s", r.Match, a.Type, a.Count, strings.Join(a.By, ", "))
+			failed = append(failed, missing(want, have, here, append(here.of(aboutAttestations), flaws...), s, attestationWords))
+		}
+	}
+	return all, failed
 }
 
-// count gives the names of the signers of distinct identity that satisfy the rule and the manifests that hold their
-// signatures. One key counts once, however often it signed and however many names it has.
-func (l layer) count(r rule, image mirror.Reference, proofs []proof) (names []string, manifests []mirror.Descriptor) {
-	seen := map[string]bool{}
-	for _, f := range proofs {
-		if !slices.Contains(r.Signers, f.signer) || !r.fits(f, image) || seen[f.Identity] {
+// errOther is a proof of something that is not asked for here.
+var errOther = fmt.Errorf("something else")
+
+// count gives one proof of each distinct identity that counts for a layer, the earliest that somebody trusted dates.
+// One key counts once, however often it signed and however many names it has.
+func (q question) count(layer int, s subject, at spot, here *beside, by []string, accepts func(proof) error) (all []counted, flaws []string) {
+	place := map[string]int{}
+	for _, p := range here.proofs {
+		if p.layer != layer || !slices.Contains(by, p.signer) {
 			continue
 		}
-		seen[f.Identity] = true
-		names = append(names, f.signer)
-		manifests = append(manifests, f.manifest)
-	}
-	return names, manifests
-}
-
-// satisfied says whether every rule has its signatures; pinned rules ask for none.
-func (p layer) satisfied(rules []rule, image mirror.Reference, proofs []proof) bool {
-	return !slices.ContainsFunc(rules, func(r rule) bool {
-		names, _ := p.count(r, image, proofs)
-		return len(names) < r.Count
-	})
-}
-
-// judge decides from what was found. v carries the hashes and, where a rule asks for a pinned digest, the
-// commit that vouches.
-func (p layer) judge(rules []rule, image mirror.Reference, found evidence, v mirror.Verdict) mirror.Verdict {
-	for _, r := range rules {
-		names, manifests := p.count(r, image, found.proofs)
-		if len(names) < r.Count {
-			return p.insufficient(r, names, image, found, v)
+		err := accepts(p)
+		if err == errOther {
+			continue
 		}
-		for i, name := range names {
-			if !slices.Contains(v.Signers, name) {
-				v.Signers = append(v.Signers, name)
-			}
-			if !slices.ContainsFunc(v.Evidence, func(e mirror.Evidence) bool { return e.Digest == manifests[i].Digest }) {
-				v.Evidence = append(v.Evidence, mirror.Evidence{Descriptor: manifests[i]})
-			}
+		c := counted{proof: p, of: s, at: at}
+		if err == nil {
+			err = q.date(&c)
 		}
+		if err != nil {
+			flaws = append(flaws, err.Error())
+			continue
+		}
+		if i, known := place[p.Identity]; known {
+			if all[i].source == firstSeen && c.source != firstSeen || all[i].source != firstSeen && c.source != firstSeen && c.time.Before(all[i].time) {
+				all[i] = c
+			}
+			continue
+		}
+		place[p.Identity] = len(all)
+		all = append(all, c)
 	}
-	slices.Sort(v.Signers)
-	v.Outcome = mirror.OutcomeSigned
-	v.Reason = mirror.Because(mirror.Signed, "signed by %s", strings.Join(v.Signers, ", "))
-	return v
+	return all, flaws
 }
 
-// insufficient tells a missing signature, which may still come, from one that is there and does not count.
-func (p layer) insufficient(r rule, have []string, image mirror.Reference, found evidence, v mirror.Verdict) mirror.Verdict {
-	v.Outcome, v.Signers, v.Evidence = mirror.OutcomeRejected, nil, nil
-	want := fmt.Sprintf("rule %q wants %d of %s", r.Match, r.Count, strings.Join(r.Signers, ", "))
+// date gives a proof its time and says whether its signer counted then.
+func (q question) date(c *counted) error {
+	s := q.asked[c.layer].signers[c.signer]
+	c.time, c.source = c.dated(q.seen)
+	when := fmt.Sprintf("%s in %s by %s is of %s (%s)", c.noun(), mirror.Short(c.manifest.Digest), c.signer, c.time.UTC().Format(time.RFC3339), c.source)
+	switch {
+	case c.time.Before(s.notBefore):
+		return fmt.Errorf("%s, and counts from %s on", when, s.notBefore.UTC().Format(time.RFC3339))
+	case !s.until.IsZero() && !c.time.Before(s.until):
+		return fmt.Errorf("%s, and counts only before %s", when, s.until.UTC().Format(time.RFC3339))
+	case c.source == firstSeen && s.until.After(q.now):
+		c.until = s.until
+	}
+	return nil
+}
+
+func (p proof) noun() string {
+	if p.Type != "" {
+		return "attestation"
+	}
+	return "signature"
+}
+
+// young says whether an image has yet to age: since it was signed, where somebody trusted says when, else since we
+// first saw it.
+func (q question) young(r rule, all []counted) (failure, bool) {
+	from, source := q.seen, firstSeen
+	for _, c := range all {
+		if c.source != firstSeen && (source == firstSeen || c.time.Before(from)) {
+			from, source = c.time, c.source
+		}
+	}
+	old := from.Add(r.MinAge)
+	if r.MinAge <= 0 || !q.now.Before(old) {
+		return failure{}, false
+	}
+	return failure{lift: skipAge, passes: old, open: r.asks(), reason: mirror.Because(mirror.TooYoung, "rule %q wants an age of %s, and it is of %s (%s): old enough at %s",
+		r.Match, r.MinAge, from.UTC().Format(time.RFC3339), source, old.UTC().Format(time.RFC3339))}, true
+}
+
+// words are how a missing thing is told.
+type words struct {
+	lift        skip
+	none, wrong mirror.ReasonCode
+	noun        string
+}
+
+var (
+	signatureWords   = words{skipSignatures, mirror.NoSignature, mirror.BadSignature, "signature"}
+	attestationWords = words{skipAttestations, mirror.NoAttestation, mirror.BadAttestation, "attestation"}
+)
+
+// missing tells what may still come from what is there and does not count.
+func missing(want string, have []counted, here *beside, flaws []string, s subject, w words) failure {
+	f := failure{lift: w.lift, open: true}
+	if s.child {
+		want = "for manifest " + mirror.Short(s.digest) + " " + want
+	}
 	if len(have) > 0 {
-		want += ", signed by " + strings.Join(have, ", ")
+		want += ", " + w.noun + " by " + strings.Join(signers(have), ", ")
 	}
-	faults := found.faults
-	for _, f := range found.proofs {
-		if slices.Contains(r.Signers, f.signer) && !r.fits(f, image) {
-			faults = append(faults, fmt.Sprintf("signature in %s is for %s", mirror.Short(f.manifest.Digest), named(f.Names)))
+	switch {
+	case len(flaws) > 0:
+		f.reason = mirror.Because(w.wrong, "no acceptable %s: %s; %s", w.noun, want, shown(flaws))
+	case here.items == 0:
+		f.reason = mirror.Because(w.none, "no %s found: %s", w.noun, want)
+	default:
+		f.reason = mirror.Because(w.none, "a wanted %s is missing: %s", w.noun, want)
+	}
+	return f
+}
+
+// signers gives the names of those who made proofs, each once, sorted.
+func signers(all []counted) []string {
+	var names []string
+	for _, c := range all {
+		names = append(names, c.signer)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// of lists the flaws that are of interest to a requirement.
+func (b *beside) of(a about) (all []string) {
+	for _, f := range b.flaws {
+		if f.about&a != 0 {
+			all = append(all, f.text)
 		}
 	}
-	if found.items == 0 && len(faults) == 0 {
-		v.Reason = mirror.Because(mirror.NoSignature, "no signature found: %s", want)
-		return v
+	return all
+}
+
+// satisfied says whether every layer admits by what was found beside the first subjects, without any exception.
+func (q question) satisfied(found evidence, subjects int) bool {
+	for i := range q.asked {
+		if len(q.judge(i, found, subjects).failures) > 0 {
+			return false
+		}
 	}
-	if len(faults) == 0 {
-		v.Reason = mirror.Because(mirror.NoSignature, "a signature is missing: %s", want)
-		return v
-	}
-	v.Reason = mirror.Because(mirror.BadSignature, "no acceptable signature: %s; %s", want, shown(faults))
-	return v
+	return true
 }
 
 func named(names []string) string {
@@ -117,21 +255,31 @@ func named(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// What of the faults is told: a registry chooses their number and part of their text.
+// What is told of the flaws: a registry chooses their number and part of their text.
 const (
-	shownFaults = 3
-	shownRunes  = 160
+	shownFlaws    = 3 // in a reason
+	shownFindings = 10
+	shownRunes    = 160
 )
 
-func shown(faults []string) string {
+func shown(flaws []string) string {
 	var parts []string
-	for _, f := range faults[:min(len(faults), shownFaults)] {
+	for _, f := range flaws[:min(len(flaws), shownFlaws)] {
 		parts = append(parts, printable(f))
 	}
-	if more := len(faults) - shownFaults; more > 0 {
+	if more := len(flaws) - shownFlaws; more > 0 {
 		parts = append(parts, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// findings lists some of what was found and does not count.
+func findings(found evidence) (all []string) {
+	flaws := found.flaws()
+	for _, f := range flaws[:min(len(flaws), shownFindings)] {
+		all = append(all, printable(f))
+	}
+	return all
 }
 
 // printable makes text from a registry safe for a terminal and a log line.

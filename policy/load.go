@@ -1,71 +1,26 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/poundlock/poundlock/internal/mirror"
-	"github.com/poundlock/poundlock/policy/trust"
 )
 
-// document is desired/policy.yaml as people write it. Words that name something else in the file are
-// nodes, so that a mistake is shown at its own line.
-type document struct {
-	Version int                    `yaml:"version,required" jsonschema:"enum=1" jsonschema_description:"Version of this document; 1 is the only one there is."`
-	Signers map[string]signerEntry `yaml:"signers" jsonschema_description:"Who may vouch for content, by a name of yours."`
-	Rules   []ruleEntry            `yaml:"rules" jsonschema_description:"What is required of which images; all rules that match an image at a stage must be satisfied."`
-	Deny    denyEntry              `yaml:"deny" jsonschema_description:"What is never admitted, whatever the rules say."`
-	Default mirror.Node            `yaml:"default" jsonschema:"default=deny,enum=deny" jsonschema_description:"What holds where no rule matches; only deny is possible."`
-	Where   mirror.Position
-}
-
-type signerEntry struct {
-	Key   string `yaml:"key,required" jsonschema:"example=keys/vendor.pub" jsonschema_description:"File with the PEM public key, relative to desired/."`
-	Where mirror.Position
-}
-
-type ruleEntry struct {
-	Match     string        `yaml:"match,required" jsonschema:"example=ghcr.io/**,example=docker.io/{library\\,vectorim}/**" jsonschema_description:"Glob over host/repository, without tag and digest."`
-	Stages    []mirror.Node `yaml:"stages" jsonschema:"uniqueItems=true,example=production" jsonschema_description:"Stages at which the rule holds; every stage when it is left out."`
-	Require   *requireEntry `yaml:"require,required" jsonschema_description:"What must be true of the images that match: signers or pinned."`
-	Reference string        `yaml:"reference" jsonschema:"default=repository,enum=repository,enum=exact,enum=any" jsonschema_description:"How the name inside a signature must fit the image: the same repository, the same tag besides, or not compared; not with pinned."`
-	Where     mirror.Position
-}
-
-type requireEntry struct {
-	Signers []mirror.Node `yaml:"signers" jsonschema:"oneof_required=signers,minItems=1,uniqueItems=true,example=vendor" jsonschema_description:"Names of signers whose cosign signatures count."`
-	Count   *int          `yaml:"count" jsonschema:"minimum=1,default=1" jsonschema_description:"How many distinct signers, told apart by their key, must have signed the digest; only with signers."`
-	Pinned  *bool         `yaml:"pinned" jsonschema:"oneof_required=pinned" jsonschema_description:"A reviewed commit must name the digest in desired/; write true or leave it out."`
-	Where   mirror.Position
-}
-
-type denyEntry struct {
-	Digests []mirror.Node `yaml:"digests" jsonschema:"pattern=^sha256:[0-9a-f]{64}$" jsonschema_description:"Digests that are never admitted."`
-	Repos   []mirror.Node `yaml:"repos" jsonschema:"example=**/debug-*" jsonschema_description:"Globs over host/repository whose images are never admitted."`
-}
-
-// Document gives the Go value whose tags say what desired/policy.yaml may hold, for its published schema.
-func Document() any { return document{} }
-
-// Load reads desired/policy.yaml and the key files that it names, at one commit of the fleet repository.
+// Load reads desired/policy.yaml and the trust material that it names, at one commit of the fleet repository.
 // Every mistake of all these files is found in one pass. A policy with problems is not to be used; it is
 // the zero Policy, which admits nothing.
 func Load(files mirror.Files, commit string) (Policy, mirror.Problems) {
-	l := loader{files: files}
+	l := loader{files: files, name: mirror.PolicyFile, commit: commit, dir: "desired"}
 	l.stages, l.anyStage = stagesOf(commit, files)
-	only := l.load()
-	for i := range l.problems {
-		l.problems[i].Where.Commit = commit
+	data, ok := files[mirror.PolicyFile]
+	if !ok {
+		l.problems.Add("POL001", mirror.Position{File: mirror.PolicyFile}, "write one with version, signers and rules; without it nothing may come in", "the fleet repository has no policy")
 	}
-	if len(l.problems) > 0 {
-		return Policy{}, l.problems
-	}
-	return Policy{commit: commit, layers: []layer{only}}, nil
+	return l.policy(data, ok)
 }
 
 // stagesOf gives every stage that a set of the fleet has, and the default ones. A rule for any other stage
@@ -85,14 +40,94 @@ func stagesOf(commit string, files mirror.Files) (names []string, unsure bool) {
 	return names, desired.Unsure()
 }
 
+// loader reads one policy document. Until the end its places call the document mirror.PolicyFile, also a floor, so
+// that hints name the document that can be explained.
 type loader struct {
 	files    mirror.Files
+	name     string // of the document, for people
+	commit   string // "" outside of Git
+	dir      string // the folder that paths in the document begin at
+	floor    bool
 	stages   []string
-	anyStage bool
+	anyStage bool // which stages there are is not known
 	problems mirror.Problems
 	doc      mirror.Node
-	unsure   bool     // which signers there are is not known
-	broken   []string // signers with a mistake in their own lines
+}
+
+// policy gives the document as a policy of one layer, or its problems.
+func (l *loader) policy(data []byte, ok bool) (Policy, mirror.Problems) {
+	var only layer
+	if ok {
+		only = l.load(data)
+	}
+	for i := range l.problems {
+		l.problems[i].Where.Commit = l.commit
+	}
+	if len(l.problems) > 0 {
+		return Policy{}, l.problems
+	}
+	return Policy{commit: l.commit, layers: []layer{only}}, nil
+}
+
+func (l *loader) load(data []byte) layer {
+	if l.doc, l.problems = mirror.ParseDocument(mirror.PolicyFile, data); l.problems.Stop() {
+		return layer{}
+	}
+	var doc document
+	malformed := append(l.problems, l.doc.Decode(&doc)...)
+	l.problems = slices.Clone(malformed)
+	if !malformed.Touch("version") {
+		l.problems = append(l.problems, mirror.CheckVersion(doc.Version, 1, l.at(doc.Where, "version"))...)
+	}
+	roots := newNames("root", "POL017", doc.Roots, malformed, l.root)
+	signers := newNames("signer", "POL011", doc.Signers, malformed, func(name string, entry signerEntry) (signer, bool) {
+		return l.signer(name, entry, roots)
+	})
+	p := layer{file: l.name, floor: l.floor, open: l.open(doc.Default), signers: signers.good, deny: l.deny(doc.Deny, signers), modes: l.modes(doc.Mode)}
+	written := map[mirror.Digest]mirror.Position{}
+	for i, entry := range doc.Rules {
+		if malformed.Touch(fmt.Sprintf("rules[%d]", i)) {
+			continue
+		}
+		r := l.rule(strconv.Itoa(i), entry, signers)
+		l.once(written, r.hash(), entry.Where, "rule")
+		p.rules = append(p.rules, r)
+	}
+	for i, entry := range doc.Exceptions {
+		if malformed.Touch(fmt.Sprintf("exceptions[%d]", i)) {
+			continue
+		}
+		e := l.exception(strconv.Itoa(i), entry)
+		l.once(written, hashOf(e), entry.Where, "exception")
+		p.exceptions = append(p.exceptions, e)
+	}
+	return p
+}
+
+// once tells of something that is written twice.
+func (l *loader) once(written map[mirror.Digest]mirror.Position, hash mirror.Digest, where mirror.Position, what string) {
+	if before, dup := written[hash]; dup {
+		l.problems.Add("POL003", where, "keep one of them", "the same %s as in line %d", what, before.Line)
+	}
+	written[hash] = where
+}
+
+// open says what holds where no rule matches: false for deny, true where a floor leaves it to the fleet.
+func (l *loader) open(node mirror.Node) bool {
+	text, ok := node.Text()
+	switch {
+	case node.IsZero(), ok && text == "deny":
+		return false
+	case ok && text == "fleet" && l.floor:
+		return true
+	case ok && text == "fleet":
+		l.problems.Add("POL002", node.Where(), "write default: deny or leave it out", "default: fleet is for the floor of a site; in the fleet's own policy only deny is possible")
+	case l.floor:
+		l.problems.Add("POL002", node.Where(), "write default: deny, default: fleet or leave it out", "default: only deny and fleet are possible in a floor")
+	default:
+		l.problems.Add("POL002", node.Where(), "write default: deny or leave it out", "default: only deny is possible")
+	}
+	return false
 }
 
 // at gives the place of the value at a path of keys, where the whole is when it is not written out.
@@ -103,125 +138,57 @@ func (l *loader) at(whole mirror.Position, path ...string) mirror.Position {
 	return whole
 }
 
-func (l *loader) load() layer {
-	data, ok := l.files[mirror.PolicyFile]
-	if !ok {
-		l.problems.Add("POL001", mirror.Position{File: mirror.PolicyFile}, "write one with version, signers and rules; without it nothing may come in", "the fleet repository has no policy")
-		return layer{}
-	}
-	if l.doc, l.problems = mirror.ParseDocument(mirror.PolicyFile, data); l.problems.Stop() {
-		return layer{}
-	}
-	var doc document
-	malformed := append(l.problems, l.doc.Decode(&doc)...)
-	l.problems = slices.Clone(malformed)
-	if !malformed.Touch("version") {
-		l.problems = append(l.problems, mirror.CheckVersion(doc.Version, 1, l.at(doc.Where, "version"))...)
-	}
-	if text, ok := doc.Default.Text(); !doc.Default.IsZero() && (!ok || text != "deny") {
-		l.problems.Add("POL002", doc.Default.Where(), "write default: deny or leave it out", "default: only deny is possible")
-	}
-	l.unsure = slices.ContainsFunc(malformed, func(p mirror.Problem) bool { return p.Path == "signers" })
-	maps.DeleteFunc(doc.Signers, func(name string, _ signerEntry) bool {
-		broken := malformed.Touch("signers." + name)
-		if broken {
-			l.broken = append(l.broken, name)
-		}
-		return broken
-	})
-	p := layer{file: mirror.PolicyFile, signers: l.signers(doc.Signers), deny: l.deny(doc.Deny)}
-	first := map[mirror.Digest]mirror.Position{}
-	for i, entry := range doc.Rules {
-		if malformed.Touch(fmt.Sprintf("rules[%d]", i)) {
-			continue
-		}
-		r := l.rule(strconv.Itoa(i), entry, doc.Signers, p.signers)
-		if before, dup := first[r.hash()]; dup {
-			l.problems.Add("POL003", entry.Where, "keep one of them", "the same rule as in line %d", before.Line)
-		}
-		first[r.hash()] = entry.Where
-		p.rules = append(p.rules, r)
-	}
-	return p
+// place is a place in the document as people know it.
+func (l *loader) place(where mirror.Position) mirror.Position {
+	where.File, where.Commit = l.name, l.commit
+	return where
 }
 
-func (l *loader) signers(entries map[string]signerEntry) map[string]signer {
-	signers := map[string]signer{}
-	for _, name := range slices.Sorted(maps.Keys(entries)) {
-		entry := entries[name]
-		where := l.at(entry.Where, "signers", name, "key")
-		if name == "" || strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c == ',' || c == 0x7f }) {
-			l.problems.Add("POL004", entry.Where, "use one word", "signers: %q is no name for a signer", name)
-		}
-		file, ok := keyPath(entry.Key)
-		if !ok {
-			l.problems.Add("POL005", where, "write the path below desired/, such as keys/release.pub", "signers.%s.key: %q is not a path below desired/", name, entry.Key)
-			continue
-		}
-		data, ok := l.files[file]
-		if !ok {
-			l.problems.Add("POL005", where, l.nearestFile(file), "signers.%s.key: there is no %s", name, file)
-			continue
-		}
-		s, err := trust.NewKey(name, data, trust.KeyOptions{})
-		switch {
-		case errors.Is(err, trust.ErrPrivateKey):
-			l.problems.Add("POL006", mirror.Position{File: file, Line: 1}, "make a new key pair, commit only its public key, and treat this one as lost", "signers.%s.key: %v", name, err)
-		case err != nil:
-			l.problems.Add("POL007", mirror.Position{File: file, Line: 1}, "write one PEM block BEGIN PUBLIC KEY, as cosign.pub has it", "signers.%s.key: %v", name, err)
-		default:
-			signers[name] = signer{Signer: s}
-		}
-	}
-	return signers
+// names are the signers or roots of a document, as far as they can be read.
+type names[T any] struct {
+	what, unknown string       // what they are, and the code of a name that is not there
+	good          map[string]T // those without a mistake
+	written       []string     // all of them
+	unsure        bool         // which there are is not known
 }
 
-func (l *loader) nearestFile(file string) string {
-	if near := mirror.Nearest(file, l.files.Under(path.Dir(file))); near != "" {
-		return fmt.Sprintf("did you mean %q?", strings.TrimPrefix(near, "desired/"))
-	}
-	return "add the file; paths are relative to desired/"
-}
-
-func (l *loader) deny(entry denyEntry) deny {
-	var d deny
-	for _, node := range entry.Digests {
-		text, _ := node.Text()
-		digest, err := mirror.ParseDigest(text)
-		if err != nil {
-			l.problems.Add("POL014", node.Where(), "write sha256: and 64 hexadecimal digits", "deny.digests: %v", err)
+// newNames reads the entries of a part of the document in the order of their names.
+func newNames[E, T any](what, unknown string, entries map[string]E, malformed mirror.Problems, read func(string, E) (T, bool)) names[T] {
+	part := what + "s"
+	n := names[T]{what: what, unknown: unknown, good: map[string]T{}, written: slices.Sorted(maps.Keys(entries))}
+	n.unsure = slices.ContainsFunc(malformed, func(p mirror.Problem) bool { return p.Path == part })
+	for _, name := range n.written {
+		if malformed.Touch(part + "." + name) {
 			continue
 		}
-		d.Digests = append(d.Digests, digest)
+		if value, ok := read(name, entries[name]); ok {
+			n.good[name] = value
+		}
 	}
-	for _, node := range entry.Repos {
-		text, _ := node.Text()
-		l.glob(text, node.Where(), "deny.repos")
-		d.Repos = append(d.Repos, text)
+	return n
+}
+
+// find gives what a word of the document names. It is false for a name that is not there, which is told, and for one
+// with a mistake of its own.
+func (n names[T]) find(node mirror.Node, problems *mirror.Problems) (value T, ok bool) {
+	name, _ := node.Text()
+	if value, ok = n.good[name]; !ok && !n.unsure && !slices.Contains(n.written, name) {
+		problems.Add(n.unknown, node.Where(), didYouMean(name, n.written), "there is no %s %q", n.what, name)
 	}
-	return d
+	return value, ok
+}
+
+// oneWord checks a name that people give.
+func (l *loader) oneWord(part, name string, where mirror.Position) {
+	if name == "" || strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c == ',' || c == 0x7f }) {
+		l.problems.Add("POL004", where, "use one word", "%ss: %q is no name for a %s", part, name, part)
+	}
 }
 
 func didYouMean(word string, known []string) string {
 	if near := mirror.Nearest(word, known); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
-	slices.Sort(known)
+	known = slices.Sorted(slices.Values(known))
 	return "known: " + strings.Join(slices.Compact(known), ", ")
-}
-
-func keysOf(m map[string]signerEntry) []string {
-	var names []string
-	for name := range m {
-		names = append(names, name)
-	}
-	return names
-}
-
-// keyPath gives the path of a key file in the fleet repository; false for one that leaves desired/.
-func keyPath(key string) (string, bool) {
-	if key == "" || path.IsAbs(key) || strings.Contains(key, `\`) || path.Clean(key) != key || strings.HasPrefix(key, "..") {
-		return "", false
-	}
-	return path.Join("desired", key), true
 }

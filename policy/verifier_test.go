@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -149,7 +150,7 @@ func TestVerifier_TroubleWithTheRestDoesNotHideEnough(t *testing.T) {
 	eachRegistry(t, func(t *testing.T, w *world) {
 		s := newSigner(t, "p256")
 		w.bundle(s)
-		w.server.Proxy().Break(testenv.Always(func(r *http.Request) bool { return r.Method == http.MethodHead }, testenv.Fault{Status: 503}))
+		w.server.Proxy().Break(testenv.Always(func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, ".sig") }, testenv.Fault{Status: 503}))
 		wantOutcome(t, w.verify(trusting(t, s)), mirror.OutcomeSigned, mirror.Signed)
 	})
 }

@@ -23,7 +23,7 @@ var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 // world is one registry that stands for docker.io, with one image in it.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	server *testenv.Server
 	url    string
 	client *registry.Client
@@ -47,11 +47,17 @@ func eachRegistry(t *testing.T, test func(t *testing.T, w *world)) {
 		test(t, w)
 	})
 	t.Run("referrers API", func(t *testing.T) {
-		test(t, newWorld(t, ggcr.New(ggcr.WithReferrersSupport(true), ggcr.Logger(log.New(io.Discard, "", 0)))))
+		test(t, newAPIWorld(t))
 	})
 }
 
-func newWorld(t *testing.T, handler http.Handler) *world {
+// newAPIWorld is a world whose registry has the referrers API.
+func newAPIWorld(t testing.TB) *world {
+	t.Helper()
+	return newWorld(t, ggcr.New(ggcr.WithReferrersSupport(true), ggcr.Logger(log.New(io.Discard, "", 0))))
+}
+
+func newWorld(t testing.TB, handler http.Handler) *world {
 	t.Helper()
 	server, err := testenv.NewServer(handler)
 	if err != nil {
@@ -111,7 +117,7 @@ func (w *world) verify(p policy.Policy) mirror.Verdict {
 	return v
 }
 
-func newSigner(t *testing.T, kind string) *testenv.Signer {
+func newSigner(t testing.TB, kind string) *testenv.Signer {
 	t.Helper()
 	s, err := testenv.NewSigner(kind)
 	if err != nil {
@@ -121,7 +127,7 @@ func newSigner(t *testing.T, kind string) *testenv.Signer {
 }
 
 // load reads a policy whose signers are the given keys; rules is the text below them.
-func load(t *testing.T, keys map[string]*testenv.Signer, rules string) policy.Policy {
+func load(t testing.TB, keys map[string]*testenv.Signer, rules string) policy.Policy {
 	t.Helper()
 	p, problems := policy.Load(policyFiles(keys, rules), commit)
 	if err := problems.Err(); err != nil {
@@ -147,7 +153,7 @@ func policyFiles(keys map[string]*testenv.Signer, rules string) mirror.Files {
 const oneOfRelease = "rules:\n  - match: docker.io/**\n    require: {signers: [release]}\n"
 
 // trusting is the policy that wants one signature by s.
-func trusting(t *testing.T, s *testenv.Signer) policy.Policy {
+func trusting(t testing.TB, s *testenv.Signer) policy.Policy {
 	t.Helper()
 	return load(t, map[string]*testenv.Signer{"release": s}, oneOfRelease)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -18,6 +19,7 @@ import (
 // Fixture is a small part of a registry saved as plain files: index.json says what there is, blobs/ holds
 // the bytes of manifests and blobs by the hexadecimal digits of their digest.
 type Fixture struct {
+	Made         time.Time                    `json:"made"`         // when its signatures were there
 	Repositories map[string]FixtureRepository `json:"repositories"` // by path
 }
 

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -38,10 +39,16 @@ const (
 	statementType = "application/vnd.in-toto+json"
 )
 
-// Signer holds a key pair that lives as long as the process and signs as cosign does.
+// Signer signs as cosign does: with a key pair that lives as long as the process, as a person whom certificates of an
+// Authority name, or with the leaf of a Chain.
 type Signer struct {
-	public crypto.PublicKey
-	signer signature.SignerVerifier
+	public    crypto.PublicKey // nil: a person
+	signer    signature.Signer
+	authority *Authority
+	witnesses []Witness
+
+	issuer, subject string // of a person
+	chain           *Chain
 }
 
 // NewSigner makes a key pair. kind is p256, p384, rsa (2048 bits) or ed25519.
@@ -85,6 +92,9 @@ type claim struct {
 	kind        string // type of a payload, predicate type of a statement
 	referrer    bool   // a payload as referrer instead of under the legacy tag
 	tampered    bool
+	at          time.Time
+	witnesses   *[]Witness        // nil: those of the signer
+	whole       bool              // timestamps are over the envelope, not over the signature in it
 	annotations map[string]string // besides the signature: of the layer, or of a bundle's manifest
 }
 
@@ -103,6 +113,12 @@ func AsReferrer() Twist { return func(c *claim) { c.referrer = true } }
 // Tampered changes what was signed after signing it.
 func Tampered() Twist { return func(c *claim) { c.tampered = true } }
 
+// At moves the moment of signing: that of a person's certificate and that which witnesses tell.
+func At(t time.Time) Twist { return func(c *claim) { c.at = t } }
+
+// WitnessedBy asks other witnesses than the signer does by itself; none at all is possible too.
+func WitnessedBy(w ...Witness) Twist { return func(c *claim) { c.witnesses = &w } }
+
 // Annotated adds an annotation that is not signed.
 func Annotated(key, value string) Twist { return func(c *claim) { c.annotations[key] = value } }
 
@@ -118,14 +134,17 @@ func (s *Signer) SignLegacy(ctx context.Context, ref string, d mirror.Digest, tw
 	if err != nil {
 		return err
 	}
-	sig, err := s.sign(body)
+	out, err := s.seal(c, body, nil)
+	if err == nil {
+		err = out.annotate(c)
+	}
 	if err != nil {
 		return fmt.Errorf("sign %s@%s: %w", ref, d, err)
 	}
 	if c.tampered {
 		body = append(body, ' ')
 	}
-	c.annotations["dev.cosignproject.cosign/signature"] = base64.StdEncoding.EncodeToString(sig)
+	c.annotations["dev.cosignproject.cosign/signature"] = base64.StdEncoding.EncodeToString(out.signature)
 	layer := artifactLayer{cosigntypes.SimpleSigningMediaType, body, c.annotations}
 	if c.referrer {
 		return PutReferrer(ctx, ref, d, SignatureType, nil, layer.mediaType, layer.body, layer.annotations)
@@ -137,47 +156,15 @@ func (s *Signer) SignLegacy(ctx context.Context, ref string, d mirror.Digest, tw
 // cosign, it names no repository unless a Claiming twist asks for it.
 func (s *Signer) SignBundle(ctx context.Context, ref string, d mirror.Digest, twists ...Twist) error {
 	c := newClaim("", d, cosigntypes.CosignSignPredicateType, twists)
-	type subject struct {
-		Name   string            `json:"name,omitempty"`
-		Digest map[string]string `json:"digest"`
-	}
-	statement, err := json.Marshal(map[string]any{
-		"_type": "https://in-toto.io/Statement/v1", "predicateType": c.kind, "predicate": map[string]any{},
-		"subject": []subject{{c.name, map[string]string{c.digest.Algorithm: c.digest.Hex}}},
-	})
-	if err != nil {
-		return err
-	}
-	// The signature covers the pre-authentication encoding of the DSSE specification.
-	sig, err := s.sign(fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(statementType), statementType, len(statement), statement))
-	if err != nil {
-		return fmt.Errorf("sign %s@%s: %w", ref, d, err)
-	}
-	if c.tampered {
-		statement = append(statement, ' ')
-	}
-	body, err := json.Marshal(map[string]any{
-		"mediaType":            BundleType,
-		"verificationMaterial": map[string]any{"publicKey": map[string]any{"hint": ""}},
-		"dsseEnvelope": map[string]any{"payload": statement, "payloadType": statementType,
-			"signatures": []any{map[string]any{"sig": sig}}},
-	})
-	if err != nil {
-		return err
-	}
-	return PutReferrer(ctx, ref, d, BundleType, c.annotations, BundleType, body, nil)
+	return s.putBundle(ctx, ref, d, c, map[string]any{})
 }
 
 func newClaim(image string, d mirror.Digest, kind string, twists []Twist) claim {
-	c := claim{name: image, digest: d, kind: kind, annotations: map[string]string{}}
+	c := claim{name: image, digest: d, kind: kind, at: SignedAt, annotations: map[string]string{}}
 	for _, twist := range twists {
 		twist(&c)
 	}
 	return c
-}
-
-func (s *Signer) sign(message []byte) ([]byte, error) {
-	return s.signer.SignMessage(strings.NewReader(string(message)))
 }
 
 // PutReferrer stores an artifact of one layer that refers to the image d at ref. It takes any bytes, also

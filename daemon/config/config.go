@@ -132,6 +132,7 @@ func Default() Config {
 		Schedule: "@every 15m",
 		Audit:    6 * time.Hour,
 		Listen:   "127.0.0.1:8686",
+		Trust:    Trust{Rejudging: 500},
 		Limits:   Limits{Cycle: 2 * time.Hour, Stop: 20 * time.Second},
 	}
 }

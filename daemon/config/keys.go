@@ -54,7 +54,7 @@ func isText(t reflect.Type) bool { return reflect.PointerTo(t).Implements(textTy
 
 // isPath says whether the values of a key are paths of files.
 func isPath(key string) bool {
-	return slices.Contains([]string{"stateDir", "socket", "knownHosts", "caFiles", "certFile", "keyFile", "dir"}, key)
+	return slices.Contains([]string{"stateDir", "socket", "knownHosts", "caFiles", "certFile", "keyFile", "dir", "floor", "allowedSigners", "keyring"}, key)
 }
 
 // spelling is how a variable or a flag writes a key path.

@@ -14,7 +14,8 @@ import (
 // Secrets gives every secret that the configuration refers to, by its key path.
 func (c *Config) Secrets() map[string]Secret {
 	all := map[string]Secret{"git.auth.password": c.Git.Auth.Password, "git.auth.token": c.Git.Auth.Token,
-		"git.auth.sshKey": c.Git.Auth.SSHKey, "git.signing.key": c.Git.Signing.Key}
+		"git.auth.sshKey": c.Git.Auth.SSHKey, "git.signing.key": c.Git.Signing.Key,
+		"trust.site.key": c.Trust.Site.Key, "trust.site.password": c.Trust.Site.Password}
 	for name, r := range c.Registries {
 		all["registries."+name+".auth.password"], all["registries."+name+".auth.token"] = r.Auth.Password, r.Auth.Token
 	}

@@ -46,3 +46,32 @@ type TrustLimits struct {
 
 // IsZero says whether commits need no signature.
 func (t FleetTrust) IsZero() bool { return t == FleetTrust{} }
+
+// trust checks what this site adds to the policy, but for what the files hold that it names.
+func (k *checker) trust(t Trust) {
+	at := keyPath{"trust"}
+	if inClear(t.Floor) {
+		k.add(at.to("floor"), "CFG022", "put the policy into a file and write the file's name here", "trust.floor holds text itself, want the name of a file")
+	}
+	if t.Rejudging < 1 {
+		k.add(at.to("rejudging"), "CFG052", "write a number above zero, or delete the key for the default", "trust.rejudging must be above zero, have %d", t.Rejudging)
+	}
+	k.site(t.Site, at.to("site"))
+	k.fleetTrust(t.Fleet, at.to("fleet"))
+	limits := map[string]int{"payload": t.Limits.Payload, "bundle": t.Limits.Bundle, "attestation": t.Limits.Attestation,
+		"signatures": t.Limits.Signatures, "referrers": t.Limits.Referrers}
+	for _, key := range sortedKeys(limits) {
+		if limits[key] < 0 {
+			k.add(at.to("limits", key), "CFG052", "write a number above zero, or delete the key for the default", "trust.limits.%s must be above zero, have %d", key, limits[key])
+		}
+	}
+	if t.Limits.Referrers > maxReferrers {
+		k.add(at.to("limits", "referrers"), "CFG052", "write at most 1000", "trust.limits.referrers must be at most %d, have %d", maxReferrers, t.Limits.Referrers)
+	}
+	if t.Limits.Time < 0 {
+		k.add(at.to("limits", "time"), "CFG052", "write a duration such as 30s", "trust.limits.time must be above zero, have %s", t.Limits.Time)
+	}
+}
+
+// maxReferrers bounds the largest number of referrers that a site may ask for: each costs requests.
+const maxReferrers = 1000

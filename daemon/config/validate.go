@@ -63,6 +63,7 @@ func (c Config) validate(where func(path ...string) mirror.Position) mirror.Prob
 	k.listen(c.Listen, keyPath{"listen"}, "write host:port, such as 127.0.0.1:8686")
 	k.tls(c.TLS, keyPath{"tls"})
 	k.socket(c)
+	k.trust(c.Trust)
 	return k.ps
 }
 

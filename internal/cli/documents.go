@@ -28,6 +28,7 @@ func documents() []schema.Document {
 		{Name: "config", File: "config.yaml", Short: "how the daemon reaches Git and registries", Schema: configSchema(), Env: config.EnvPrefix},
 		{Name: "set", File: "desired/<set>.yaml", Short: "what a set wants from upstream, and where it stands", Schema: setSchema()},
 		{Name: "policy", File: "desired/policy.yaml", Short: "who must vouch for what", Schema: policySchema()},
+		{Name: "tests", File: policy.TestsFile, Short: "what policy must say of which images", Schema: testsSchema()},
 		{Name: "stage", File: "stages/<set>/<stage>.yaml", Short: "what a stage above the first should carry", Schema: stageSchema()},
 	}
 }
@@ -71,7 +72,26 @@ func describe(s *schema.Schema, key string, full *schema.Schema) {
 }
 
 func policySchema() *schema.Schema {
-	return schema.Of(policy.Document(), written("desired/policy.yaml", "What must be true of an image before it is copied, tagged or named in an override. What no rule matches is not admitted."))
+	s := schema.Of(policy.Document(), written("desired/policy.yaml", "What must be true of an image before it is copied, tagged or named in an override. What no rule matches is not admitted."))
+	rules, _ := s.Properties.Get("rules")
+	reference, _ := rules.Items.Properties.Get("reference")
+	rules.Items.Properties.Set("reference", schema.Or(reference, schema.Part(policy.Reference(), written("", ""))))
+	mode, _ := s.Properties.Get("mode")
+	s.Properties.Set("mode", schema.Or(mode, schema.Words(mode)))
+	return s
+}
+
+// floorSchema is that of a policy which leaves to the fleet what none of its rules matches.
+func floorSchema() *schema.Schema {
+	s := policySchema()
+	s.Title = "floor.yaml"
+	fallback, _ := s.Properties.Get("default")
+	fallback.Enum = append(fallback.Enum, "fleet")
+	return s
+}
+
+func testsSchema() *schema.Schema {
+	return schema.Of(policy.TestsDocument(), written(policy.TestsFile, "What people expect of their policy: `poundlock policy test` asks it for each line. It changes nothing by itself."))
 }
 
 func stageSchema() *schema.Schema {

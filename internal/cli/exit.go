@@ -36,7 +36,7 @@ var exitCodes = []struct {
 }{
 	{exitOK, "done, or nothing to do", "go on"},
 	{exitFailure, "unexpected failure, a command line that makes no sense, or nothing found", "read the error, tell a person"},
-	{exitChanges, "the plan has changes; only with `plan --detailed-exitcode`", "review, then `sync`"},
+	{exitChanges, "the plan or the policy has changes; only with `--detailed-exitcode`", "review, then `sync`"},
 	{exitPartial, "some entries were refused or are missing upstream, the rest is done; of `verify`: there is no such image", "read the plan; what has no signature yet and what is missing is looked at again with backoff, the rest when an input changes"},
 	{exitAuth, "a registry or Git server does not let us in", "mend the credential that the error names"},
 	{exitRefused, "policy refused everything that was asked for", "read the reasons; nothing was copied"},

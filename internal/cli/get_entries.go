@@ -90,6 +90,11 @@ func entryRows(e daemon.EntryLook, output format) [][]string {
 		}
 	}
 	for _, s := range e.Stages {
+		if r := s.Remark; r != nil && !r.Stands { // one that stands in spite of policy is in trouble, which follows
+			row(s.Image, "", remarkText(*r), time.Time{})
+		}
+	}
+	for _, s := range e.Stages {
 		switch {
 		case s.Trouble != nil:
 			image := s.Wanted
@@ -106,6 +111,15 @@ func entryRows(e daemon.EntryLook, output format) [][]string {
 		}
 	}
 	return rows
+}
+
+// remarkText says what admits an entry in spite of the rules, or what policy warns of.
+func remarkText(r daemon.Remark) string {
+	text := fmt.Sprintf("* %s at %s: %s", r.Outcome, r.Stage, r.Reason)
+	for _, warning := range r.Warnings {
+		text += "; warning: " + warning
+	}
+	return text
 }
 
 // symbol is that of a plan's row, so that colour is never needed to tell what is wrong.

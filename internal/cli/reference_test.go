@@ -20,7 +20,7 @@ const referenceIntro = `# Configuration reference
 
 <!-- Made from the struct tags by ` + "`go test ./internal/cli -run Reference -update`" + `. Change the tags, not this file. -->
 
-Four documents are written by people. The same text is in the binary: ` + "`poundlock explain git.poll`" + `.
+Five documents are written by people. The same text is in the binary: ` + "`poundlock explain git.poll`" + `.
 
 The daemon's configuration comes in layers, of which a later one wins: defaults, then ` + "`config.yaml`" + `, then the files of
 ` + "`config.d/`" + ` beside it by name, then environment variables, then ` + "`--set key=value`" + `. A variable spells the path of a key in capitals, with two

@@ -67,6 +67,8 @@ func schemas() []published {
 	}
 	// A drop-in file is no document of its own: it has the keys of config, any of them.
 	all = slices.Insert(all, 1, published{"config.d", "config.d/*.yaml: what is laid over config.yaml, in any part", func() *schema.Schema { return schema.Partial(configSchema()) }})
+	// Nor is a floor: it has the keys of policy.
+	all = append(all, published{"floor", "trust.floor of config.yaml: what the policy of the fleet can only tighten", floorSchema})
 	for _, name := range slices.Sorted(maps.Keys(outputs)) {
 		all = append(all, published{"output/" + name, "-o json: " + outputs[name].short, func() *schema.Schema { return outputSchema(name, true) }})
 	}

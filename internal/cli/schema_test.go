@@ -74,6 +74,8 @@ func kindOf(file string) string {
 	switch dir, ext := path.Dir(file), path.Ext(file); {
 	case file == mirror.PolicyFile:
 		return "policy"
+	case file == policy.TestsFile:
+		return "tests"
 	case dir == "desired" && ext == ".yaml":
 		return "set"
 	case strings.HasPrefix(file, "stages/") && ext == ".yaml":

@@ -65,7 +65,41 @@ func (a *app) statusText(s daemon.Status, f format, now time.Time) string {
 		}
 		b.WriteString("\n" + a.typed(text) + "\n")
 	}
+	for _, line := range policyLines(s.Sets, now) {
+		b.WriteString("\n" + line + "\n")
+	}
 	return fit(b.String(), a.terminal().width)
+}
+
+// policyLines tells, for each set that it has anything to say of, what policy says besides yes and no.
+func policyLines(sets []daemon.SetStatus, now time.Time) (lines []string) {
+	for _, s := range sets {
+		text := policyText(s.Policy)
+		if text == "" {
+			continue
+		}
+		if when := s.Policy.Changes; when.After(now) {
+			text += ", changes in " + age(when, now)
+		}
+		lines = append(lines, "set "+clean(s.Set)+": "+text)
+		for _, warning := range s.Policy.Warnings {
+			lines[len(lines)-1] += "\n  * warning: " + clean(warning)
+		}
+	}
+	return lines
+}
+
+func policyText(p daemon.PolicyStatus) string {
+	var parts []string
+	for _, one := range []struct {
+		n    int
+		what string
+	}{{p.NoLonger, "stand and are admitted no longer"}, {p.Exceptions, "by exception"}, {p.Warned, "with a warning"}, {p.Unjudged, "still to be judged"}} {
+		if one.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", one.n, one.what))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 func failedText(n int) string {

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +16,8 @@ func (a *app) verifyCommand() *cobra.Command {
 	var output *format
 	cmd := &cobra.Command{
 		Use: "verify REFERENCE", Short: "Say what policy says of an image", Args: cobra.ExactArgs(1),
-		Long: `Say what policy says of an image: it is looked up once and judged by its digest, as a sync would.
+		Long: `Say what policy says of an image: it is looked up once and judged by its digest, as a sync would. Rules, signers with
+who they are, times with who says so, exception and warnings follow; explain-verdict tells what is missing, rule by rule.
 
 Exit codes: 0 admitted; 3 there is no such image; 5 refused; 9 it could not be asked now.`,
 		Example: "  poundlock -c config.yaml verify docker.io/library/haproxy:2.8-alpine --stage production",
@@ -59,13 +61,44 @@ Exit codes: 0 admitted; 3 there is no such image; 5 refused; 9 it could not be a
 	return cmd
 }
 
+// verdictText writes all of a verdict: what it is, on which rules, and what is proven by whom.
 func verdictText(image mirror.Reference, v mirror.Verdict) string {
-	text := fmt.Sprintf("%s\n  %s: %s\n", clean(image.String()), v.Outcome, clean(v.Reason.String()))
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n  %s %s: %s\n", clean(image.String()), outcomeSymbols[v.Outcome], v.Outcome, clean(v.Reason.String()))
 	if v.VouchedBy != "" {
-		text += fmt.Sprintf("  named in desired/ at commit %s\n", v.VouchedBy)
+		fmt.Fprintf(&b, "  named in desired/ at commit %s\n", clean(v.VouchedBy))
 	}
-	return text
+	many := func(word string, texts []string) {
+		for i, text := range texts {
+			fact(&b, 1, heading(i, word), text)
+		}
+	}
+	many("rules", v.Rules)
+	var proofs []string
+	for _, p := range v.Proofs {
+		proofs = append(proofs, proofText(p))
+	}
+	many("signed by", proofs)
+	if x := v.Exception; x != nil {
+		fact(&b, 1, "exception", exceptionText(*x))
+	}
+	if !v.Seen.IsZero() {
+		fact(&b, 1, "first seen", stamp(v.Seen))
+	}
+	if !v.Until.IsZero() {
+		fact(&b, 1, "until", stamp(v.Until)+": then it is judged again")
+	}
+	many("warning", v.Warnings)
+	many("found", v.Findings)
+	if v.Attested {
+		fact(&b, 1, "judged", stamp(v.At)+", as this site attested it")
+	}
+	return b.String()
 }
+
+// outcomeSymbols are there since words alone are easily passed over, and colour is not for everybody.
+var outcomeSymbols = map[mirror.Outcome]string{mirror.OutcomeSigned: "+", mirror.OutcomePinned: "+", mirror.OutcomeException: "*", mirror.OutcomeWarn: "*",
+	mirror.OutcomeRejected: "!", mirror.OutcomeUnknown: "?"}
 
 // verdictDocument is what policy says of an image, for programs.
 type verdictDocument struct {

@@ -2,14 +2,10 @@ package git
 
 import (
 	"bytes"
-	"crypto/rand"
-	"crypto/sha512"
-	"encoding/base64"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/hiddeco/sshsig"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -33,39 +29,11 @@ func SSHSigner(privateKey []byte) (Signer, error) {
 
 // Sign makes an armoured SSHSIG (PROTOCOL.sshsig of OpenSSH) in the namespace git.
 func (s sshSigner) Sign(payload []byte) (string, error) {
-	const magic, namespace, hash = "SSHSIG", "git", "sha512"
-	sum := sha512.Sum512(payload)
-	signed := append([]byte(magic), ssh.Marshal(struct{ Namespace, Reserved, Hash, Sum string }{namespace, "", hash, string(sum[:])})...)
-	signature, err := s.sign(signed)
+	signature, err := sshsig.Sign(bytes.NewReader(payload), s.key, sshsig.HashSHA512, namespace)
 	if err != nil {
 		return "", fmt.Errorf("ssh signature: %w", err)
 	}
-	blob := append([]byte(magic), ssh.Marshal(struct {
-		Version                                      uint32
-		Key, Namespace, Reserved, Hash, SignatureSSH string
-	}{1, string(s.key.PublicKey().Marshal()), namespace, "", hash, string(ssh.Marshal(signature))})...)
-
-	var b strings.Builder
-	b.WriteString("-----BEGIN SSH SIGNATURE-----\n")
-	for text := base64.StdEncoding.EncodeToString(blob); text != ""; {
-		n := min(70, len(text))
-		b.WriteString(text[:n] + "\n")
-		text = text[n:]
-	}
-	b.WriteString("-----END SSH SIGNATURE-----\n")
-	return b.String(), nil
-}
-
-// sign uses SHA-512 with RSA keys: the format forbids the SHA-1 that is their default.
-func (s sshSigner) sign(data []byte) (*ssh.Signature, error) {
-	if s.key.PublicKey().Type() == ssh.KeyAlgoRSA {
-		algorithm, ok := s.key.(ssh.AlgorithmSigner)
-		if !ok {
-			return nil, errors.New("the RSA key cannot sign with SHA-512")
-		}
-		return algorithm.SignWithAlgorithm(rand.Reader, data, ssh.KeyAlgoRSASHA512)
-	}
-	return s.key.Sign(rand.Reader, data)
+	return string(sshsig.Armor(signature)), nil
 }
 
 type pgpSigner struct{ key *openpgp.Entity }

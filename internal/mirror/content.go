@@ -12,7 +12,8 @@ import (
 // Limits on what is read from a registry into memory. Larger content is refused, never truncated.
 const (
 	MaxManifest  = 4 << 20 // bytes of one manifest or index
-	MaxReferrers = 50      // signatures, attestations and other referrers of one digest
+	MaxReferrers = 50      // signatures, attestations and other referrers of one digest, where nobody says otherwise
+	MaxListed    = 1000    // referrers of one digest that are read from a list at all
 )
 
 // Errors that callers choose by. They are wrapped with the step and the reference.
@@ -31,8 +32,10 @@ type Content interface {
 	// the bytes are not d's; that is checked for offset 0 only.
 	Blob(ctx context.Context, r Reference, d Digest, offset int64) (io.ReadCloser, error)
 	// Referrers lists what refers to d: the referrers API of OCI 1.1 or its fallback tag. Legacy cosign tags
-	// are not among them: they are tags, read with Resolve.
+	// are not among them: they are tags, read with Tagged.
 	Referrers(ctx context.Context, r Reference, d Digest) ([]Descriptor, error)
+	// Tagged reads the manifest that the tag of r names, by one GET; its digest is that of its bytes.
+	Tagged(ctx context.Context, r Reference) (Manifest, error)
 	// Resolve asks what the tag of r points to, by one HEAD.
 	Resolve(ctx context.Context, r Reference) (Descriptor, error)
 }

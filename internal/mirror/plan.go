@@ -101,10 +101,12 @@ type Action struct {
 	Reason Reason    `json:"reason"`
 	Where  Position  `json:"where,omitzero"` // the line that asks for it
 
-	Outcome  Outcome `json:"outcome,omitempty"`  // what policy says, where it was asked
-	Basis    string  `json:"basis,omitempty"`    // what admits it, in words: signed by release
-	Size     Size    `json:"size,omitzero"`      // of a copy, in previews
-	AsBefore bool    `json:"asBefore,omitempty"` // refused or missing: as the last run found it
+	Outcome  Outcome  `json:"outcome,omitempty"`  // what policy says, where it was asked
+	Basis    string   `json:"basis,omitempty"`    // what admits it, in words: signed by release
+	Warnings []string `json:"warnings,omitempty"` // what people should know of it although policy admits it
+	Stands   bool     `json:"stands,omitempty"`   // refused, and stands here: policy admits no longer what it admitted
+	Size     Size     `json:"size,omitzero"`      // of a copy, in previews
+	AsBefore bool     `json:"asBefore,omitempty"` // refused, missing or warned of: as the last run found it
 }
 
 // Size is how much content an action brings, without signatures. What several images share is counted at each

@@ -53,6 +53,11 @@ func (c *Client) Manifest(ctx context.Context, r mirror.Reference, d mirror.Dige
 	return c.get(ctx, r.AtDigest(d))
 }
 
+// Tagged reads the manifest that r's tag names, at most mirror.MaxManifest bytes.
+func (c *Client) Tagged(ctx context.Context, r mirror.Reference) (mirror.Manifest, error) {
+	return c.get(ctx, r)
+}
+
 // get reads the manifest that r names by tag or, without a tag, by digest.
 func (c *Client) get(ctx context.Context, r mirror.Reference) (_ mirror.Manifest, err error) {
 	defer func() { err = c.discreet(err) }()

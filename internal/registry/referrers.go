@@ -13,7 +13,7 @@ import (
 )
 
 // Referrers lists what refers to d in r's repository: by the referrers API where the registry has it,
-// otherwise from the fallback tag of the OCI distribution specification. More than mirror.MaxReferrers are
+// otherwise from the fallback tag of the OCI distribution specification. More than mirror.MaxListed are
 // an error, never a part of the list.
 func (c *Client) Referrers(ctx context.Context, r mirror.Reference, d mirror.Digest) ([]mirror.Descriptor, error) {
 	u, err := c.address(r, "referrers/"+d.String())
@@ -80,8 +80,8 @@ func (f *referrers) add(body []byte) error {
 		if json.Unmarshal(raw, &d) != nil || !valid(d) || f.has(d.Digest) {
 			continue
 		}
-		if f.list = append(f.list, d); len(f.list) > mirror.MaxReferrers {
-			return fmt.Errorf("too many referrers, more than %d: %w", mirror.MaxReferrers, mirror.ErrTooLarge)
+		if f.list = append(f.list, d); len(f.list) > mirror.MaxListed {
+			return fmt.Errorf("too many referrers, more than %d: %w", mirror.MaxListed, mirror.ErrTooLarge)
 		}
 	}
 	return nil

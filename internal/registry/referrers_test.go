@@ -52,7 +52,7 @@ func TestReferrers_ByTheFallbackTag(t *testing.T) {
 func indexOf(from, n int) string {
 	var all []string
 	for i := range n {
-		all = append(all, fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":1}`, imageType, mirror.DigestOf([]byte{byte(from + i)})))
+		all = append(all, fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":1}`, imageType, mirror.DigestOf(fmt.Append(nil, from+i))))
 	}
 	return `{"schemaVersion":2,"manifests":[` + strings.Join(all, ",") + `]}`
 }
@@ -68,11 +68,11 @@ func TestReferrers_OverPagesUpToTheLimit(t *testing.T) {
 			fmt.Fprint(w, indexOf(30, n-30))
 		}
 	}
-	found, err := always(t, pages(mirror.MaxReferrers)).Referrers(t.Context(), ref("team/app"), mirror.DigestOf(nil))
-	if err != nil || len(found) != mirror.MaxReferrers {
-		t.Errorf("got %d, %v, want %d", len(found), err, mirror.MaxReferrers)
+	found, err := always(t, pages(mirror.MaxListed)).Referrers(t.Context(), ref("team/app"), mirror.DigestOf(nil))
+	if err != nil || len(found) != mirror.MaxListed {
+		t.Errorf("got %d, %v, want %d", len(found), err, mirror.MaxListed)
 	}
-	_, err = always(t, pages(mirror.MaxReferrers+1)).Referrers(t.Context(), ref("team/app"), mirror.DigestOf(nil))
+	_, err = always(t, pages(mirror.MaxListed+1)).Referrers(t.Context(), ref("team/app"), mirror.DigestOf(nil))
 	if !errors.Is(err, mirror.ErrTooLarge) || !strings.Contains(err.Error(), "too many referrers") {
 		t.Errorf("one more: got %v", err)
 	}

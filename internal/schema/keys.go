@@ -87,7 +87,15 @@ func (d Document) key(path, kind string, s *Schema, required bool) Key {
 	return k
 }
 
-// values lists what may stand under a key where nothing else may.
+// orMapping gives the two that Or made one of.
+func orMapping(s *Schema) (word, mapping *Schema, ok bool) {
+	if len(s.OneOf) != 2 || len(s.OneOf[0].Enum) == 0 {
+		return nil, nil, false
+	}
+	return s.OneOf[0], s.OneOf[1], true
+}
+
+// values lists the words that may stand under a key where no other may.
 func values(s *Schema) []string {
 	var words []string
 	for _, value := range s.Enum {
@@ -95,6 +103,9 @@ func values(s *Schema) []string {
 	}
 	if s.Const != nil {
 		words = append(words, fmt.Sprint(s.Const))
+	}
+	if word, _, ok := orMapping(s); ok {
+		return values(word)
 	}
 	return words
 }
@@ -133,6 +144,9 @@ func isMapping(s *Schema) bool {
 
 // typeOf says in words what may stand under a key.
 func typeOf(s *Schema) string {
+	if word, mapping, ok := orMapping(s); ok {
+		return typeOf(word) + ", or " + typeOf(mapping)
+	}
 	switch {
 	case s.Items != nil && isMapping(s.Items):
 		return "list of mappings"

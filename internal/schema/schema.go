@@ -94,6 +94,18 @@ func Kinds(byKind map[string]*Schema) *Schema {
 	return s
 }
 
+// Or lets a mapping stand in the place of a word. word is the key as its tags describe it, with the words that there
+// are and its default.
+func Or(word, mapping *Schema) *Schema {
+	return &Schema{Description: word.Description, Default: word.Default, OneOf: []*Schema{{Type: word.Type, Enum: word.Enum}, mapping}}
+}
+
+// Words gives the schema of a mapping with keys of the user's own, below each of which stands one of the words of a
+// key as its tags describe it.
+func Words(word *Schema) *Schema {
+	return &Schema{Type: "object", AdditionalProperties: &Schema{Type: word.Type, Enum: word.Enum}}
+}
+
 // Partial lets any key of a document be left out, for a file that is laid over another one. A mapping that is
 // one value, and an item of a list, stays as it is.
 func Partial(s *Schema) *Schema {

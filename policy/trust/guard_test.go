@@ -6,8 +6,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/bundle"
+	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore/pkg/signature"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -29,19 +31,27 @@ func TestCandidate_SurvivesAPanicOfTheLibrary(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]*Candidate{"legacy": legacy, "bundle": {bundle: &bundle.Bundle{}}} {
-		if _, err := c.Prove(t.Context(), Signer{accept: byKey{verifier: explosive{}}}, mirror.DigestOf(nil)); err == nil || !strings.Contains(err.Error(), "gave up") {
+		if _, err := c.Prove(t.Context(), Signer{accept: byKey{verifier: explosive{}}}, mirror.DigestOf(nil), time.Time{}); err == nil || !strings.Contains(err.Error(), "gave up") {
 			t.Errorf("%s: got %v; want the panic as an error", name, err)
 		}
 	}
 }
 
 func TestCheckOpts_NeverLackAClaimVerifierAndNeverAskTheNetwork(t *testing.T) {
-	o := checkOpts(explosive{}, new([]string))
-	if o.ClaimVerifier == nil || o.TrustedMaterial == nil || o.SigVerifier == nil {
-		t.Error("options without claim verifier, trusted material or key")
-	}
-	if !o.Offline || !o.IgnoreTlog || !o.IgnoreSCT || o.RekorClient != nil {
-		t.Error("options that ask a log")
+	for _, form := range []Form{Payload, Envelope, Bundle} {
+		o := checkOpts(&root.BaseTrustedMaterial{}, form, &Proof{})
+		if o.ClaimVerifier == nil || o.TrustedMaterial == nil {
+			t.Error("options without claim verifier or trusted material")
+		}
+		if !o.Offline || o.RekorClient != nil {
+			t.Error("options that ask a log")
+		}
+		if o.IgnoreTlog || o.IgnoreSCT {
+			t.Error("options that ignore logs although no key was asked for")
+		}
+		if o = withKey(o, explosive{}); !o.IgnoreTlog || !o.IgnoreSCT || o.SigVerifier == nil {
+			t.Error("options for a key that ask for logs, or for no key")
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -11,7 +12,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/options"
@@ -60,8 +63,7 @@ func NewKey(name string, data []byte, o KeyOptions) (Signer, error) {
 	if err != nil {
 		return Signer{}, err
 	}
-	// The default of each key type is what cosign signs with: Ed25519 pre-hashed, P-384 over SHA-384.
-	verifier, err := signature.LoadDefaultVerifier(public, options.WithED25519ph())
+	verifier, err := verifierOf(public, o.Hash)
 	if err != nil {
 		return Signer{}, err
 	}
@@ -69,8 +71,32 @@ func NewKey(name string, data []byte, o KeyOptions) (Signer, error) {
 	if err != nil {
 		return Signer{}, err
 	}
-	identity := "key " + mirror.DigestOf(der).String()
-	return Signer{name: name, kind: kind, identity: identity, hash: mirror.DigestOf(data), accept: byKey{identity, verifier}}, nil
+	k := byKey{identity: "key " + mirror.DigestOf(der).String(), verifier: verifier}
+	hash := mirror.DigestOf(data)
+	if o != (KeyOptions{}) {
+		said := hash.String() + " " + o.Hash
+		if o.Root != nil {
+			k.root, said = o.Root.material, said+" "+o.Root.hash.String()
+		}
+		hash = mirror.DigestOf([]byte(said))
+	}
+	return Signer{name: name, kind: kind, identity: k.identity, hash: hash, accept: k}, nil
+}
+
+// verifierOf gives the verifier of a key. The default of each type is what cosign signs with: Ed25519 pre-hashed,
+// P-384 over SHA-384.
+func verifierOf(public crypto.PublicKey, hash string) (signature.Verifier, error) {
+	if hash == "" {
+		return signature.LoadDefaultVerifier(public, options.WithED25519ph())
+	}
+	f, ok := map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}[hash]
+	if !ok {
+		return nil, fmt.Errorf("hash %q is not known: want sha256, sha384 or sha512", hash)
+	}
+	if _, ok := public.(ed25519.PublicKey); ok {
+		return nil, errors.New("an Ed25519 key has its hash in itself; leave hash out")
+	}
+	return signature.LoadVerifier(public, f)
 }
 
 // kindOf names the type of a key; an error says that it is none that counts.
@@ -90,4 +116,32 @@ func kindOf(public crypto.PublicKey) (string, error) {
 		return "Ed25519", nil
 	}
 	return "", fmt.Errorf("keys of type %T are not supported", public)
+}
+
+// byKey accepts what one public key signed.
+type byKey struct {
+	identity string
+	verifier signature.Verifier
+	root     root.TrustedMaterial // whose times count; nil for nobody's
+}
+
+// accept verifies the candidate with the key. A bundle may name nothing: cosign writes no name into one.
+func (k byKey) accept(ctx context.Context, c *Candidate, d mirror.Digest, _ time.Time) (Proof, error) {
+	p := Proof{Identity: k.identity}
+	o := withKey(checkOpts(&root.BaseTrustedMaterial{}, c.item.Form, &p), k.verifier) // keys need no root, but the library insists
+	if c.bundle != nil {
+		if err := verifyBundle(ctx, c, d, o, &p); err != nil {
+			return p, err
+		}
+	} else {
+		bare, err := c.signature()
+		if err != nil {
+			return p, err
+		}
+		if err := c.verify(ctx, bare, d, o); err != nil {
+			return p, err
+		}
+	}
+	p.Times, _ = c.times(k.root, k.verifier) // a key needs none
+	return p, nil
 }

@@ -35,7 +35,7 @@ type Item struct {
 // Proof is what somebody is proven to have said of a digest.
 type Proof struct {
 	// Identity tells who signed, the same for all signatures of one key or of one person: "key sha256:...", or
-	// issuer and subject of a certificate.
+	// issuer and subject of a keyless certificate, or "certificate" and the subject of another.
 	Identity  string
 	Type      string          // predicate type of an attestation; "" for an image signature
 	Predicate json.RawMessage // of an attestation
@@ -46,7 +46,7 @@ type Proof struct {
 // Time is a moment that trusted material vouches for.
 type Time struct {
 	At     time.Time
-	Source string // "timestamp authority", "transparency log"
+	Source string // SourceAuthority or SourceLog
 }
 
 // Signer accepts the signatures of one key, or of those whom certificates name.
@@ -60,7 +60,7 @@ type Signer struct {
 
 // acceptor verifies a candidate for one signer.
 type acceptor interface {
-	accept(ctx context.Context, c *Candidate, d mirror.Digest) (Proof, error)
+	accept(ctx context.Context, c *Candidate, d mirror.Digest, at time.Time) (Proof, error)
 }
 
 // Name is what policy calls the signer.
@@ -74,16 +74,3 @@ func (s Signer) Identity() string { return s.identity }
 
 // Hash identifies all that the signer trusts: the bytes of its key or root, and what it asks of certificates.
 func (s Signer) Hash() mirror.Digest { return s.hash }
-
-// Prove verifies a candidate over the digest d. An error says why it does not count for this signer.
-func (c *Candidate) Prove(ctx context.Context, s Signer, d mirror.Digest) (Proof, error) {
-	var p Proof
-	err := guarded(func() (err error) {
-		p, err = s.accept.accept(ctx, c, d)
-		return err
-	})
-	if err != nil {
-		return Proof{}, err
-	}
-	return p, nil
-}

@@ -70,7 +70,10 @@ type Totals struct {
 	Unknown      int   `json:"unknown"` // could not be found out offline
 	Skipped      int   `json:"skipped"` // left out by whoever asked
 	Unchanged    int   `json:"unchanged"`
-	AsBefore     int   `json:"asBefore"` // of those refused, missing or kept: as the last run found them
+	AsBefore     int   `json:"asBefore"`   // of those refused, missing or kept: as the last run found them
+	Exceptions   int   `json:"exceptions"` // of those copied, moved or unchanged: an exception admits them
+	Warned       int   `json:"warned"`     // of the same: policy warns of them
+	NoLonger     int   `json:"noLonger"`   // of those refused: they stand, and are admitted no longer
 }
 
 // Sizes are the bytes of all copies of a plan together, each blob counted once.
@@ -123,8 +126,17 @@ func (t *Totals) add(a mirror.Action) {
 	default:
 		t.Unchanged++
 	}
-	if a.AsBefore {
+	if a.AsBefore && a.Kind != mirror.Unchanged {
 		t.AsBefore++
+	}
+	if a.Outcome == mirror.OutcomeException {
+		t.Exceptions++
+	}
+	if len(a.Warnings) > 0 {
+		t.Warned++
+	}
+	if a.Stands {
+		t.NoLonger++
 	}
 }
 
@@ -162,7 +174,25 @@ func (t Totals) Counts() string {
 	add(t.Unknown, "unknown, offline", "unknown, offline")
 	add(t.Skipped, "not selected", "not selected")
 	parts = append(parts, count(t.Unchanged, "unchanged", "unchanged"))
-	return strings.Join(parts, ", ")
+	return strings.Join(parts, ", ") + t.apart("; of these ")
+}
+
+// apart counts, of what is counted already, that which policy has more to say of than yes or no; "" where that is
+// nothing.
+func (t Totals) apart(before string) string {
+	var parts []string
+	for _, one := range []struct {
+		n    int
+		word string
+	}{{t.Exceptions, "by exception"}, {t.Warned, "with a warning"}, {t.NoLonger, "standing here and admitted no longer"}} {
+		if one.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", one.n, one.word))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return before + strings.Join(parts, ", ")
 }
 
 // bytes gives the sizes of what is to copy in brackets; nothing where nobody looked. Signatures and what else
@@ -196,6 +226,7 @@ func (d Document) nothing(listed bool) string {
 		}
 		said = " (" + strings.Join(parts, ", ") + ", " + how + ")"
 	}
+	said += d.Totals.apart("; ")
 	if d.Git == "" {
 		return "No changes" + said + "."
 	}

@@ -28,6 +28,12 @@ func fix(a mirror.Action) string {
 		return "add a rule for " + a.Image.Name() + " to " + mirror.PolicyFile
 	case mirror.NoSignature:
 		return "have it signed, or require a pinned digest for it in " + mirror.PolicyFile + " and name that; it is looked at again by itself"
+	case mirror.NoAttestation:
+		return "have somebody state what the rule asks for, or take it out of the rule in " + mirror.PolicyFile + "; it is looked at again by itself"
+	case mirror.BadAttestation:
+		return "ask whoever makes the attestation; do not admit it unless they say why it does not hold"
+	case mirror.TooYoung:
+		return "wait: it is admitted by itself when it is old enough; an exception that skips age admits it now"
 	case mirror.BadSignature:
 		return "ask the vendor; do not admit it unless they say which key signed it"
 	case mirror.Denied:

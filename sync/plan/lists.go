@@ -32,15 +32,18 @@ func Names(w io.Writer, d Document) error {
 // the line of desired/ or stages/ for each row, and the summary. What cannot be done comes first: of each
 // kind GitHub shows ten for a step.
 func Annotations(w io.Writer, d Document) error {
-	var troubles, changes []string
+	var troubles, warnings, changes []string
 	for _, p := range d.Plans {
 		for _, a := range p.Actions {
 			if !(Style{}).shown(a.Action) {
 				continue
 			}
-			if a.Fix != "" {
+			switch {
+			case a.Fix != "":
 				troubles = append(troubles, annotation("error", d.Folder, a))
-			} else {
+			case len(a.Warnings) > 0:
+				warnings = append(warnings, annotation("warning", d.Folder, a))
+			default:
 				changes = append(changes, annotation("notice", d.Folder, a))
 			}
 		}
@@ -48,7 +51,7 @@ func Annotations(w io.Writer, d Document) error {
 	for _, note := range d.notes() {
 		changes = append(changes, "::notice title=Poundlock::"+data(note)+"\n")
 	}
-	all := append(append(troubles, changes...), "::notice title=Poundlock::"+data(d.last(false))+"\n")
+	all := append(slices.Concat(troubles, warnings, changes), "::notice title=Poundlock::"+data(d.last(false))+"\n")
 	if _, err := io.WriteString(w, strings.Join(all, "")); err != nil {
 		return fmt.Errorf("write plan: %w", err)
 	}
@@ -76,6 +79,9 @@ func annotation(level, folder string, a Row) string {
 	text := join([]string{string(a.Stage), image, layers, bytes, why(a.Action)}, ", ")
 	if a.Fix != "" {
 		text += "\nfix: " + a.Fix
+	}
+	for _, warning := range a.Warnings {
+		text += "\nwarning: " + warning
 	}
 	return "::" + level + " " + strings.Join(where, ",") + "::" + data(text) + "\n"
 }

@@ -133,6 +133,9 @@ func (l line) markdown() string {
 	if a.Fix != "" {
 		text += "<br>fix: " + escape(a.Fix)
 	}
+	for _, warning := range a.Warnings {
+		text += "<br>warning: " + escape(warning)
+	}
 	cells := []string{"<code>" + escape(symbol(a.Action)) + "</code>", code(name(a.Action)), escape(string(a.Stage)), code(tag(a.Action)), code(digest), escape(size), text, code(place(a.Where))}
 	return "| " + strings.Join(cells, " | ") + " |\n"
 }

@@ -86,7 +86,7 @@ func TestAnnotations_NameTheLine(t *testing.T) {
 		t.Errorf("first: %s", lines[0])
 	}
 	for _, l := range lines {
-		if !strings.HasPrefix(l, "::error ") && !strings.HasPrefix(l, "::notice ") {
+		if !strings.HasPrefix(l, "::error ") && !strings.HasPrefix(l, "::warning ") && !strings.HasPrefix(l, "::notice ") {
 			t.Errorf("no workflow command: %s", l)
 		}
 	}
@@ -94,7 +94,7 @@ func TestAnnotations_NameTheLine(t *testing.T) {
 
 func TestNames_AreUniqueAndSorted(t *testing.T) {
 	got := printed(t, func(b *bytes.Buffer) error { return Names(b, documentOf(shown(), shown(), asBefore())) })
-	want := "ess/hookshot/hookshot\ness/offline/one\ness/old/one\ness/sydent/sydent\ness/sygnal/sygnal\ness/synapse/haproxy\ness/synapse/redis\ness/synapse/synapse\ness/界面/x\n" +
+	want := "ess/hookshot/hookshot\ness/offline/one\ness/old/one\ness/stands/one\ness/sydent/sydent\ness/sygnal/sygnal\ness/synapse/haproxy\ness/synapse/redis\ness/synapse/synapse\ness/warned/one\ness/界面/x\n" +
 		"rendered/site/ess/snapshot/images-digests.yaml\nrendered/site/ess/staging\n"
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)

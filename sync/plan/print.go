@@ -25,10 +25,18 @@ var symbols = map[mirror.Kind]string{
 
 // symbol gives the mark of an action; "" for one that is counted and not shown.
 func symbol(a mirror.Action) string {
-	if a.Reason.Code == mirror.Offline {
+	switch {
+	case a.Reason.Code == mirror.Offline:
 		return "?"
+	case a.Kind == mirror.Unchanged && special(a):
+		return "*"
 	}
 	return symbols[a.Kind]
+}
+
+// special says whether policy admits an action in spite of the rules, or warns of it.
+func special(a mirror.Action) bool {
+	return a.Outcome == mirror.OutcomeException || a.Outcome == mirror.OutcomeWarn || len(a.Warnings) > 0
 }
 
 // Table writes plans for people as they are, without what only a preview knows.
@@ -90,7 +98,8 @@ type row struct {
 
 // shown says whether an action has a row.
 func (s Style) shown(a mirror.Action) bool {
-	return symbol(a) != "" && (!a.AsBefore || s.All || s.Wide)
+	quiet := a.AsBefore || a.Kind == mirror.Unchanged && len(a.Warnings) == 0 // such as an exception that holds for long
+	return symbol(a) != "" && (!quiet || s.All || s.Wide)
 }
 
 func rowsOf(p Set, s Style) []row {
@@ -115,6 +124,9 @@ func rowsOf(p Set, s Style) []row {
 			r.tail = append(r.tail, where)
 		} else {
 			r.below = []string{where, "fix: " + a.Fix}
+		}
+		for _, warning := range a.Warnings {
+			r.below = append(r.below, "warning: "+warning)
 		}
 		for _, words := range [][]string{r.cells, r.tail, r.below} {
 			for i := range words {
@@ -185,11 +197,21 @@ func why(a mirror.Action) string {
 	case mirror.Refuse, mirror.Missing, mirror.Failed:
 		return fmt.Sprintf("%s [%s]", text, join([]string{string(a.Reason.Code), a.Reason.Problem}, " "))
 	}
-	if a.Basis != "" {
+	switch {
+	case a.Basis == "":
+	case a.Kind == mirror.Unchanged && a.Reason.Detail == "":
+		text = "stands; " + a.Basis
+	default:
 		text += "; " + a.Basis
+	}
+	if word := spoken[a.Outcome]; word != "" {
+		text += " [" + word + "]"
 	}
 	return text
 }
+
+// spoken says in words what stands out of what policy says, so that neither symbol nor colour has to.
+var spoken = map[mirror.Outcome]string{mirror.OutcomeException: "exception", mirror.OutcomeWarn: "not enforced"}
 
 // indent is what stands before the continuation of a row.
 const indent = "    "

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -32,6 +33,12 @@ func shown() mirror.Plan {
 	vague.Outcome, vague.Basis, vague.Size = mirror.OutcomePinned, "pinned in desired/ at 1a2b3c4", mirror.Size{Unknown: "429"}
 	recorded := action(mirror.Tag, "synapse/redis", x, mirror.Because(mirror.AsDesired, "already here, to be judged and recorded"))
 	recorded.Old = x.Digest
+	warned := action(mirror.Unchanged, "warned/one", x, mirror.Because(mirror.AsDesired, ""))
+	warned.Outcome, warned.Basis, warned.Warnings = mirror.OutcomeWarn, "admitted, since this stage warns only", []string{"no signature found: rule \"**\" wants 1 of demo"}
+	excepted := action(mirror.Unchanged, "excepted/one", x, mirror.Because(mirror.AsDesired, ""))
+	excepted.Outcome, excepted.Basis = mirror.OutcomeException, "exception VEND-123 of alice, until 2026-12-31"
+	stands := action(mirror.Refuse, "stands/one", x, mirror.Because(mirror.BadSignature, "stands here and is admitted no longer: another key"))
+	stands.Stands = true
 	return mirror.Plan{Commit: "head", Set: "ess", Actions: []mirror.Action{
 		copied, vague,
 		action(mirror.Tag, "synapse/haproxy", image("y", "2.8-alpine", "v1"), mirror.Because(mirror.TagAbsent, "content is here, the tag is not")),
@@ -45,6 +52,7 @@ func shown() mirror.Plan {
 		action(mirror.Drop, "old/one", x, mirror.Because(mirror.NotAsked, "no longer asked for; its content and tag stay")),
 		{Kind: mirror.Render, Key: mirror.Key{Set: "ess"}, Stage: "snapshot", Path: "rendered/site/ess/snapshot/images-digests.yaml", Where: mirror.Position{File: "desired/ess.yaml", Line: 4}, Reason: mirror.Because(mirror.FileChanged, "+14 -0")},
 		{Kind: mirror.Refuse, Key: mirror.Key{Set: "ess"}, Stage: "staging", Path: "rendered/site/ess/staging", Reason: mirror.Because(mirror.Incomplete, "kept as it was")},
+		warned, excepted, stands,
 	}}
 }
 
@@ -52,6 +60,9 @@ func shown() mirror.Plan {
 func asBefore() mirror.Plan {
 	p := mirror.Plan{Set: "tools"}
 	for _, a := range shown().Actions {
+		if special(a) || a.Stands {
+			continue
+		}
 		if a.Kind == mirror.Unchanged || a.Kind == mirror.Refuse && a.Path == "" || a.Kind == mirror.Missing {
 			a.AsBefore = a.Kind != mirror.Unchanged
 			p.Actions = append(p.Actions, a)
@@ -138,7 +149,7 @@ func TestText_BreaksBetweenWordsOnly(t *testing.T) {
 		}
 		for line := range strings.Lines(got) {
 			line = strings.TrimRight(line, "\n")
-			if ansi.StringWidth(line) > width && len(strings.Fields(strings.TrimLeft(line, " +~-!?x"))) > 1 {
+			if ansi.StringWidth(line) > width && len(strings.Fields(strings.TrimLeft(line, " +~-!?x*"))) > 1 {
 				t.Errorf("%d columns: a line is wider and could break: %q", width, line)
 			}
 		}
@@ -244,14 +255,14 @@ func TestDocument_IsVersionedAndComplete(t *testing.T) {
 	if err := json.Unmarshal(body, &read); err != nil {
 		t.Fatal(err)
 	}
-	if read.Type != "plan" || read.Version != 1 || len(read.Plans) != 2 || len(read.Plans[0].Actions) != 13 || read.Plans[1].Actions == nil {
+	if read.Type != "plan" || read.Version != 1 || len(read.Plans) != 2 || len(read.Plans[0].Actions) != 16 || read.Plans[1].Actions == nil {
 		t.Errorf("got %+v", read)
 	}
-	if got, want := read.Plans[0].Actions[0], shown().Actions[0]; got != want {
+	if got, want := read.Plans[0].Actions[0], shown().Actions[0]; !reflect.DeepEqual(got, want) {
 		t.Errorf("an action does not read back: got %+v, want %+v", got, want)
 	}
 	want := Totals{Copy: 2, BytesToCopy: 432_746_291, BytesHere: 302_094_745, SizesUnknown: 1, Move: 1, Record: 1, Drop: 1, Files: 1, Kept: 1,
-		Refused: 1, Missing: 1, Failed: 1, Unknown: 1, Skipped: 1, Unchanged: 1}
+		Refused: 2, Missing: 1, Failed: 1, Unknown: 1, Skipped: 1, Unchanged: 3, Exceptions: 1, Warned: 1, NoLonger: 1}
 	if read.Totals != want {
 		t.Errorf("totals: got %+v, want %+v", read.Totals, want)
 	}
@@ -283,8 +294,8 @@ func TestCounts_InOneSentence(t *testing.T) {
 	many.Actions = append(many.Actions, many.Actions...)
 	for want, plans := range map[string][]mirror.Plan{
 		"Plan: 0 unchanged.": nil,
-		"Plan: 2 to copy (412.7 MiB without signatures, 288.1 MiB already here, 1 size unknown), 1 tag to move, 1 to record, 1 no longer asked for, 1 file to change, 1 override kept as it was, 1 refused, 1 missing upstream, 1 failed, 1 unknown, offline, 1 not selected, 1 unchanged.":        {shown()},
-		"Plan: 4 to copy (412.7 MiB without signatures, 288.1 MiB already here, 2 sizes unknown), 2 tags to move, 2 to record, 2 no longer asked for, 2 files to change, 2 overrides kept as they were, 2 refused, 2 missing upstream, 2 failed, 2 unknown, offline, 2 not selected, 2 unchanged.": {many},
+		"Plan: 2 to copy (412.7 MiB without signatures, 288.1 MiB already here, 1 size unknown), 1 tag to move, 1 to record, 1 no longer asked for, 1 file to change, 1 override kept as it was, 2 refused, 1 missing upstream, 1 failed, 1 unknown, offline, 1 not selected, 3 unchanged; of these 1 by exception, 1 with a warning, 1 standing here and admitted no longer.":        {shown()},
+		"Plan: 4 to copy (412.7 MiB without signatures, 288.1 MiB already here, 2 sizes unknown), 2 tags to move, 2 to record, 2 no longer asked for, 2 files to change, 2 overrides kept as they were, 4 refused, 2 missing upstream, 2 failed, 2 unknown, offline, 2 not selected, 6 unchanged; of these 2 by exception, 2 with a warning, 2 standing here and admitted no longer.": {many},
 	} {
 		if got := documentOf(plans...).Totals.Summary(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

@@ -43,17 +43,49 @@ func (c *cargo) attach(ctx context.Context, subjects []mirror.Digest) error {
 	var g errgroup.Group
 	g.SetLimit(4)
 	for _, a := range all {
-		g.Go(func() error {
-			for _, suffix := range legacyTags {
-				if err := c.legacy(ctx, registry.FallbackTag(a.subject)+suffix, a.tags[suffix]); err != nil {
-					return err
-				}
-			}
-			return c.referrers(ctx, a.subject, a.referrers, 1)
-		})
+		g.Go(func() error { return c.bring(ctx, a) })
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return c.elsewhere(ctx)
 }
+
+// bring writes what hangs on one digest.
+func (c *cargo) bring(ctx context.Context, a *attached) error {
+	for _, suffix := range legacyTags {
+		if err := c.legacy(ctx, registry.FallbackTag(a.subject)+suffix, a.tags[suffix]); err != nil {
+			return err
+		}
+	}
+	return c.referrers(ctx, a.subject, a.referrers, 1)
+}
+
+// elsewhere brings the evidence that lies in another repository than the image: beside the local image, where
+// everybody looks for it. What else lies there belongs to other images.
+func (c *cargo) elsewhere(ctx context.Context) error {
+	for _, e := range c.evidence {
+		if !c.apart(e) {
+			continue
+		}
+		there := &cargo{m: c.m, content: c.content, image: c.image, from: e.In.AtDigest(mirror.Digest{}), to: c.to, root: c.root, evidence: []mirror.Evidence{e}}
+		there.attached.Store(c.attached.Load())
+		a := &attached{subject: subjectOf(e, c.root), tags: map[string][]mirror.Digest{}}
+		err := there.pin(ctx, []*attached{a})
+		if err == nil {
+			err = there.bring(ctx, a)
+		}
+		c.bytes.Add(there.bytes.Load())
+		c.attached.Store(there.attached.Load())
+		if err != nil {
+			return fmt.Errorf("evidence in %s: %w", there.from.Name(), err)
+		}
+	}
+	return nil
+}
+
+// apart says whether evidence lies in another repository than what is copied.
+func (c *cargo) apart(e mirror.Evidence) bool { return !e.In.IsZero() && e.In.Name() != c.from.Name() }
 
 // survey asks the source what hangs on each digest.
 func (c *cargo) survey(ctx context.Context, subjects []mirror.Digest) ([]*attached, error) {
@@ -96,7 +128,7 @@ func (c *cargo) pin(ctx context.Context, all []*attached) error {
 		return slices.ContainsFunc(c.evidence, func(e mirror.Evidence) bool { return e.Digest == d })
 	}
 	for _, e := range c.evidence {
-		if slices.ContainsFunc(all, func(a *attached) bool { return a.has(e.Digest) }) {
+		if c.apart(e) || slices.ContainsFunc(all, func(a *attached) bool { return a.has(e.Digest) }) {
 			continue
 		}
 		m, err := c.read(ctx, e.Digest)
@@ -110,7 +142,8 @@ func (c *cargo) pin(ctx context.Context, all []*attached) error {
 		if err != nil {
 			return err
 		}
-		root := all[0] // a legacy manifest does not say what it signs; it was verified for this image
+		// A legacy manifest does not say what it signs: it was verified for what the verdict says.
+		root := all[max(0, slices.IndexFunc(all, func(a *attached) bool { return a.subject == subjectOf(e, c.root) }))]
 		if p.Subject != nil {
 			if i := slices.IndexFunc(all, func(a *attached) bool { return a.subject == p.Subject.Digest }); i >= 0 {
 				all[i].referrers = append(all[i].referrers, m.Descriptor)
@@ -125,6 +158,14 @@ func (c *cargo) pin(ctx context.Context, all []*attached) error {
 		root.tags[suffix] = append(kept, e.Digest)
 	}
 	return nil
+}
+
+// subjectOf gives the manifest that evidence is about.
+func subjectOf(e mirror.Evidence, root mirror.Digest) mirror.Digest {
+	if e.Of != (mirror.Digest{}) {
+		return e.Of
+	}
+	return root
 }
 
 func (a *attached) has(d mirror.Digest) bool {
@@ -155,8 +196,8 @@ func (c *cargo) list(ctx context.Context, at mirror.Content, r mirror.Reference,
 	if errors.Is(err, mirror.ErrNotFound) {
 		return nil, nil
 	}
-	if len(all) > mirror.MaxReferrers {
-		return nil, fmt.Errorf("too many referrers of %s, more than %d: %w", d, mirror.MaxReferrers, mirror.ErrTooLarge)
+	if len(all) > c.m.limits.Referrers {
+		return nil, fmt.Errorf("too many referrers of %s, more than %d: %w", d, c.m.limits.Referrers, mirror.ErrTooLarge)
 	}
 	return all, err
 }

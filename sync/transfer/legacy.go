@@ -179,8 +179,7 @@ func (c *cargo) extendConfig(ctx context.Context, m mirror.Manifest, added []mir
 	config["rootfs"] = encode(rootfs)
 	body = encode(config)
 	d := mirror.Descriptor{MediaType: parts.Config.MediaType, Digest: mirror.DigestOf(body), Size: int64(len(body))}
-	from := mirror.Reference{Host: "poundlock.invalid", Repository: "memory"}
-	made := &cargo{m: c.m, content: memory(body), from: from, to: c.to}
+	made := &cargo{m: c.m, content: memory(body), from: here, to: c.to}
 	return encode(d), made.blob(ctx, d, false)
 }
 

@@ -3,22 +3,26 @@ package transfer
 import (
 	"cmp"
 	"time"
+
+	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 // Limits say how much a Mover does at once and how long it tries. A zero field takes its default.
 type Limits struct {
-	Images   int           // images of one set in flight; default 16
-	Blobs    int           // uploads at once; default 8
-	Requests int           // requests for manifests and about blobs at once; default 32
-	Pause    time.Duration // before the second try of a request, doubled after that; default 200 ms
-	Stall    time.Duration // an upload that moves no byte for so long is broken off; default 2 min
-	Commit   time.Duration // what a registry may take after the last byte; default 15 min
+	Images    int           // images of one set in flight; default 16
+	Blobs     int           // uploads at once; default 8
+	Requests  int           // requests for manifests and about blobs at once; default 32
+	Referrers int           // referrers of one digest, above which an image fails; default 50
+	Pause     time.Duration // before the second try of a request, doubled after that; default 200 ms
+	Stall     time.Duration // an upload that moves no byte for so long is broken off; default 2 min
+	Commit    time.Duration // what a registry may take after the last byte; default 15 min
 }
 
 func (l Limits) withDefaults() Limits {
 	l.Images = cmp.Or(l.Images, 16)
 	l.Blobs = cmp.Or(l.Blobs, 8)
 	l.Requests = cmp.Or(l.Requests, 32)
+	l.Referrers = cmp.Or(l.Referrers, mirror.MaxReferrers)
 	l.Pause = cmp.Or(l.Pause, 200*time.Millisecond)
 	l.Stall = cmp.Or(l.Stall, 2*time.Minute)
 	l.Commit = cmp.Or(l.Commit, 15*time.Minute)

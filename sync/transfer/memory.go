@@ -19,6 +19,10 @@ func (m memory) Manifest(context.Context, mirror.Reference, mirror.Digest) (mirr
 	return mirror.Manifest{}, mirror.ErrNotFound
 }
 
+func (m memory) Tagged(context.Context, mirror.Reference) (mirror.Manifest, error) {
+	return mirror.Manifest{}, mirror.ErrNotFound
+}
+
 func (m memory) Referrers(context.Context, mirror.Reference, mirror.Digest) ([]mirror.Descriptor, error) {
 	return nil, nil
 }

@@ -1,0 +1,337 @@
+package daemon
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/poundlock/poundlock/daemon/config"
+	"github.com/poundlock/poundlock/internal/file"
+	"github.com/poundlock/poundlock/internal/git"
+	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sync/publish"
+)
+
+// headTrust is what the signatures of its commits say of a head of the fleet repository. The zero value: it counts.
+type headTrust struct {
+	refused   mirror.Problems // why it does not count
+	rewritten *mirror.Problem // it does not descend from what was accepted last: the upper stages wait
+}
+
+// of gives a fleet that was read at such a head.
+func (t headTrust) of(f *fleet) *fleet {
+	f.refused, f.rewritten = nil, t.rewritten
+	return f
+}
+
+// accepting remembers the last judgement of a head, since a head that is refused is asked about at every look.
+type accepting struct {
+	mu   sync.Mutex
+	key  string
+	last headTrust
+}
+
+// accepts judges a head by who signed the commits that lead to it. Everything that reads a head, moves a tag for it
+// or builds a commit on it asks here first: a commit of ours on top of what was not accepted would vouch for it.
+func (l *Line) accepts(ctx context.Context, head string) (headTrust, error) {
+	if l.config.Trust.Fleet.IsZero() {
+		return headTrust{}, nil
+	}
+	trust, print, problems := fleetSigners(l.config)
+	if len(problems) > 0 {
+		return headTrust{refused: problems}, nil
+	}
+	last, known := l.state.Accepted()
+	if last == head {
+		return headTrust{}, nil
+	}
+	at := l.now()
+	key := fmt.Sprintf("%s %s %s %d", head, last, print, at.Unix()/3600) // an hour: keys expire
+	l.accepting.mu.Lock()
+	defer l.accepting.mu.Unlock()
+	if l.accepting.key == key {
+		return l.accepting.last, nil
+	}
+	descends := false
+	if known {
+		var err error
+		if descends, err = l.git.Ancestor(ctx, last, head); err != nil {
+			return headTrust{}, err
+		}
+		known = l.git.Holds(last)
+	}
+	trust.Own, trust.At, trust.OwnCounts = l.git.Own(), at, !known
+	for _, commit := range []string{last, l.config.Trust.Fleet.Since} {
+		if commit != "" {
+			trust.Accepted = append(trust.Accepted, commit)
+		}
+	}
+	judged, err := l.git.Judge(ctx, head, trust)
+	if err != nil {
+		return headTrust{}, fmt.Errorf("signatures of the commits up to %s: %w", brief(head), err)
+	}
+	t := headTrust{refused: l.unsigned(judged, head)}
+	if last != "" && !descends && t.refused == nil {
+		p := l.overwritten(last, head)
+		t.rewritten = &p
+	}
+	l.accepting.key, l.accepting.last = key, t
+	return t, nil
+}
+
+// shownUnsigned is how many commits that do not count are told of one by one.
+const shownUnsigned = 5
+
+// unsigned tells of the commits that must not have changed desired/ or stages/.
+func (l *Line) unsigned(judged git.Judged, head string) mirror.Problems {
+	var ps mirror.Problems
+	for i, u := range judged.Unaccepted {
+		if i == shownUnsigned {
+			break
+		}
+		p := adviser{l.config}.problem("GIT030", "trust.fleet", "commit %s by %s, %q, does not count: %s", u.Commit, u.Author, mirror.Shorten(u.Subject, 80), u.Why)
+		p.Why = "who changes desired/ or stages/ must sign it, also where a later commit is signed; the last fleet that was accepted stays in force, and nothing moves"
+		if more := len(judged.Unaccepted) + judged.More - shownUnsigned; i == shownUnsigned-1 && more > 0 {
+			p.Why = fmt.Sprintf("%d more like it; ", more) + p.Why
+		}
+		p.Fix = "take the commit out of the branch and make it anew, signed: a commit on top does not help. Where the branch must stay, look at its changes and set trust.fleet.since to " + head
+		if u.Merge {
+			p.Fix = "merge with a signature of an allowed signer, or set trust.fleet.forge to the key of the forge. " + strings.ToUpper(p.Fix[:1]) + p.Fix[1:]
+		}
+		ps = append(ps, p)
+	}
+	return ps
+}
+
+// overwritten tells of a history that is another one than before.
+func (l *Line) overwritten(last, head string) mirror.Problem {
+	p := adviser{l.config}.problem("GIT031", "trust.fleet", "the history of the fleet repository was rewritten: %s does not descend from %s, which was accepted last", head, last)
+	p.Why = "all of it is signed, and yet it may take back what was decided; stages above the first stay as they are"
+	p.Fix = "compare the two: `git log " + brief(last) + "..." + brief(head) + "`, then `poundlock acknowledge " + head + "`"
+	return p
+}
+
+// stillTrusted makes sure that a newer head than the one of f may be acted for as f is.
+func (l *Line) stillTrusted(ctx context.Context, f *fleet, head string) error {
+	t, err := l.accepts(ctx, head)
+	if err != nil {
+		return err
+	}
+	if t.refused != nil || (t.rewritten == nil) != (f.rewritten == nil) {
+		return publish.ErrSuperseded // the next look tells why
+	}
+	return nil
+}
+
+// fetchTrusted is Fetch for who is about to commit on what comes.
+func (l *Line) fetchTrusted(ctx context.Context, f *fleet) (string, error) {
+	head, err := l.git.Fetch(ctx)
+	if err == nil {
+		err = l.stillTrusted(ctx, f, head)
+	}
+	return head, err
+}
+
+// lastGood is the fleet that stays in force while the newest head does not count: the last one, also of the process
+// before. The error tells why where there is none.
+func (l *Line) lastGood(last *fleet, t headTrust, below floor) (*fleet, error) {
+	if last == nil {
+		commit, known := l.state.Accepted()
+		if !known || !l.git.Holds(commit) {
+			return nil, t.refused.Err()
+		}
+		inputs, err := l.git.Inputs(commit)
+		if err != nil {
+			return nil, gitError(err)
+		}
+		if last, err = l.read(commit, inputs, below); err != nil {
+			return nil, errors.Join(t.refused.Err(), err)
+		}
+	}
+	if reflect.DeepEqual(last.refused, t.refused) {
+		return last, nil
+	}
+	kept := *last
+	kept.refused = t.refused
+	return &kept, nil
+}
+
+// trouble gives what is wrong with the newest head, while another fleet than its own is in force.
+func (f *fleet) trouble() error {
+	if len(f.refused) > 0 {
+		return slices.Clone(f.refused).Err() // which sorts
+	}
+	return f.mistake
+}
+
+// holdUpper keeps everything above the first stage as it is while nobody acknowledged a rewritten history: no tag
+// moves there, no line leaves the record, and what is rendered keeps its bytes. It gives the set as it is to be
+// recorded.
+func (f *fleet) holdUpper(p mirror.Plan, set mirror.Set) (mirror.Plan, mirror.Set) {
+	if f.rewritten == nil {
+		return p, set
+	}
+	for i, a := range p.Actions {
+		if a.Stage == set.Stages.First() || !does(a) {
+			continue
+		}
+		p.Actions[i].Kind, p.Actions[i].Reason = mirror.Refuse, mirror.Because(mirror.Held, "the history of the fleet repository was rewritten, and nobody acknowledged that yet")
+		p.Actions[i].Reason.Problem, p.Actions[i].Reason.Fix = f.rewritten.Code, f.rewritten.Fix
+	}
+	set.Listed = map[mirror.Stage]bool{} // as without stage files: what stands stays
+	return p, set
+}
+
+// accept remembers the head of a fleet that is put in force as the last accepted one, and tells of one that is not.
+func (l *Line) accept(last, next *fleet) {
+	if l.config.Trust.Fleet.IsZero() {
+		return
+	}
+	switch {
+	case next.refused != nil:
+		if last == nil || !reflect.DeepEqual(last.refused, next.refused) {
+			p := next.refused[0]
+			l.emit(Event{Type: EventHeadRefused, Commit: next.head, Reason: p.What, Where: p.Where, Fix: p.Fix})
+		}
+		return
+	case next.rewritten != nil:
+		if last == nil || last.rewritten == nil {
+			l.emit(Event{Type: EventRewritten, Commit: next.head, Reason: next.rewritten.What, Fix: next.rewritten.Fix})
+		}
+		return
+	}
+	if was, _ := l.state.Accepted(); was != next.head {
+		if err := l.state.setAccepted(next.head, l.now()); err != nil {
+			l.log.Warn("the accepted commit is not remembered", keyCommit, next.head, keyError, err)
+		}
+	}
+}
+
+// Acknowledged is what came of acknowledging a head.
+type Acknowledged struct {
+	Commit string `json:"commit"`           // the head, which is accepted now
+	Was    string `json:"was,omitempty"`    // the one before
+	Needed bool   `json:"needed,omitempty"` // something waited for it
+}
+
+// Acknowledge accepts a rewritten history of the fleet repository, so that the stages above the first go on. commit
+// must be the head, or one since which only rendered/ changed; empty takes the head as it is. by says who did it.
+// Commits that are not signed as they must be are not accepted by it: mirror.Problems tell.
+func (l *Line) Acknowledge(ctx context.Context, commit, by string) (Acknowledged, error) {
+	l.publishing.Lock()
+	defer l.publishing.Unlock()
+	f, err := l.atHead(ctx)
+	if f == nil {
+		return Acknowledged{}, err
+	}
+	if f.refused != nil {
+		return Acknowledged{}, slices.Clone(f.refused).Err()
+	}
+	if is, err := l.isHead(ctx, f, commit); err != nil || !is {
+		return Acknowledged{}, errors.Join(err, mirror.Problems{{Code: "GIT032", What: fmt.Sprintf("%s is not the head of the fleet repository", mirror.OneLine(commit)),
+			Why: "the head is " + f.head, Fix: "look at that one, then `poundlock acknowledge " + f.head + "`"}})
+	}
+	was, _ := l.state.Accepted()
+	a := Acknowledged{Commit: f.head, Was: was, Needed: f.rewritten != nil}
+	if !a.Needed {
+		return a, nil
+	}
+	if err := l.state.setAccepted(f.head, l.now()); err != nil {
+		return a, fmt.Errorf("acknowledge %s: %w", brief(f.head), err)
+	}
+	l.put(headTrust{}.of(f.at(f.head)), "")
+	l.emit(Event{Type: EventAcknowledged, Commit: f.head, Reason: "in place of " + was, By: mirror.OneLine(by)})
+	l.wakes.add(Wake{Why: "acknowledged", Audit: true})
+	return a, nil
+}
+
+// isHead says whether a person who names a commit means the head: its id or the beginning of it, or one since which
+// we only recorded what stands.
+func (l *Line) isHead(ctx context.Context, f *fleet, commit string) (bool, error) {
+	const least = 7 // characters of an id
+	if commit == "" || len(commit) >= least && strings.HasPrefix(f.head, strings.ToLower(commit)) {
+		return true, nil
+	}
+	if !commitID.MatchString(commit) || !l.git.Holds(commit) {
+		return false, nil
+	}
+	if below, err := l.git.Ancestor(ctx, commit, f.head); err != nil || !below {
+		return false, err
+	}
+	inputs, err := l.git.Inputs(commit)
+	return err == nil && inputs == f.inputs, err
+}
+
+// fleetSigners reads the files of keys that trust.fleet names, anew each time, so that a key that was taken out stops
+// counting at once. print is the identity of all of it.
+func fleetSigners(c config.Config) (trust git.Trust, print string, problems mirror.Problems) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q\n", c.Trust.Fleet.Since)
+	read := func(key, name string, into *git.Signers, parse func(string, []byte) (git.Signers, mirror.Problems)) {
+		if name == "" {
+			return
+		}
+		data, err := file.Read(name, mirror.MaxDocument)
+		if err != nil {
+			p := adviser{c}.problem("CFG067", key, "%s: %s cannot be read: %v", key, name, reason(err))
+			p.Fix = "put the keys there, readable for the user of poundlock"
+			problems = append(problems, p)
+			return
+		}
+		fmt.Fprintf(h, "%s %x\n", key, sha256.Sum256(data))
+		keys, more := parse(name, data)
+		problems = append(problems, more...)
+		*into = into.Plus(keys)
+	}
+	t := c.Trust.Fleet
+	read("trust.fleet.allowedSigners", t.AllowedSigners, &trust.Allowed, git.ParseAllowedSigners)
+	read("trust.fleet.keyring", t.Keyring, &trust.Allowed, git.ParseKeyring)
+	read("trust.fleet.forge.allowedSigners", t.Forge.AllowedSigners, &trust.Forge, git.ParseAllowedSigners)
+	read("trust.fleet.forge.keyring", t.Forge.Keyring, &trust.Forge, git.ParseKeyring)
+	return trust, fmt.Sprintf("%x", h.Sum(nil)), problems
+}
+
+// CheckSigners reads the files of keys that trust.fleet names and gives all mistakes in them.
+func CheckSigners(c config.Config) mirror.Problems {
+	_, _, problems := fleetSigners(c)
+	return problems
+}
+
+var (
+	bucketAccepted = []byte("accepted") // head -> the commit of the fleet repository that was accepted last
+	keyAccepted    = []byte("head")
+)
+
+// acceptedCommit is how it is written.
+type acceptedCommit struct {
+	Commit string    `json:"commit"`
+	At     time.Time `json:"at"`
+}
+
+// Accepted gives the commit of the fleet repository that was accepted last; false where none was, or a state that was
+// deleted forgot it.
+func (s *State) Accepted() (commit string, ok bool) {
+	v, ok := s.get(bucketAccepted, string(keyAccepted))
+	var a acceptedCommit
+	if !ok || json.Unmarshal([]byte(v), &a) != nil || !commitID.MatchString(a.Commit) {
+		return "", false
+	}
+	return a.Commit, true
+}
+
+func (s *State) setAccepted(commit string, at time.Time) error {
+	b, err := json.Marshal(acceptedCommit{commit, at.UTC()})
+	if err != nil {
+		return err
+	}
+	return s.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketAccepted).Put(keyAccepted, b) })
+}

@@ -1,0 +1,220 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/policy/trust"
+)
+
+// examination reads evidence for a question and proves it, each item once for all layers. What it finds is values;
+// what they are worth is judged apart.
+type examination struct {
+	question
+	content mirror.Content
+	limits  Limits
+	found   evidence
+	trouble []error // what could not be read; the missing proof may be among it
+}
+
+// gather reads until the question is answered or there is no more: beside the image first and, where a rule wants
+// each platform signed, beside the manifests of its index.
+func (x *examination) gather(ctx context.Context) {
+	ctx, cancel := context.WithTimeoutCause(ctx, x.limits.Time, fmt.Errorf("not done within %s", x.limits.Time))
+	defer cancel()
+	x.found = evidence{subjects: []subject{{digest: x.image.Digest}}, spots: map[spot]*beside{}}
+	for i := 0; i < len(x.found.subjects); i++ {
+		if x.look(ctx, x.found.subjects[i]); x.stuck(x.found, i+1) {
+			return // what hangs on the rest would change nothing
+		}
+		if i == 0 && slices.ContainsFunc(x.rules(), func(r rule) bool { return r.Each && r.asks() }) {
+			x.platforms(ctx, x.image.Digest)
+		}
+	}
+}
+
+// look reads what lies beside one subject, wherever a rule says that it lies.
+func (x *examination) look(ctx context.Context, s subject) {
+	var order []spot
+	asking := map[spot][]rule{}
+	for _, r := range x.rules() {
+		at := x.spot(r, s.digest)
+		if !r.asks() || s.child && !r.Each {
+			continue
+		}
+		if asking[at] == nil {
+			order = append(order, at)
+		}
+		asking[at] = append(asking[at], r)
+	}
+	for _, at := range order {
+		here := asking[at]
+		search := &search{ctx: ctx, content: x.content, limits: x.limits, spot: at, types: types(here),
+			signatures: slices.ContainsFunc(here, func(r rule) bool { return r.Count > 0 })}
+		for it, err := range search.all() {
+			x.take(ctx, at, it, err)
+			if ctx.Err() != nil {
+				x.trouble = append(x.trouble, context.Cause(ctx))
+				return
+			}
+			if x.satisfied(x.found, slices.Index(x.found.subjects, s)+1) {
+				return
+			}
+		}
+	}
+}
+
+// take adds what a search gave to what is known.
+func (x *examination) take(ctx context.Context, at spot, it item, err error) {
+	b := x.found.at(at)
+	var bad fault
+	switch {
+	case errors.As(err, &bad):
+		b.flaws = append(b.flaws, flaw{it.about, bad.Error()})
+	case err != nil:
+		x.trouble = append(x.trouble, err)
+	default:
+		b.items++
+		if err := x.prove(ctx, at, it, b); err != nil {
+			b.flaws = append(b.flaws, flaw{it.about, fmt.Sprintf("%s in %s: %v", it.noun(), mirror.Short(it.manifest.Digest), err)})
+		}
+	}
+}
+
+// noun says in a word what an item is.
+func (it item) noun() string {
+	if it.about == aboutAttestations {
+		return "attestation"
+	}
+	return "signature"
+}
+
+// prove verifies one item for every signer that a rule of a layer names. The error says why it counts for nobody.
+func (x *examination) prove(ctx context.Context, at spot, it item, b *beside) error {
+	c, err := trust.Prepare(it.Item)
+	if err != nil {
+		return err
+	}
+	known := map[mirror.Digest]attempt{} // two layers may name one key
+	for _, s := range x.denied {
+		if x.by(ctx, known, c, s, at.digest).err == nil {
+			return fmt.Errorf("by %s, whom deny.signers names", s.Name())
+		}
+	}
+	counted := false
+	for i, l := range x.asked {
+		for _, name := range signersOf(l.rules) {
+			got := x.by(ctx, known, c, l.signers[name].Signer, at.digest)
+			if got.err == nil {
+				got.err = x.offered(it, got.Proof)
+			}
+			if got.err != nil {
+				err = fmt.Errorf("not by %s: %w", name, got.err)
+				continue
+			}
+			counted = true
+			p := proof{Proof: got.Proof, layer: i, signer: name, manifest: it.manifest}
+			p.met = met(l.rules, p)
+			p.Predicate = nil // as large as a registry liked, and looked at
+			b.proofs = append(b.proofs, p)
+		}
+	}
+	if !counted && err == nil {
+		err = errors.New("no rule asks for it")
+	}
+	if counted {
+		return nil
+	}
+	return err
+}
+
+// attempt is what came of proving an item for a signer.
+type attempt struct {
+	trust.Proof
+	err error
+}
+
+// by verifies an item for a signer, once for all that trust the same.
+func (x *examination) by(ctx context.Context, known map[mirror.Digest]attempt, c *trust.Candidate, s trust.Signer, d mirror.Digest) attempt {
+	got, ok := known[s.Hash()]
+	if !ok {
+		got.Proof, got.err = c.Prove(ctx, s, d, x.now)
+		known[s.Hash()] = got
+	}
+	return got
+}
+
+// offered says what is wrong with a proof that is not what it was offered as.
+func (x *examination) offered(it item, p trust.Proof) error {
+	switch {
+	case p.Type == "" && int64(len(it.Body)) > x.limits.Bundle:
+		return fmt.Errorf("a signature of %d bytes where at most %d are read", len(it.Body), x.limits.Bundle)
+	case p.Type != "" && it.about == aboutSignatures:
+		return fmt.Errorf("a statement of type %q is no image signature", p.Type)
+	}
+	return nil
+}
+
+// met evaluates what rules want to be true of an attestation, once.
+func met(rules []rule, p proof) map[string]error {
+	if p.Type == "" {
+		return nil
+	}
+	all := map[string]error{}
+	for _, r := range rules {
+		for _, a := range r.Attestations {
+			if _, done := all[a.id()]; !done && a.Type == p.Type && slices.Contains(a.By, p.signer) {
+				if err := holds(a.Where, p.Proof); err != nil {
+					err = fmt.Errorf("%s: %w", a.where, err)
+					all[a.id()] = err
+					continue
+				}
+				all[a.id()] = nil
+			}
+		}
+	}
+	return all
+}
+
+// id tells conditions apart; two that read the same give the same answer.
+func (a attestation) id() string { return a.Type + " " + a.Where.source }
+
+// platforms adds the manifests of the image's index, and of indexes in it, to what has to be signed.
+func (x *examination) platforms(ctx context.Context, d mirror.Digest) {
+	children, err := x.children(ctx, d)
+	var bad fault
+	switch {
+	case errors.As(err, &bad):
+		x.found.unlisted = err.Error()
+	case err != nil:
+		x.trouble = append(x.trouble, err)
+	}
+	for _, child := range children {
+		if slices.ContainsFunc(x.found.subjects, func(s subject) bool { return s.digest == child.Digest }) {
+			continue
+		}
+		if len(x.found.subjects) > maxPlatforms {
+			x.found.unlisted = fmt.Sprintf("index %s: more than %d manifests", mirror.Short(d), maxPlatforms)
+			return
+		}
+		x.found.subjects = append(x.found.subjects, subject{child.Digest, true})
+		if mirror.IsIndex(child) {
+			x.platforms(ctx, child.Digest)
+		}
+	}
+}
+
+func (x *examination) children(ctx context.Context, d mirror.Digest) ([]mirror.Descriptor, error) {
+	search := &search{ctx: ctx, content: x.content, limits: x.limits, spot: spot{x.source, d}}
+	_, parts, err := search.manifest(mirror.Descriptor{Digest: d})
+	if unusable(err) {
+		err = fault{err}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("index %s: %w", mirror.Short(d), err)
+	}
+	return parts.Manifests, nil
+}

@@ -1,0 +1,295 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+)
+
+// warnBefore is how long before the end of an exception people are warned.
+const warnBefore = 14 * 24 * time.Hour
+
+// decision is what one layer says of the image, with modes and exceptions.
+type decision struct {
+	ruling
+	layer     int
+	outcome   mirror.Outcome // "" leaves it to the other layers
+	reason    mirror.Reason
+	exception *exception
+	until     time.Time
+	warnings  []string
+	err       error // of an unknown one
+}
+
+// settle gives the verdict of all layers over what was found. All of them must admit, and the verdict is as weak as
+// the weakest. trouble is what could not be read: where it may hide what is missing, nothing is known.
+func (q question) settle(found evidence, trouble error, v mirror.Verdict) (mirror.Verdict, error) {
+	var all []decision
+	for i := range q.asked {
+		all = append(all, q.decide(i, found, trouble))
+	}
+	silent := !slices.ContainsFunc(all, func(d decision) bool { return d.outcome != "" })
+	if silent {
+		d := decision{}
+		q.refuse(&d, []failure{{reason: q.nobodyVouches()}}, nil)
+		all = []decision{d}
+	}
+	weakest := decision{}
+	for _, d := range all {
+		if weight(d.outcome) > weight(weakest.outcome) {
+			weakest = d
+		}
+	}
+	v.Outcome, v.Reason = weakest.outcome, weakest.reason
+	v.Findings = findings(found)
+	q.tell(&v, all)
+	if v.Outcome == mirror.OutcomeUnknown {
+		return unknown(v, weakest.err)
+	}
+	return v, nil
+}
+
+// weight orders outcomes: the heavier of two layers is the verdict.
+func weight(o mirror.Outcome) int {
+	return slices.Index([]mirror.Outcome{"", mirror.OutcomeSigned, mirror.OutcomePinned, mirror.OutcomeException, mirror.OutcomeWarn, mirror.OutcomeUnknown, mirror.OutcomeRejected}, o)
+}
+
+// nobodyVouches is the reason where rules match that ask for age alone, or none does.
+func (q question) nobodyVouches() mirror.Reason {
+	if len(q.rules()) == 0 {
+		return mirror.Because(mirror.NoRule, "no policy says anything of %s at stage %s", q.image.Name(), q.stage)
+	}
+	return mirror.Because(mirror.NoRule, "the rules that match %s ask for its age alone; one that asks for signers, attestations or pinned must match too", q.image.Name())
+}
+
+// decide applies exceptions and modes to what a layer finds.
+func (q question) decide(layer int, found evidence, trouble error) decision {
+	d := decision{layer: layer, ruling: q.judge(layer, found, max(len(found.subjects), 1))}
+	for _, c := range d.counted {
+		d.until = earlier(d.until, c.until)
+	}
+	left := q.lift(&d)
+	switch {
+	case len(left) > 0:
+		q.refuse(&d, left, trouble)
+	case d.exception != nil:
+		e := d.exception
+		d.outcome = mirror.OutcomeException
+		d.reason = mirror.Because(mirror.Excepted, "exception %s by %s until %s lifts %s", e.Reason, e.ApprovedBy, e.Until.UTC().Format(time.RFC3339), joined(e.Skip))
+	case d.signed:
+		d.outcome, d.reason = mirror.OutcomeSigned, mirror.Because(mirror.Signed, "%s", vouchers(d.counted))
+	case d.pinned:
+		d.outcome, d.reason = mirror.OutcomePinned, mirror.Because(mirror.PinnedCommit, "pinned")
+	}
+	return d
+}
+
+// lift takes out the failures that an exception in force lifts, and gives those that are left. The verdict names the
+// exception that ends first.
+func (q question) lift(d *decision) (left []failure) {
+	for _, f := range d.failures {
+		e := q.lifted(d.layer, f)
+		if e == nil {
+			left = append(left, f)
+			continue
+		}
+		d.until = earlier(d.until, e.Until)
+		if d.exception == nil || e.Until.Before(d.exception.Until) {
+			d.exception = e
+		}
+	}
+	return left
+}
+
+// lifted gives the exception of a layer that lifts a failure and stays longest; nil when none does.
+func (q question) lifted(layer int, f failure) *exception {
+	var found *exception
+	for i, e := range q.asked[layer].exceptions {
+		if f.lift != "" && slices.Contains(e.Skip, f.lift) && q.now.Before(e.Until) && (found == nil || e.Until.After(found.Until)) {
+			found = &q.asked[layer].exceptions[i]
+		}
+	}
+	return found
+}
+
+// stuck says whether a layer lacks signatures or attestations of the first subjects that no exception lifts.
+func (q question) stuck(found evidence, subjects int) bool {
+	for i := range q.asked {
+		for _, f := range q.judge(i, found, subjects).failures {
+			if f.lift != skipAge && f.lift != skipPinned && q.lifted(i, f) == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// severity orders refusals: what no retry mends is told before what may still come.
+var severity = []mirror.ReasonCode{mirror.NoRule, mirror.NotPinned, mirror.BadSignature, mirror.BadAttestation, mirror.NoSignature, mirror.NoAttestation, mirror.TooYoung}
+
+// refuse tells what is left of the requirements, or admits it where the layer is not enforced. What more evidence
+// might mend is not refused while some could not be read.
+func (q question) refuse(d *decision, left []failure, trouble error) {
+	certain := slices.DeleteFunc(slices.Clone(left), func(f failure) bool { return f.err != nil || f.open && trouble != nil })
+	if len(certain) == 0 {
+		d.outcome = mirror.OutcomeUnknown
+		for _, f := range left {
+			d.err = errors.Join(d.err, f.err)
+		}
+		d.err = errors.Join(d.err, trouble)
+		return
+	}
+	slices.SortStableFunc(certain, func(a, b failure) int {
+		return slices.Index(severity, a.reason.Code) - slices.Index(severity, b.reason.Code)
+	})
+	var x asked // of a policy that says nothing at all
+	if len(q.asked) > 0 {
+		x = q.asked[d.layer]
+	}
+	d.outcome, d.reason = mirror.OutcomeRejected, certain[0].reason
+	if certain[0].reason.Code == mirror.TooYoung {
+		d.until = time.Time{}
+		for _, f := range certain {
+			d.until = later(d.until, f.passes)
+		}
+	}
+	for _, e := range x.exceptions {
+		if slices.Contains(e.Skip, certain[0].lift) && !q.now.Before(e.Until) {
+			d.reason.Detail += fmt.Sprintf("; the exception %s ended at %s", e.Reason, e.Until.UTC().Format(time.RFC3339))
+			break
+		}
+	}
+	if x.floor {
+		d.reason.Detail += " (" + x.file + ", this site's floor)"
+	}
+	switch x.mode {
+	case modeWarn:
+		d.warnings = append(d.warnings, d.reason.Detail)
+		d.outcome, d.reason = mirror.OutcomeWarn, mirror.Because(mirror.Warned, "not enforced at stage %s: %s", q.stage, d.reason.Detail)
+	case modeAudit:
+		d.outcome, d.reason = mirror.OutcomeWarn, mirror.Because(mirror.Warned, "audit only at stage %s: %s", q.stage, d.reason.Detail)
+	}
+}
+
+// tell writes into the verdict what it stands on.
+func (q question) tell(v *mirror.Verdict, all []decision) {
+	admits := v.Outcome.Admits()
+	for _, d := range all {
+		v.Until = earlier(v.Until, d.until)
+		for _, c := range d.counted {
+			v.Proofs = appendNew(v.Proofs, q.proof(c), func(a, b mirror.Proof) bool {
+				return a.Signer == b.Signer && a.Identity == b.Identity && a.Type == b.Type && a.Of == b.Of && a.Manifest == b.Manifest
+			})
+			if !admits {
+				continue
+			}
+			v.Signers = append(v.Signers, c.signer)
+			v.Evidence = appendNew(v.Evidence, q.evidence(c), func(a, b mirror.Evidence) bool { return a.Digest == b.Digest && a.In == b.In })
+		}
+		if admits {
+			v.Warnings = append(v.Warnings, d.warnings...)
+		}
+		if d.exception != nil && admits && (v.Exception == nil || d.exception.Until.Before(v.Exception.Until)) {
+			told := d.exception.told()
+			v.Exception = &told
+		}
+	}
+	slices.Sort(v.Signers)
+	v.Signers = slices.Compact(v.Signers)
+	if v.Outcome == mirror.OutcomeSigned {
+		v.Reason = mirror.Because(mirror.Signed, "%s", vouchers(slices.Concat(countedOf(all)...)))
+	}
+	if !admits && v.Reason.Code != mirror.TooYoung {
+		v.Until = time.Time{} // something else is in the way
+	}
+}
+
+func countedOf(all []decision) (lists [][]counted) {
+	for _, d := range all {
+		lists = append(lists, d.counted)
+	}
+	return lists
+}
+
+func (q question) proof(c counted) mirror.Proof {
+	p := mirror.Proof{Signer: c.signer, Identity: c.Identity, Type: c.Type, Manifest: c.manifest.Digest, Names: c.Names, Time: c.time, Source: c.source}
+	if c.of.child {
+		p.Of = c.of.digest
+	}
+	return p
+}
+
+func (q question) evidence(c counted) mirror.Evidence {
+	e := mirror.Evidence{Descriptor: c.manifest}
+	if c.of.child {
+		e.Of = c.of.digest
+	}
+	if c.at.repository != q.source {
+		e.In = c.at.repository
+	}
+	return e
+}
+
+// vouchers says in words who signed and who attested.
+func vouchers(all []counted) string {
+	var signed, attested []counted
+	for _, c := range all {
+		if c.Type == "" {
+			signed = append(signed, c)
+		} else {
+			attested = append(attested, c)
+		}
+	}
+	var parts []string
+	if len(signed) > 0 {
+		parts = append(parts, "signed by "+strings.Join(signers(signed), ", "))
+	}
+	if len(attested) > 0 {
+		parts = append(parts, "attested by "+strings.Join(signers(attested), ", "))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// ending gives the warning that belongs to a verdict by an exception, from some days before its end.
+func ending(v mirror.Verdict, now time.Time) []string {
+	if e := v.Exception; e != nil && !now.Before(e.Until.Add(-warnBefore)) {
+		return []string{fmt.Sprintf("the exception for %s ends at %s (%s, approved by %s); from then on it is refused", e.Match, e.Until.UTC().Format(time.RFC3339), e.Reason, e.ApprovedBy)}
+	}
+	return nil
+}
+
+func joined(all []skip) string {
+	var words []string
+	for _, s := range all {
+		words = append(words, string(s))
+	}
+	return strings.Join(words, ", ")
+}
+
+// earlier gives the earlier of two moments; zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// later gives the later of two moments.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// appendNew adds a value unless one like it is there.
+func appendNew[T any](all []T, one T, same func(a, b T) bool) []T {
+	if slices.ContainsFunc(all, func(have T) bool { return same(have, one) }) {
+		return all
+	}
+	return append(all, one)
+}
