@@ -98,7 +98,7 @@ func (l *Line) unsigned(judged git.Judged, head string) mirror.Problems {
 		if i == shownUnsigned {
 			break
 		}
-		p := adviser{l.config}.problem("GIT030", "trust.fleet", "commit %s by %s, %q, does not count: %s", u.Commit, u.Author, mirror.Shorten(u.Subject, 80), u.Why)
+		p := adviser{l.config}.problem("GIT030", "trust.fleet", "commit %s by %s (%s) does not count: %s", u.Commit, u.Author, mirror.Shorten(u.Subject, 80), u.Why)
 		p.Why = "who changes desired/ or stages/ must sign it, also where a later commit is signed; the last fleet that was accepted stays in force, and nothing moves"
 		if more := len(judged.Unaccepted) + judged.More - shownUnsigned; i == shownUnsigned-1 && more > 0 {
 			p.Why = fmt.Sprintf("%d more like it; ", more) + p.Why

@@ -28,7 +28,7 @@ type vouchedSite struct {
 	ticks    int64
 }
 
-const vouchedSet = "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\"]}\nlayout: path\nrender: {element: {name: web, namespace: web}}\n"
+const vouchedSet = "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\"]}\nlayout: path\nrender: {containerd: {}}\n"
 
 // newVouchedSite is a site with the set web, whose first commit alice signed. Poundlock signs, too.
 func newVouchedSite(t *testing.T) *vouchedSite {
@@ -275,6 +275,17 @@ func TestSignedFleet_BeginsAtTheNewestCommitOfOursOrAtSince(t *testing.T) {
 	s.sync() // the file is read anew
 }
 
+// renderedAt gives all that stands in rendered/ for a stage, record included.
+func (s *vouchedSite) renderedAt(stage string) (all string) {
+	files := must(s.git.Files("main"))(s.t)
+	for _, name := range sortedKeys(files) {
+		if strings.HasPrefix(name, "rendered/") && strings.Contains(name, "/"+stage) {
+			all += name + "\n" + files[name]
+		}
+	}
+	return all
+}
+
 // stagingFile asks for an image at the stage above the first.
 func stagingFile(image mirror.Reference) map[string]string {
 	return map[string]string{"stages/web/staging.yaml": fmt.Sprintf("version: 1\nentries:\n  docker.io/library/web:1: %s\n", image)}
@@ -294,24 +305,26 @@ func TestSignedFleet_ARewrittenHistoryWaitsAboveTheFirstStage(t *testing.T) {
 	if s.tag(stagingTag, "1") != first.Digest {
 		t.Fatalf("not promoted: %v", testenv.TagsOf(s.local.Back()))
 	}
-	rendered, record := s.file("rendered/demo/web/staging/kustomization.yaml"), s.file("rendered/demo/record/web/staging.yaml")
+	rendered := s.renderedAt("staging")
 	lost := s.git.Head()
 
 	next := s.pushSigned("docker.io/library/web:1", "next")
+	s.run("fetch", "-q", "origin", "main")
 	s.run("reset", "-q", "--hard", before)
+	s.run("checkout", "-q", "FETCH_HEAD", "--", "rendered") // who rewrites what people wrote leaves what we wrote
 	s.person("alice", "another history", stagingFile(next))
 	s.force()
 	report := s.sync()["web"]
 	if s.tag(webTag, "1") != next.Digest {
 		t.Error("the first stage waits, too")
 	}
-	if s.tag(stagingTag, "1") != first.Digest || s.file("rendered/demo/web/staging/kustomization.yaml") != rendered || s.line.fleet.Load().rewritten == nil {
+	if s.tag(stagingTag, "1") != first.Digest || s.renderedAt("staging") != rendered || s.line.fleet.Load().rewritten == nil {
 		t.Errorf("something moved above it: %v", report.Plan.Actions)
 	}
 	if got := kinds(report.Plan, mirror.Refuse)["staging/docker.io/library/web:1"]; got != mirror.Held {
 		t.Errorf("the plan says %v", report.Plan.Actions)
 	}
-	if rendered == "" || record == "" {
+	if rendered == "" {
 		t.Fatalf("nothing was rendered: %v", must(s.git.Files("main"))(t))
 	}
 	if status := must(s.line.Status(t.Context()))(t); len(status.Problems) != 1 || status.Problems[0].Code != "GIT031" || !strings.Contains(status.Problems[0].What, lost) {
@@ -358,15 +371,17 @@ func TestSignedFleet_ABranchThatWasSetBackTakesNothingBack(t *testing.T) {
 	s.person("alice", "promote", stagingFile(first))
 	s.force()
 	s.sync()
-	stood := s.file("rendered/demo/web/staging/kustomization.yaml")
+	stood := s.renderedAt("staging")
+	s.run("fetch", "-q", "origin", "main")
 	s.run("reset", "-q", "--hard", before)
+	s.run("checkout", "-q", "FETCH_HEAD", "--", "rendered")
 	s.person("alice", "an empty stage file", map[string]string{"stages/web/staging.yaml": "version: 1\nentries: {}\n"})
 	s.force()
 	reports, err := s.trySync()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.tag("mirror/staging/docker.io/library/web", "1") != first.Digest || stood == "" {
+	if s.tag("mirror/staging/docker.io/library/web", "1") != first.Digest || stood == "" || s.renderedAt("staging") != stood {
 		t.Errorf("it went: %v", reports["web"].Plan.Actions)
 	}
 }
@@ -374,6 +389,7 @@ func TestSignedFleet_ABranchThatWasSetBackTakesNothingBack(t *testing.T) {
 func TestSignedFleet_FilesOfKeysAreChecked(t *testing.T) {
 	s := newVouchedSite(t)
 	public := must(os.ReadFile(s.path("alice.pub")))(t)
+	t.Setenv("POUNDLOCK_TEST_GIT_PASSWORD", "git-pass-canary")
 	for _, tt := range []struct{ name, config, code string }{
 		{"gone", "allowedSigners: /nowhere/allowed", "CFG067"},
 		{"authority", fmt.Sprintf("allowedSigners: %q", s.path("ca")), "CFG068"},

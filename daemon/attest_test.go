@@ -138,6 +138,9 @@ func (s *attesting) legacy(image mirror.Reference, public []byte) (n int) {
 	return n
 }
 
+// endpoint is where the local registry is really asked.
+func (s *attesting) endpoint() string { return s.line.config.Registries[config.LocalRegistry].URL() }
+
 // requests gives the requests to the local registry that match.
 func (s *attesting) requests(match func(path string) bool) (paths []string) {
 	for _, path := range s.proxy.Counts().Paths {
@@ -328,15 +331,23 @@ func TestAttest_AStageTagMovesOnlyAfterItsSignature(t *testing.T) {
 
 func TestAttest_AnAtomicStageIsHeldByOneThatCouldNotBeSigned(t *testing.T) {
 	eachLocal(t, vendorPolicy, func(t *testing.T, s *attesting) {
-		s.commit("atomic", map[string]string{"desired/web.yaml": webList + "atomic: true\n"})
-		one, two := s.pushSigned("docker.io/library/one:1", "one"), s.pushSigned("docker.io/library/two:1", "two")
-		s.stand(one, two)
+		web, synapse := s.pushSigned("docker.io/vectorim/element-web:v1", "web"), s.pushSigned("docker.io/matrixdotorg/synapse:v1", "synapse")
+		s.commit("an atomic set", map[string]string{"desired/web.yaml": "", "desired/web.txt": "", "desired/ess/images_digests.yml": imagesDigests(web, synapse),
+			"desired/ess.yaml": "version: 1\nsource: {kind: ess, file: ess/images_digests.yml}\nrender: {element: {name: ess-images, namespace: ess}}\n"})
+		s.sync()
+		s.promote("ess", "snapshot", "staging")
+		s.sync()
+		s.promote("ess", "staging", "production")
 		s.proxy.Break(testenv.Always(func(r *http.Request) bool {
-			return testenv.KindOf(r) == testenv.ManifestPut && strings.HasSuffix(r.URL.Path, ".sig") && strings.Contains(r.URL.Path, "/one/")
+			return testenv.KindOf(r) == testenv.ManifestPut && strings.HasSuffix(r.URL.Path, ".sig") && strings.Contains(r.URL.Path, "/synapse/")
 		}, testenv.Fault{Status: http.StatusForbidden}))
-		r := s.rise()["web"]
-		if failed, held := kinds(r.Plan, mirror.Failed), kinds(r.Plan, mirror.Refuse); len(failed) != 1 || held["production/"+entryOf(r.Plan, two)] != mirror.Held {
+		r := s.sync()["ess"]
+		failed, held := kinds(r.Plan, mirror.Failed), kinds(r.Plan, mirror.Refuse)
+		if len(failed) != 1 || failed["production/"+entryOf(r.Plan, synapse)] != mirror.LocalFailed || held["production/"+entryOf(r.Plan, web)] != mirror.Held {
 			t.Errorf("got %v", details(r.Plan))
+		}
+		if r.Moved != nil {
+			t.Errorf("tags of the group moved: %v", r.Moved)
 		}
 	})
 }
@@ -463,7 +474,7 @@ func TestSiteKey_AWrongOneIsToldAtTheStartAndNotShown(t *testing.T) {
 // verdicts gives all that the state remembers.
 func (s *State) verdicts() (all []mirror.Verdict, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error {
-		return each(tx.Bucket(bucketVerdicts).Cursor(), "", func(_ string, text []byte) error {
+		return tx.Bucket(bucketVerdicts).ForEach(func(_, text []byte) error {
 			var v mirror.Verdict
 			err := json.Unmarshal(text, &v)
 			all = append(all, v)

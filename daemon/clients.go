@@ -12,6 +12,7 @@ import (
 	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/registry"
 	"github.com/poundlock/poundlock/internal/wire"
+	"github.com/poundlock/poundlock/policy"
 	"github.com/poundlock/poundlock/sync/transfer"
 )
 
@@ -27,6 +28,7 @@ func (l *Line) openClients(ctx context.Context, dir string) error {
 	}
 	l.onClose(func(context.Context) error { out.Close(); return nil })
 	l.registry = registry.New(l.out(out), endpoints)
+	l.evidence = policy.Cached(l.registry)
 	return l.openGit(ctx, filepath.Join(dir, "git"), out)
 }
 

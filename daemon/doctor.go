@@ -16,7 +16,6 @@ import (
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/registry"
 	"github.com/poundlock/poundlock/internal/wire"
-	"github.com/poundlock/poundlock/policy"
 )
 
 // CheckState is how one check ended.
@@ -75,7 +74,7 @@ func Doctor(ctx context.Context, c config.Config, before bool, now func() time.T
 		return d.shut(d.all(ctx, append(groups, d.checkDaemon)), err), nil
 	}
 	defer d.out.Close()
-	groups = slices.Insert(groups, 1, d.checkFleet, d.checkTarget, d.checkForge)
+	groups = slices.Insert(groups, 1, d.checkFleet, d.checkSiteTrust, d.checkTarget, d.checkForge)
 	checks := d.all(ctx, append(groups, d.checkDaemon))
 	checks = append(checks, d.checkSkew()...)
 	slices.SortStableFunc(checks, byGroup)
@@ -223,7 +222,7 @@ func (d *doctor) checkFleet(ctx context.Context) []Check {
 		checks = append(checks, ok("fleet", "", "%s, %s, commit %.10s", count(len(desired.Sets), "set"), count(entries, "entry"), head))
 	}
 	checks = append(checks, d.checkSources(ctx, desired)...)
-	return append(checks, checkTrust(rules, problems)...)
+	return append(checks, d.checkTrust(rules, problems)...)
 }
 
 func (d *doctor) checkGit(ctx context.Context) (*git.Repo, string, []Check) {
@@ -248,20 +247,6 @@ func (d *doctor) checkGit(ctx context.Context) (*git.Repo, string, []Check) {
 		return repo, head, []Check{bad}
 	}
 	return repo, head, []Check{ok("git", name, "read + push to %s as %s, branch %s", name, gitWho(d.config.Git), d.config.Git.Branch)}
-}
-
-func checkTrust(rules policy.Policy, problems mirror.Problems) []Check {
-	if len(problems) > 0 {
-		return []Check{none("trust", "", "not known while the fleet has problems")}
-	}
-	var keys []string
-	for _, s := range rules.Signers() {
-		keys = append(keys, fmt.Sprintf("%q (%s)", s.Name, s.Kind))
-	}
-	if len(keys) == 0 {
-		return []Check{ok("trust", "", "no keys: only what is pinned in desired/ is admitted, no network")}
-	}
-	return []Check{ok("trust", "", "%s %s, no network", plural(len(keys), "key"), strings.Join(keys, ", "))}
 }
 
 func (d *doctor) checkForge(context.Context) []Check {

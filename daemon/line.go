@@ -28,6 +28,7 @@ type Line struct {
 	local    mirror.Local
 	git      *git.Repo
 	registry *registry.Client
+	evidence mirror.Content // the same, with a memory for signatures and attestations that were read
 	mover    *transfer.Mover
 	state    *State
 	log      *slog.Logger

@@ -154,6 +154,12 @@ func (l *Line) glance(ctx context.Context) (*glance, error) {
 	if g.events, err = l.state.Events(maxRemembered); err != nil {
 		return nil, err
 	}
+	g.remarks = map[string][]Remark{}
+	for _, set := range f.desired.Sets {
+		if g.remarks[set.Name], err = l.state.Remarks(set.Name); err != nil {
+			l.log.Debug("what is to be known of what stands cannot be read", keySet, set.Name, keyError, err)
+		}
+	}
 	g.newest = map[string]*Event{}
 	for i, e := range g.events {
 		if key := standKey(e.Set, e.Stage, e.Entry); e.Entry != "" && g.newest[key] == nil {
@@ -291,17 +297,7 @@ func (g *glance) stand(set mirror.Set, stage mirror.Stage, entry string, w mirro
 
 // remark gives what the last step remarked of the content that stands for an entry at a stage.
 func (g *glance) remark(set mirror.Set, stage mirror.Stage, entry string, image mirror.Reference) *Remark {
-	all, known := g.remarks[set.Name]
-	if !known {
-		var err error
-		if all, err = g.line.state.Remarks(set.Name); err != nil {
-			g.line.log.Debug("what is to be known of what stands cannot be read", keySet, set.Name, keyError, err)
-		}
-		if g.remarks == nil {
-			g.remarks = map[string][]Remark{}
-		}
-		g.remarks[set.Name] = all
-	}
+	all := g.remarks[set.Name]
 	i := slices.IndexFunc(all, func(r Remark) bool { return r.Stage == stage && r.Entry == entry && r.Image == image })
 	if i < 0 {
 		return nil

@@ -34,6 +34,14 @@ func (l *Line) content() mirror.Content {
 	if l.offline {
 		return nil
 	}
+	return l.evidence
+}
+
+// afresh is content without a memory, for where something that was read before proved to be gone.
+func (l *Line) afresh() mirror.Content {
+	if l.offline {
+		return nil
+	}
 	return l.registry
 }
 

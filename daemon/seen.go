@@ -96,7 +96,7 @@ func sawStanding(tx *bbolt.Tx) error {
 
 // eachLine visits the record lines of all sets.
 func eachLine(tx *bbolt.Tx, visit func(mirror.Line)) error {
-	return each(tx.Bucket(bucketLines).Cursor(), "", func(_ string, text []byte) error {
+	return tx.Bucket(bucketLines).ForEach(func(_, text []byte) error {
 		var line mirror.Line
 		if json.Unmarshal(text, &line) == nil && line.Image.HasDigest() { // else it is the mark of a set that is known
 			visit(line)
@@ -119,9 +119,9 @@ func trimSeen(tx *bbolt.Tx, kept, forget int) error {
 	})
 	type sight struct{ digest, at string }
 	var old []sight
-	err = errors.Join(err, each(seen.Cursor(), "", func(digest string, at []byte) error {
-		if !stands[digest] {
-			old = append(old, sight{digest, string(at)})
+	err = errors.Join(err, seen.ForEach(func(digest, at []byte) error {
+		if !stands[string(digest)] {
+			old = append(old, sight{string(digest), string(at)})
 		}
 		return nil
 	}))

@@ -83,7 +83,8 @@ func TestSignatures_OfBothCosignGenerationsTravel(t *testing.T) {
 	r := s.sync()["web"]
 
 	s.upstream.Proxy().Break(testenv.Always(everything, testenv.Fault{Status: http.StatusInternalServerError}))
-	for path, legacy := range map[string]bool{"fixture/v2-legacy": true, "fixture/v3-legacy": true, "fixture/v2-referrer": false, "fixture/v3-bundle": false} {
+	for path, legacy := range map[string]bool{"fixture/v2-legacy": true, "fixture/v3-legacy": true, "fixture/v2-legacy-index": true,
+		"fixture/v2-referrer": false, "fixture/v2-bundle": false, "fixture/v3-bundle": false, "fixture/v3-bundle-index": false, "fixture/v3-bundle-time": false} {
 		d := loaded.Repositories[path].Tags["1.0"]
 		local := "mirror/" + fixtureHost + "/" + path
 		if got := s.tag(local, "1.0"); got != d {
@@ -151,6 +152,9 @@ func TestSignatures_EachBadKindIsRefusedWithItsReason(t *testing.T) {
 			return s.vendor.SignLegacy(t.Context(), at, d, testenv.Claiming("docker.io/library/other"))
 		}},
 		"attestation": {mirror.BadSignature, attestation, func(at string, d mirror.Digest) error {
+			return s.vendor.SignBundle(t.Context(), at, d, testenv.OfType(attestation), testenv.Annotated("dev.sigstore.bundle.predicateType", "https://sigstore.dev/cosign/sign/v1"))
+		}},
+		"honest-attestation": {mirror.NoSignature, "", func(at string, d mirror.Digest) error {
 			return s.vendor.SignBundle(t.Context(), at, d, testenv.OfType(attestation))
 		}},
 	}

@@ -132,11 +132,11 @@ func (l *Line) verify(ctx context.Context, f *fleet, v *view, p *progress, r *ra
 func (l *Line) judgeAction(ctx context.Context, f *fleet, a mirror.Action, p *progress, rest *ration, at time.Time) judged {
 	o := l.judging(f, at)
 	o.Seen(a.Image.Digest) // also of what is refused, or admitted without looking at its age
+	r, content := judged{action: a}, l.content()
 	if p.distrusts(a) {
-		o.Known = nil // a remembered verdict named evidence that is gone
+		o.Known, content = nil, l.afresh() // a remembered verdict named evidence that is gone
 	}
 	l.attests(&o, a)
-	r, content := judged{action: a}, l.content()
 	if a.Kind == mirror.Unchanged {
 		r.action.From = a.To.AtDigest(a.New)
 		content = rest.of(content)

@@ -34,7 +34,7 @@ func TestTopics_AreThePages(t *testing.T) {
 			t.Errorf("%s has no page", topic.Name)
 		}
 	}
-	for _, want := range []string{"decisions", "fleet-repository", "policy", "registries", "troubleshooting"} {
+	for _, want := range []string{"decisions", "fleet-repository", "policy", "registries", "troubleshooting", "trust"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("no topic %s in %v", want, names)
 		}

@@ -13,8 +13,8 @@ import (
 
 // What a cache keeps.
 const (
-	cacheBytes = 64 << 20 // of all that it holds; what was used longest ago goes first
-	cacheBlob  = 1 << 20  // of one blob; larger ones pass through
+	cacheBytes = 16 << 20  // of all that it holds; what was used longest ago goes first
+	cacheBlob  = 256 << 10 // of one blob; larger ones pass through
 )
 
 // Cached gives the same content with a memory for manifests and small blobs, which is kept as long as what it gives.
@@ -110,56 +110,4 @@ func (c *cache) put(key string, m mirror.Manifest) {
 		delete(c.known, old.key)
 		c.size -= int64(len(old.manifest.Body))
 	}
-}
-
-// Frozen gives the content as it is when it is first looked at: like Cached, and tags and lists of referrers are
-// asked for once too. Two policies that are compared are so judged by the same. Frozen of nil is nil.
-func Frozen(c mirror.Content) mirror.Content {
-	if c == nil {
-		return nil
-	}
-	return &frozen{cache: newCache(c, cacheBytes), tags: map[string]answer[mirror.Manifest]{}, lists: map[string]answer[[]mirror.Descriptor]{}}
-}
-
-type frozen struct {
-	*cache
-	tags  map[string]answer[mirror.Manifest]
-	lists map[string]answer[[]mirror.Descriptor]
-}
-
-// answer is what a registry said: something, or that there is no such thing. Trouble is no answer.
-type answer[T any] struct {
-	value T
-	err   error
-}
-
-// Tagged reads what a tag names once.
-func (f *frozen) Tagged(ctx context.Context, r mirror.Reference) (mirror.Manifest, error) {
-	return once(&f.mu, f.tags, r.String(), func() (mirror.Manifest, error) { return f.Content.Tagged(ctx, r) })
-}
-
-// Referrers asks for a list once.
-func (f *frozen) Referrers(ctx context.Context, r mirror.Reference, d mirror.Digest) ([]mirror.Descriptor, error) {
-	return once(&f.mu, f.lists, r.AtDigest(d).String(), func() ([]mirror.Descriptor, error) { return f.Content.Referrers(ctx, r, d) })
-}
-
-// once asks unless it is known. Two that ask at the same moment both ask, and the first answer stays.
-func once[T any](mu *sync.Mutex, known map[string]answer[T], key string, ask func() (T, error)) (T, error) {
-	mu.Lock()
-	a, ok := known[key]
-	mu.Unlock()
-	if ok {
-		return a.value, a.err
-	}
-	value, err := ask()
-	if err != nil && !unusable(err) {
-		return value, err
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	if a, ok = known[key]; !ok {
-		a = answer[T]{value, err}
-		known[key] = a
-	}
-	return a.value, a.err
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // maxCost bounds one evaluation, as CEL counts it.
-const maxCost = 5_000_000
+const maxCost = 10_000_000
 
 var (
 	errUnbounded = errors.New("it may take too long")

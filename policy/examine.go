@@ -185,12 +185,11 @@ func (a attestation) id() string { return a.Type + " " + a.Where.source }
 // platforms adds the manifests of the image's index, and of indexes in it, to what has to be signed.
 func (x *examination) platforms(ctx context.Context, d mirror.Digest) {
 	children, err := x.children(ctx, d)
-	var bad fault
-	switch {
-	case errors.As(err, &bad):
+	if err != nil {
 		x.found.unlisted = err.Error()
-	case err != nil:
-		x.trouble = append(x.trouble, err)
+		if !unusable(err) {
+			x.trouble = append(x.trouble, err)
+		}
 	}
 	for _, child := range children {
 		if slices.ContainsFunc(x.found.subjects, func(s subject) bool { return s.digest == child.Digest }) {
@@ -210,9 +209,6 @@ func (x *examination) platforms(ctx context.Context, d mirror.Digest) {
 func (x *examination) children(ctx context.Context, d mirror.Digest) ([]mirror.Descriptor, error) {
 	search := &search{ctx: ctx, content: x.content, limits: x.limits, spot: spot{x.source, d}}
 	_, parts, err := search.manifest(mirror.Descriptor{Digest: d})
-	if unusable(err) {
-		err = fault{err}
-	}
 	if err != nil {
 		return nil, fmt.Errorf("index %s: %w", mirror.Short(d), err)
 	}

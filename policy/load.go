@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/policy/trust"
 )
 
 // Load reads desired/policy.yaml and the trust material that it names, at one commit of the fleet repository.
@@ -84,6 +85,10 @@ func (l *loader) load(data []byte) layer {
 		return l.signer(name, entry, roots)
 	})
 	p := layer{file: l.name, floor: l.floor, open: l.open(doc.Default), signers: signers.good, deny: l.deny(doc.Deny, signers), modes: l.modes(doc.Mode)}
+	p.roots = map[string]*trust.Root{}
+	for name, r := range roots.good {
+		p.roots[name] = r.Root
+	}
 	written := map[mirror.Digest]mirror.Position{}
 	for i, entry := range doc.Rules {
 		if malformed.Touch(fmt.Sprintf("rules[%d]", i)) {

@@ -47,11 +47,12 @@ func (l *loader) folder(key, name string, where mirror.Position) (mirror.Files, 
 
 // private tells of a private key, which nobody may read any more.
 func (l *loader) private(key, file string, data []byte) bool {
-	if !holdsPrivateKey(data) {
-		return false
+	before, _, found := bytes.Cut(data, privateKey)
+	if found {
+		where := mirror.Position{File: file, Line: 1 + bytes.Count(before, []byte("\n"))}
+		l.problems.Add("POL006", where, "make a new key pair, commit only its public key, and treat this one as lost", "%s: the file holds a private key", key)
 	}
-	l.problems.Add("POL006", mirror.Position{File: file, Line: 1}, "make a new key pair, commit only its public key, and treat this one as lost", "%s: the file holds a private key", key)
-	return true
+	return found
 }
 
 // below gives the path in files of what the document names; false for one that leaves its folder.
@@ -83,5 +84,5 @@ func (l *loader) nearestFile(file string) string {
 	return "add the file; paths are relative to " + l.home()
 }
 
-// holdsPrivateKey says whether PEM text has a private key in it, of any kind.
-func holdsPrivateKey(data []byte) bool { return bytes.Contains(data, []byte("PRIVATE KEY-----")) }
+// privateKey is in the first line of every private key in PEM form, encrypted or not.
+var privateKey = []byte("PRIVATE KEY-----")

@@ -30,6 +30,7 @@ type layer struct {
 	file       string // for reasons: desired/policy.yaml, or the floor's name
 	floor      bool
 	signers    map[string]signer
+	roots      map[string]*trust.Root // by name, for people; what a signer trusts is its own
 	rules      []rule
 	deny       deny
 	exceptions []exception

@@ -338,6 +338,12 @@ func TestSettle_EverySubjectNeedsItsOwnSignatures(t *testing.T) {
 			t.Errorf("each %v: got %s with proofs %v", each, v.Outcome, v.Proofs)
 		}
 		found.unlisted = "index: more than 100 manifests"
+		for _, known := range [][]subject{found.subjects, found.subjects[:1]} {
+			found.subjects = known
+			if v, _ = s.q.settle(found, nil, mirror.Verdict{}); v.Outcome.Admits() == each {
+				t.Errorf("each %v, %d subjects, platforms unknown: got %s", each, len(known), v.Outcome)
+			}
+		}
 		if v, _ = s.q.settle(found, nil, mirror.Verdict{}); v.Outcome.Admits() == each {
 			t.Errorf("each %v, platforms unknown: got %s", each, v.Outcome)
 		}

@@ -3,20 +3,45 @@ package policy
 import (
 	"maps"
 	"slices"
+	"time"
+
+	"github.com/poundlock/poundlock/policy/trust"
 )
 
 // Signer is somebody whose signatures count, as people are shown it.
 type Signer struct {
-	Name string
-	Kind string // ECDSA P-256, RSA 3072, Ed25519, keyless, X.509
+	Name             string
+	Kind             string // ECDSA P-256, RSA 3072, Ed25519, keyless, X.509
+	Key              bool   // it is one key, and no identities that certificates name
+	File             string // of the policy document that names it
+	NotBefore, Until time.Time
 }
 
-// Signers lists who may vouch for content, by name.
+// Signers lists who may vouch for content, by document and by name.
 func (p Policy) Signers() []Signer {
 	var all []Signer
 	for _, l := range p.layers {
 		for _, name := range slices.Sorted(maps.Keys(l.signers)) {
-			all = append(all, Signer{name, l.signers[name].Kind()})
+			s := l.signers[name]
+			all = append(all, Signer{Name: name, Kind: s.Kind(), Key: s.Identity() != "", File: l.file, NotBefore: s.notBefore, Until: s.until})
+		}
+	}
+	return all
+}
+
+// Root is where certificates and times are trusted from, as people are shown it.
+type Root struct {
+	Name string
+	File string // of the policy document that names it
+	trust.RootFacts
+}
+
+// Roots lists what certificates and times are trusted from, by document and by name.
+func (p Policy) Roots() []Root {
+	var all []Root
+	for _, l := range p.layers {
+		for _, name := range slices.Sorted(maps.Keys(l.roots)) {
+			all = append(all, Root{name, l.file, l.roots[name].Facts()})
 		}
 	}
 	return all

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -21,7 +22,21 @@ func TestSigners_NameEachKeyAndItsKind(t *testing.T) {
 		t.Fatal(problems)
 	}
 	got := p.Signers()
-	if len(got) != 2 || got[0] != (Signer{"a", "ECDSA P-256"}) || got[1] != (Signer{"b", "Ed25519"}) {
+	if len(got) != 2 || got[0] != (Signer{Name: "a", Kind: "ECDSA P-256", Key: true, File: mirror.PolicyFile}) || got[1] != (Signer{Name: "b", Kind: "Ed25519", Key: true, File: mirror.PolicyFile}) {
 		t.Errorf("got %v", got)
+	}
+}
+
+// Needs gives what a floor is to be read with: what lies below its folder and is named, whatever else is wrong.
+func TestNeeds_NamesWhatLiesBelow(t *testing.T) {
+	document := "version: 1\nroots:\n  corp: {file: trust/root.json}\n  mirror: {tuf: trust/tuf}\n  pki: {ca: /etc/ca.pem}\n" +
+		"signers:\n  a: {key: keys/a.pub}\n  b: {key: ../b.pub}\n  c: {keyless: {root: corp}}\n  d: {key: keys/a.pub}\n  e: [1]\n"
+	if got, want := Needs([]byte(document)), []string{"keys/a.pub", "trust/root.json", "trust/tuf"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for _, broken := range []string{"", "signers: [a]", "{", "roots: 3\nsigners: {a: {key: {b: c}}}"} {
+		if got := Needs([]byte(broken)); len(got) != 0 {
+			t.Errorf("%q names %v", broken, got)
+		}
 	}
 }

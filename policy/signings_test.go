@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -68,8 +67,8 @@ signers:
 rules:
 `
 
-// others are who signed none of the signings, or not all of them.
-var others = []string{"release", "stranger", "person", "visitor", "namesake"}
+// asked are the signers that policies ask for; the namesake signed nothing.
+var asked = []string{"release", "stranger", "person", "visitor", "namesake"}
 
 // rule is what a policy asks of a signing by one signer.
 func (s signing) rule(path, signer string) string {
@@ -84,7 +83,7 @@ func (s signing) rule(path, signer string) string {
 	return rule + "}\n"
 }
 
-// signingPolicies gives the policies that ask for the signature of each of others. dir holds keys/ and trust/.
+// signingPolicies gives the policies that ask for the signature of each of asked. dir holds keys/ and trust/.
 func signingPolicies(t *testing.T, dir string) map[string]policy.Policy {
 	t.Helper()
 	files := mirror.Files{}
@@ -96,7 +95,7 @@ func signingPolicies(t *testing.T, dir string) map[string]policy.Policy {
 		files["desired/"+name] = body
 	}
 	policies := map[string]policy.Policy{}
-	for _, signer := range others {
+	for _, signer := range asked {
 		text := signingSigners
 		for _, path := range slices.Sorted(maps.Keys(signings)) {
 			text += signings[path].rule(path, signer)
@@ -130,19 +129,31 @@ func (s signing) wantJudged(t *testing.T, path string, policies map[string]polic
 		if err != nil {
 			t.Errorf("%s asked for %s: %v", path, signer, err)
 		}
-		want := mirror.OutcomeRejected
 		if signer == s.by {
-			want = mirror.OutcomeSigned
+			s.wantProven(t, path, v)
+		} else if v.Outcome != mirror.OutcomeRejected {
+			t.Errorf("%s asked for %s: got %s, %s; want it rejected", path, signer, v.Outcome, v.Reason)
 		}
-		if v.Outcome != want {
-			t.Errorf("%s asked for %s: got %s, %s; want %s", path, signer, v.Outcome, v.Reason, want)
-		}
-		if timed := func(p mirror.Proof) bool { return p.Source == "timestamp authority" }; signer == s.by && (s.witnessed || s.keyless()) && !slices.ContainsFunc(v.Proofs, timed) {
-			t.Errorf("%s: the verdict shows no time of the timestamp authority: %+v", path, v.Proofs)
-		}
-		if v.Outcome == mirror.OutcomeSigned && !strings.Contains(strings.Join(v.Signers, " "), s.by) {
-			t.Errorf("%s: got signers %v, want %s", path, v.Signers, s.by)
-		}
+	}
+}
+
+// wantProven checks an admission: by whom, at what time where somebody says so, and for which children of an index.
+func (s signing) wantProven(t *testing.T, path string, v mirror.Verdict) {
+	t.Helper()
+	if v.Outcome != mirror.OutcomeSigned || !slices.Equal(v.Signers, []string{s.by}) {
+		t.Errorf("%s: got %s, %s, signers %v; want it signed by %s", path, v.Outcome, v.Reason, v.Signers, s.by)
+		return
+	}
+	timed := func(p mirror.Proof) bool { return p.Source == "timestamp authority" }
+	if (s.witnessed || s.keyless()) && !slices.ContainsFunc(v.Proofs, timed) {
+		t.Errorf("%s: the verdict shows no time of the timestamp authority: %+v", path, v.Proofs)
+	}
+	children := map[mirror.Digest]bool{}
+	for _, p := range v.Proofs {
+		children[p.Of] = true
+	}
+	if delete(children, mirror.Digest{}); s.index && len(children) != 2 {
+		t.Errorf("%s: got proofs for %d children, want 2: %+v", path, len(children), v.Proofs)
 	}
 }
 

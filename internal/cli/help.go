@@ -42,11 +42,14 @@ func (a *app) listTopics() error {
 }
 
 func (a *app) explainWord(root *cobra.Command, args []string) error {
+	word := strings.Join(args, " ")
 	if cmd, rest, err := root.Find(args); err == nil && cmd != root && len(rest) == 0 {
+		if text, ok := docs.Page(word); ok && !strings.Contains(word, "/") { // a topic that has commands of its own
+			return a.print(text + "\nIts commands: `" + cmd.CommandPath() + " --help`\n")
+		}
 		cmd.InitDefaultHelpFlag()
 		return cmd.Help()
 	}
-	word := strings.Join(args, " ")
 	if docs.IsCode(word) {
 		text, ok := docs.Code(word)
 		if !ok {

@@ -32,7 +32,7 @@ var machineCommands = map[string][]string{
 	"explain":         {"git.poll"},
 	"explain-verdict": {"quay.io/example-tools/probe:3.2"},
 	"policy test":     nil,
-	"policy diff":     nil,
+	"policy diff":     {"testdata/fleet"},
 	"get entries":     nil,
 	"get runs":        nil,
 	"get sets":        nil,

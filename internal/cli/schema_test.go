@@ -104,6 +104,7 @@ func TestSchemas_DefaultsAreTrue(t *testing.T) {
 		"set.stages": "[snapshot, staging, production]", "set.layout": "tag", "set.vendorTags": "once", "set.adopt": "false",
 		"set.tag": "{{.Set}}-{{.Entry}}-{{.Stage}}", "set.render.element.name": "ess-images", "set.render.containerd.fallback": "false",
 		"policy.default": "deny", "policy.rules[].reference": "repository", "policy.rules[].require.count": "1",
+		"policy.mode": "enforce", "policy.rules[].platforms": "index", "policy.rules[].attestations[].count": "1",
 	} {
 		d, rest := documentOf(path)
 		keys, _, err := d.Explain(rest)
@@ -273,6 +274,24 @@ func TestSchemas_AgreeWithTheDecoder(t *testing.T) {
 		{"default allow", "policy", "rules:", "default: allow\nrules:"},
 		{"a rule without match", "policy", "match: \"**\", ", ""},
 		{"a rule that requires nothing", "policy", "pinned: true", ""},
+		{"a rule without requirement", "policy", ", require: {pinned: true}", ""},
+		{"an age without unit", "policy", "match:", "minAge: 72, match:"},
+		{"unknown platforms", "policy", "match:", "platforms: all, match:"},
+		{"a remap without to", "policy", "match:", "reference: {remap: {from: x.example}}, match:"},
+		{"an attestation by anybody", "policy", "match:", "attestations: [{type: a/b}], match:"},
+		{"a signer of two forms", "policy", "rules:", "signers: {a: {key: k.pub, certificate: {root: r, subject: s}}}\nrules:"},
+		{"a certificate of anybody", "policy", "rules:", "signers: {a: {certificate: {root: r}}}\nrules:"},
+		{"a root of two forms", "policy", "rules:", "roots: {a: {file: r.json, ca: ca.pem}}\nrules:"},
+		{"a root of none", "policy", "rules:", "roots: {a: {}}\nrules:"},
+		{"an unknown hash", "policy", "rules:", "signers: {a: {key: k.pub, hash: md5}}\nrules:"},
+		{"an exception without end", "policy", "rules:", "exceptions: [{match: r.example/x, skip: [age], reason: r, approvedBy: a}]\nrules:"},
+		{"an exception without approval", "policy", "rules:", "exceptions: [{match: r.example/x, skip: [age], until: \"2026-12-31\", reason: r}]\nrules:"},
+		{"an exception that skips nothing", "policy", "rules:", "exceptions: [{match: r.example/x, skip: [], until: \"2026-12-31\", reason: r, approvedBy: a}]\nrules:"},
+		{"an exception from denial", "policy", "rules:", "exceptions: [{match: r.example/x, skip: [deny], until: \"2026-12-31\", reason: r, approvedBy: a}]\nrules:"},
+		{"an exception until soon", "policy", "rules:", "exceptions: [{match: r.example/x, skip: [age], until: soon, reason: r, approvedBy: a}]\nrules:"},
+		{"an unknown mode", "policy", "rules:", "mode: lax\nrules:"},
+		{"an unknown mode of a stage", "policy", "rules:", "mode: {snapshot: lax}\nrules:"},
+		{"what only a floor may say", "policy", "rules:", "default: fleet\nrules:"},
 		{"pinned and signers", "policy", "pinned: true", "pinned: true, signers: [a]"},
 		{"a count of zero", "policy", "pinned: true", "signers: [a], count: 0"},
 		{"a signer without key", "policy", "rules:", "signers: {a: {}}\nrules:"},
@@ -294,6 +313,44 @@ func TestSchemas_AgreeWithTheDecoder(t *testing.T) {
 				t.Errorf("the decoder accepts\n%s", text)
 			}
 		})
+	}
+}
+
+// A policy with every key, as an editor and as the daemon see it.
+func TestSchemas_AcceptAPolicyInFull(t *testing.T) {
+	const full = `version: 1
+roots: {corp: {file: trust/root.json}, copy: {tuf: trust/tuf}, pki: {ca: trust/ca.pem}}
+signers:
+  release: {key: keys/release.pub, hash: sha256, root: corp, notBefore: "2026-01-01", until: "2027-06-30T12:00:00+02:00"}
+  ci: {keyless: {root: corp, issuer: "https://oidc.corp", subjectRegexp: "^ci-[0-9]+$"}}
+  team: {certificate: {root: pki, subject: release@corp.example}}
+rules:
+  - match: registry.corp/**
+    stages: [production]
+    require: {signers: [release, ci], count: 2}
+    reference: {remap: {from: registry.corp/mirror, to: ghcr.io/vendor}}
+    attestations: [{type: https://slsa.dev/provenance/v1, by: [ci], count: 1, where: 'predicate.a == "b"'}]
+    platforms: each
+    minAge: 72h
+    signatures: registry.corp/signatures
+  - {match: quay.io/**, minAge: 24h}
+  - {match: ghcr.io/**, require: {signers: [team]}, reference: exact}
+deny: {digests: [], repos: ["**/debug-*"], signers: [team]}
+exceptions: [{match: quay.io/x/y, stages: [snapshot], skip: [age], until: "2026-12-31", reason: VEND-123, approvedBy: alice}]
+mode: {snapshot: warn, production: enforce}
+default: deny
+`
+	of := people(t)["policy"]
+	for _, text := range []string{full, strings.Replace(full, "mode: {snapshot: warn, production: enforce}", "mode: audit", 1)} {
+		if err := asEditor(t, of, text); err != nil {
+			t.Errorf("%v\n%s", err, text)
+		}
+	}
+	floor := compiled(t, floorSchema())
+	for text, good := range map[string]bool{full: true, strings.Replace(full, "default: deny", "default: fleet", 1): true, strings.Replace(full, "default: deny", "default: audit", 1): false} {
+		if err := asEditor(t, floor, text); (err == nil) != good {
+			t.Errorf("the floor: %v\n%s", err, text)
+		}
 	}
 }
 

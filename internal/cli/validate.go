@@ -69,6 +69,9 @@ func (a *app) validation(dir string, given bool) (validation, error) {
 		}
 		v.Config, gitPath = a.config, c.Git.Path
 		v.Problems = append(v.Problems, problems...)
+		if len(problems) == 0 {
+			v.Problems = append(v.Problems, daemon.CheckSigners(c)...)
+		}
 	}
 	if !given && a.config != "" {
 		return v, nil

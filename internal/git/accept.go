@@ -133,7 +133,7 @@ func (w *history) unaccepted(ctx context.Context, n *node) (why string, needed b
 		}
 		return "", true, nil
 	}
-	return what + ", and " + strings.TrimPrefix(bad.Error(), "it is "), true, nil
+	return what + ", and " + bad.Error(), true, nil
 }
 
 // changes names those of desired/ and stages/ that differ from those of a parent.

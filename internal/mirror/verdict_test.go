@@ -3,8 +3,8 @@ package mirror
 import (
 	"context"
 	"errors"
-	"strings"
 	"reflect"
+	"strings"
 	"testing"
 )
 

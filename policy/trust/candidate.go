@@ -76,7 +76,8 @@ func (c *Candidate) readCertificate() error {
 		return err
 	}
 	c.leaf = content.Certificate()
-	return c.named()
+	c.admitUserName()
+	return nil
 }
 
 // readAnnotations reads what a signature carries besides. A mangled annotation makes it count for nobody, even where
@@ -107,7 +108,8 @@ func (c *Candidate) readAnnotations() error {
 			return fmt.Errorf("certificate chain: %w", err)
 		}
 	}
-	return c.named()
+	c.admitUserName()
+	return nil
 }
 
 func (c *Candidate) readEntry(text string) error {
@@ -135,11 +137,11 @@ func (c *Candidate) readStamp(text string) error {
 	return nil
 }
 
-// named removes the mark that Go sets on the certificates of Fulcio whose subject is a user name: the library reads
-// such a subject itself, and so do we.
-func (c *Candidate) named() error {
+// admitUserName removes the mark that Go sets on the certificates of Fulcio whose subject is a user name: the library
+// reads such a subject itself, and so do we.
+func (c *Candidate) admitUserName() {
 	if c.leaf == nil {
-		return nil
+		return
 	}
 	unhandled := c.leaf.UnhandledCriticalExtensions
 	c.leaf.UnhandledCriticalExtensions = nil
@@ -148,7 +150,6 @@ func (c *Candidate) named() error {
 			c.leaf.UnhandledCriticalExtensions = append(c.leaf.UnhandledCriticalExtensions, id)
 		}
 	}
-	return nil
 }
 
 // signature gives what is no bundle in the form of the library, with as much besides as the caller relies on.

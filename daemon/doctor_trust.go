@@ -1,0 +1,143 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/policy"
+)
+
+// checkTrust tells who may vouch by the policy of the fleet.
+func (d *doctor) checkTrust(rules policy.Policy, problems mirror.Problems) []Check {
+	if len(problems) > 0 {
+		return []Check{none("trust", "", "not known while the fleet has problems")}
+	}
+	checks := append(named("", rules.Signers()), d.checkRoots("", rules.Roots())...)
+	return append(checks, d.ending("", rules)...)
+}
+
+// checkSiteTrust looks at what this machine adds: its floor, its key, and whose commits count.
+func (d *doctor) checkSiteTrust(context.Context) []Check {
+	var checks []Check
+	if d.config.Trust.Floor == "" {
+		checks = append(checks, none("trust", "floor", "no floor: the policy of the fleet repository alone decides"))
+	} else {
+		checks = append(checks, d.checkFloor()...)
+	}
+	switch key, err := siteKey(d.config); {
+	case d.config.Trust.Site.Key.IsZero():
+		checks = append(checks, none("trust", "site key", "no site key: verdicts count by the local state alone, and nothing is signed"))
+	case err != nil:
+		checks = append(checks, d.failed("trust", "site key", err))
+	default:
+		signs := "signs verdicts"
+		if stages := d.config.Trust.Site.Sign; len(stages) > 0 {
+			signs += " and what rises to " + strings.Join(stages, ", ")
+		}
+		checks = append(checks, ok("trust", "site key", "site key %s %s", key, signs))
+	}
+	if d.config.Trust.Fleet.IsZero() {
+		return append(checks, none("trust", "commits", "commits of the fleet repository need no signature"))
+	}
+	if problems := CheckSigners(d.config); len(problems) > 0 {
+		return append(checks, d.failed("trust", "commits", problems))
+	}
+	text := "commits of the fleet repository must be signed by those of"
+	for _, file := range []string{d.config.Trust.Fleet.AllowedSigners, d.config.Trust.Fleet.Keyring} {
+		if file != "" {
+			text += " " + file
+		}
+	}
+	if f := d.config.Trust.Fleet.Forge; f.AllowedSigners != "" || f.Keyring != "" {
+		text += ", or be merges that the forge signed"
+	}
+	return append(checks, ok("trust", "commits", "%s", text))
+}
+
+func (d *doctor) checkFloor() []Check {
+	rules, problems := readFloor(d.config).policy(d.config)
+	if len(problems) > 0 {
+		return []Check{d.failed("trust", "floor", problems)}
+	}
+	checks := []Check{ok("trust", "floor", "floor %s must admit, too", d.config.Trust.Floor)}
+	checks = append(checks, named("floor: ", rules.Signers())...)
+	checks = append(checks, d.checkRoots("floor: ", rules.Roots())...)
+	return append(checks, d.ending("floor: ", rules)...)
+}
+
+// named lists signers: keys in a line, and one line for those whom certificates name.
+func named(prefix string, signers []policy.Signer) []Check {
+	var keys, people []string
+	for _, s := range signers {
+		text := fmt.Sprintf("%q (%s)", s.Name, s.Kind)
+		if s.Key {
+			keys = append(keys, text)
+		} else {
+			people = append(people, text)
+		}
+	}
+	var checks []Check
+	if len(keys) > 0 {
+		checks = append(checks, ok("trust", "", "%s%s %s, no network", prefix, plural(len(keys), "key"), strings.Join(keys, ", ")))
+	}
+	if len(people) > 0 {
+		checks = append(checks, ok("trust", "", "%s%s by certificate %s, no network", prefix, plural(len(people), "signer"), strings.Join(people, ", ")))
+	}
+	if len(signers) == 0 && prefix == "" {
+		checks = append(checks, ok("trust", "", "no keys: only what is pinned in desired/ is admitted, no network"))
+	}
+	return checks
+}
+
+func (d *doctor) checkRoots(prefix string, roots []policy.Root) []Check {
+	var checks []Check
+	for _, r := range roots {
+		text := fmt.Sprintf("%sroot %q: %s, %s, %s", prefix, r.Name, counted(r.Authorities, "certificate authority"), counted(r.Logs, "transparency log"), counted(r.Timestamps, "timestamp authority"))
+		if r.Ends.IsZero() {
+			checks = append(checks, ok("trust", r.Name, "%s", text))
+			continue
+		}
+		text += ", until " + day(r.Ends)
+		if left := r.Ends.Sub(d.now()); left < soonOver {
+			checks = append(checks, d.over(r.Name, text, r.File, left, "put the authority's next certificate into the root beside this one"))
+			continue
+		}
+		checks = append(checks, ok("trust", r.Name, "%s", text))
+	}
+	return checks
+}
+
+// ending warns of signers whose time ends soon. One that ended is retired, and may stay listed for what it signed.
+func (d *doctor) ending(prefix string, rules policy.Policy) []Check {
+	var checks []Check
+	for _, s := range rules.Signers() {
+		left := s.Until.Sub(d.now())
+		if s.Until.IsZero() || left < 0 || left >= soonOver {
+			continue
+		}
+		text := fmt.Sprintf("%ssigner %q counts until %s", prefix, s.Name, day(s.Until))
+		checks = append(checks, d.over(s.Name, text, s.File, left, "add the signer that follows to the rules, or move until of this one; what it signed before keeps counting"))
+	}
+	return checks
+}
+
+func (d *doctor) over(name, what, file string, left time.Duration, fix string) Check {
+	words := fmt.Sprintf(" (in %d days)", int(left.Hours()/24))
+	if left < 0 {
+		words = " (it is over)"
+	}
+	p := adviser{d.config}.problem("DRT004", "", "%s%s", what, words)
+	p.Where.File, p.Fix = file, fix
+	p.Why = "what is signed after that is not admitted"
+	return d.warned("trust", name, p)
+}
+
+func counted(n int, word string) string {
+	if n == 0 {
+		return "no " + word
+	}
+	return count(n, word)
+}
