@@ -13,7 +13,6 @@ import (
 
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/policy/attest"
-	"github.com/poundlock/poundlock/sync/promote"
 )
 
 const (
@@ -31,75 +30,6 @@ const (
 type owed struct {
 	at   mirror.Reference
 	make map[attest.Mark]func(*attest.Key) (attest.Statement, error)
-}
-
-// countersign signs with the site's key what is about to rise to a stage whose clusters trust that key, before it
-// does: a tag there never names what is not signed. What could not be signed fails, and with it its atomic group is
-// held; the rest is given back.
-func (l *Line) countersign(ctx context.Context, f *fleet, v *view, work []promote.Work) []promote.Work {
-	if l.attester == nil {
-		return work
-	}
-	var places []*owed
-	byPlace := map[string]*owed{}
-	for _, w := range work {
-		if a := w.Verified.Action(); l.attester.signsAt(a.Stage) {
-			l.owe(&places, byPlace, a, attest.SignatureMark, l.signature(a))
-		}
-	}
-	if places = l.missing(places); len(places) == 0 {
-		return work
-	}
-	// Nothing is signed for a desired commit that is not in force any more. The tags ask once more.
-	if err := l.fence(f, v.set.Name)(ctx); err != nil {
-		return work
-	}
-	failed := map[string]error{}
-	for i, err := range l.attachAll(ctx, places) {
-		if err != nil {
-			failed[places[i].at.String()] = err
-		}
-	}
-	return l.withhold(v, work, failed)
-}
-
-// withhold takes work out whose place is among failed, and with one of an atomic group the whole group.
-func (l *Line) withhold(v *view, work []promote.Work, failed map[string]error) []promote.Work {
-	if len(failed) == 0 {
-		return work
-	}
-	l.progress(v.set.Name).retryStep(l.now())
-	held := map[string]string{}
-	unsigned := map[string]error{} // by actionKey
-	for _, w := range work {
-		a := w.Verified.Action()
-		if err := failed[place(a).String()]; err != nil && l.attester.signsAt(a.Stage) {
-			unsigned[actionKey(a)], held[w.Group] = err, a.Key.Entry
-		}
-	}
-	delete(held, "")
-	var rest []promote.Work
-	reasons := map[string]mirror.Action{}
-	for _, w := range work {
-		a := w.Verified.Action()
-		err, isHeld := unsigned[actionKey(a)], held[w.Group]
-		switch {
-		case err != nil:
-			a.Kind, a.Reason = mirror.Failed, mirror.Because(mirror.LocalFailed, "sign it with this site's key: %v", err)
-		case isHeld != "":
-			a.Kind, a.Reason = mirror.Refuse, promote.ReasonOf(fmt.Errorf("%w: %s", promote.ErrHeld, isHeld))
-		default:
-			rest = append(rest, w)
-			continue
-		}
-		reasons[actionKey(a)] = a
-	}
-	for i, a := range v.plan.Actions {
-		if r, ok := reasons[actionKey(a)]; ok && a.Kind == mirror.Tag {
-			v.plan.Actions[i].Kind, v.plan.Actions[i].Reason = r.Kind, r.Reason
-		}
-	}
-	return rest
 }
 
 // attach lays our statements beside what stands: the verdict of each digest, how it came to a stage above the first,
@@ -206,6 +136,13 @@ func (l *Line) missing(places []*owed) []*owed {
 	key, err := l.attester.key()
 	if err != nil {
 		return places // each of them says so
+	}
+	l.attester.mu.Lock()
+	read := l.attester.read
+	l.attester.read = map[string]string{}
+	l.attester.mu.Unlock()
+	if err := l.state.put(bucketAttached, read); err != nil {
+		l.log.Warn("what is attached could not be noted", keyError, err)
 	}
 	return slices.DeleteFunc(places, func(o *owed) bool {
 		for mark := range o.make {

@@ -21,7 +21,8 @@ type attester struct {
 	signs    []mirror.Stage              // what rises to them is signed before it does
 
 	mu   sync.Mutex
-	keys map[string]keyed // by set, stage and entry
+	keys map[string]keyed  // by set, stage and entry
+	read map[string]string // attached verdicts that were read, by attachedKey; the state does not know them yet
 }
 
 // keyed is the key under which a verdict is remembered, with what tells whether it is that of a given verdict.
@@ -37,7 +38,7 @@ func newAttester(c config.Config) *attester {
 	if site.Key.IsZero() {
 		return nil
 	}
-	t := &attester{verifier: cmp.Or(site.Verifier, "https://poundlock.dev/site/"+url.PathEscape(c.Site)), keys: map[string]keyed{}}
+	t := &attester{verifier: cmp.Or(site.Verifier, "https://poundlock.dev/site/"+url.PathEscape(c.Site)), keys: map[string]keyed{}, read: map[string]string{}}
 	for _, stage := range site.Sign {
 		t.signs = append(t.signs, mirror.Stage(stage))
 	}
@@ -116,6 +117,9 @@ func (l *Line) attested(ctx context.Context, key string, a mirror.Action, c mirr
 		return mirror.Verdict{}, false
 	}
 	l.state.Saw(a.New, v.Seen)
+	l.attester.mu.Lock()
+	defer l.attester.mu.Unlock()
+	l.attester.read[attachedKey(a.From.AtDigest(a.New), opened.Identity(), attest.VerdictMark(key))] = ""
 	return v, true
 }
 

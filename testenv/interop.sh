@@ -52,7 +52,7 @@ tools)
 	;;
 '')
 	testenv/interop.sh tools >/dev/null
-	go test ./policy/ ./policy/attest/ ./daemon/ -count=1 -v -run '^TestInterop_' -args -tools "$tools"
+	go test ./policy/ ./daemon/ -count=1 -v -run '^TestInterop_' -args -tools "$tools"
 	;;
 *)
 	echo "usage: $0 [tools | have]" >&2
