@@ -30,17 +30,22 @@ const (
 type owed struct {
 	at   mirror.Reference
 	make map[attest.Mark]func(*attest.Key) (attest.Statement, error)
+	tag  mirror.Digest // what the legacy tag of the signature names since it was made
 }
 
 // attach lays our statements beside what stands: the verdict of each digest, how it came to a stage above the first,
 // and the signature where that is still missing, such as after a key was configured. Nothing waits for it: what
 // fails, and what is too much for one step, is made up for by the next ones.
-func (l *Line) attach(ctx context.Context, f *fleet, v *view, at time.Time) {
+func (l *Line) attach(ctx context.Context, f *fleet, v *view, audit bool, at time.Time) {
 	if l.attester == nil {
 		return
 	}
 	p := l.progress(v.set.Name)
-	places := l.missing(l.owing(f, v, at))
+	places := l.owing(f, v, at)
+	if audit {
+		l.auditSignatures(ctx, places)
+	}
+	places = l.missing(places)
 	if len(places) == 0 {
 		p.attached()
 		return
@@ -85,7 +90,7 @@ func (l *Line) owing(f *fleet, v *view, at time.Time) (places []*owed) {
 			l.owe(&places, byPlace, a, promotion.Mark(), func(k *attest.Key) (attest.Statement, error) { return k.Promotion(promotion, at) })
 		}
 		if l.attester.signsAt(a.Stage) {
-			l.owe(&places, byPlace, a, attest.SignatureMark, l.signature(a))
+			l.oweSignature(&places, byPlace, a)
 		}
 	}
 	return places
@@ -103,12 +108,16 @@ func (l *Line) owe(places *[]*owed, byPlace map[string]*owed, a mirror.Action, m
 	o.make[mark] = statement
 }
 
+// oweSignature adds the signatures that the place of an action is to have.
+func (l *Line) oweSignature(places *[]*owed, byPlace map[string]*owed, a mirror.Action) {
+	l.owe(places, byPlace, a, attest.SignatureMark, func(k *attest.Key) (attest.Statement, error) { return k.Signature(a.To.Name(), a.New) })
+	if l.attester.each {
+		l.owe(places, byPlace, a, platformsMark, nil)
+	}
+}
+
 // place is where the content of an action stands: a digest in a repository of the local registry.
 func place(a mirror.Action) mirror.Reference { return a.To.AtDigest(a.New) }
-
-func (l *Line) signature(a mirror.Action) func(*attest.Key) (attest.Statement, error) {
-	return func(k *attest.Key) (attest.Statement, error) { return k.Signature(a.To.Name(), a.New) }
-}
 
 // promotion says why something stands at a stage above the first. A line that nobody proved says nothing.
 func (l *Line) promotion(f *fleet, v *view, a mirror.Action, verdict mirror.Verdict) (attest.Promotion, bool) {
@@ -190,12 +199,22 @@ func (l *Line) attachAll(ctx context.Context, places []*owed) []error {
 
 // attachTo attaches to one digest what is not there yet, and takes away what it makes superfluous.
 func (l *Line) attachTo(ctx context.Context, key *attest.Key, o *owed) error {
+	marks := slices.Sorted(maps.Keys(o.make))
+	if i := slices.Index(marks, platformsMark); i >= 0 {
+		if err := l.signPlatforms(ctx, key, o.at); err != nil {
+			return err
+		}
+		marks = slices.Delete(marks, i, i+1)
+	}
+	if len(marks) == 0 {
+		return nil
+	}
 	list, err := l.registry.Referrers(ctx, o.at, o.at.Digest)
 	if err != nil {
 		return fmt.Errorf("referrers of %s: %w", o.at, err)
 	}
 	var made []attest.Statement
-	for _, mark := range slices.Sorted(maps.Keys(o.make)) {
+	for _, mark := range marks {
 		if mark != attest.SignatureMark {
 			if there, err := l.needless(ctx, key, o.at, list, mark); err != nil {
 				return err
@@ -222,6 +241,9 @@ func (l *Line) attachTo(ctx context.Context, key *attest.Key, o *owed) error {
 	}
 	if err := l.mover.Attach(ctx, content, o.at); err != nil {
 		return err
+	}
+	if slices.Contains(marks, attest.SignatureMark) {
+		o.tag, _ = l.signatureTag(ctx, o.at) // where it is not known, the next audit looks closer
 	}
 	l.tidy(ctx, key, o.at, list, made)
 	return nil

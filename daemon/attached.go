@@ -21,12 +21,15 @@ func (s *State) Attached(at mirror.Reference, identity string, mark attest.Mark)
 	return ok
 }
 
-// SetAttached notes what was attached with a key.
+// SetAttached notes what was attached with a key, and of a signature what its legacy tag names.
 func (s *State) SetAttached(identity string, done []*owed) error {
 	pairs := map[string]string{}
 	for _, o := range done {
 		for mark := range o.make {
 			pairs[attachedKey(o.at, identity, mark)] = ""
+			if mark == attest.SignatureMark && o.tag != (mirror.Digest{}) {
+				pairs[attachedKey(o.at, identity, mark)] = o.tag.String()
+			}
 		}
 	}
 	return s.put(bucketAttached, pairs)

@@ -19,6 +19,7 @@ type attester struct {
 	key      func() (*attest.Key, error) // opened once: an encrypted one takes a while
 	verifier string                      // how statements name this site
 	signs    []mirror.Stage              // what rises to them is signed before it does
+	each     bool                        // of an index each manifest, too
 
 	mu   sync.Mutex
 	keys map[string]keyed  // by set, stage and entry
@@ -38,7 +39,7 @@ func newAttester(c config.Config) *attester {
 	if site.Key.IsZero() {
 		return nil
 	}
-	t := &attester{verifier: cmp.Or(site.Verifier, "https://poundlock.dev/site/"+url.PathEscape(c.Site)), keys: map[string]keyed{}, read: map[string]string{}}
+	t := &attester{each: site.Platforms == config.PlatformsEach, verifier: cmp.Or(site.Verifier, "https://poundlock.dev/site/"+url.PathEscape(c.Site)), keys: map[string]keyed{}, read: map[string]string{}}
 	for _, stage := range site.Sign {
 		t.signs = append(t.signs, mirror.Stage(stage))
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/poundlock/poundlock/internal/mirror"
-	"github.com/poundlock/poundlock/policy/attest"
 	"github.com/poundlock/poundlock/sync/promote"
 )
 
@@ -20,7 +19,7 @@ func (l *Line) countersign(ctx context.Context, f *fleet, v *view, work []promot
 	byPlace := map[string]*owed{}
 	for _, w := range work {
 		if a := w.Verified.Action(); l.attester.signsAt(a.Stage) {
-			l.owe(&places, byPlace, a, attest.SignatureMark, l.signature(a))
+			l.oweSignature(&places, byPlace, a)
 		}
 	}
 	if places = l.missing(places); len(places) == 0 {

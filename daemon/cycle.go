@@ -88,7 +88,7 @@ func (l *Line) step(ctx context.Context, f *fleet, set mirror.Set, run string, w
 		report.Commit, err = l.publish(ctx, f, v, moved, at)
 	}
 	if err == nil {
-		l.attach(ctx, f, v, at)
+		l.attach(ctx, f, v, w.Audit, at)
 	}
 	report.Plan = v.plan
 	l.tell(v, moved)

@@ -10,6 +10,18 @@ import (
 	"github.com/poundlock/poundlock/policy"
 )
 
+// checkStages warns of stages that the floor names and that the fleet does not have.
+func (d *doctor) checkStages(desired mirror.Desired) (checks []Check) {
+	least, problems := readFloor(d.config).policy(d.config)
+	if len(problems) > 0 {
+		return nil // told as the floor's
+	}
+	for _, p := range least.UnknownStages(stagesOf(desired)) {
+		checks = append(checks, d.warned("trust", "floor", p))
+	}
+	return checks
+}
+
 // checkTrust tells who may vouch by the policy of the fleet.
 func (d *doctor) checkTrust(rules policy.Policy, problems mirror.Problems) []Check {
 	if len(problems) > 0 {

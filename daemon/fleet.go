@@ -57,10 +57,7 @@ func (f fleet) stage(asked mirror.Stage) (mirror.Stage, error) {
 	if asked == "" {
 		return mirror.DefaultStages.First(), nil
 	}
-	known := slices.Clone(mirror.DefaultStages)
-	for _, set := range f.desired.Sets {
-		known = append(known, set.Stages...)
-	}
+	known := stagesOf(f.desired)
 	if !slices.Contains(known, asked) {
 		var names []string
 		for _, s := range known {
@@ -70,6 +67,15 @@ func (f fleet) stage(asked mirror.Stage) (mirror.Stage, error) {
 		return "", mirror.Problems{Unknown("stage", string(asked), slices.Compact(names))}
 	}
 	return asked, nil
+}
+
+// stagesOf gives every stage that there is in a fleet, and the default ones.
+func stagesOf(desired mirror.Desired) []mirror.Stage {
+	known := slices.Clone(mirror.DefaultStages)
+	for _, set := range desired.Sets {
+		known = append(known, set.Stages...)
+	}
+	return known
 }
 
 // at gives the same fleet on a later head whose inputs are the same, such as after our own commit.
@@ -197,6 +203,7 @@ func (l *Line) read(head, inputs string, below floor) (*fleet, error) {
 		return nil, err
 	}
 	l.warnOrphans(head, desired)
+	l.warnStages(desired, least)
 	return &fleet{head: head, inputs: inputs, version: inputs + below.print, floor: below.print, desired: desired,
 		policy: rules.WithFloor(least), named: pinsOf(desired)}, nil
 }
@@ -209,6 +216,15 @@ func (l *Line) warnOrphans(head string, desired mirror.Desired) {
 			continue
 		}
 		l.log.Warn("no set of desired/ has this name any more; delete its folders when no consumer reads them", keySet, set, keyWhere, l.renderedDir()+"/"+set)
+	}
+}
+
+// warnStages tells, once, of stages that the floor names and that no set has.
+func (l *Line) warnStages(desired mirror.Desired, least policy.Policy) {
+	for _, p := range least.UnknownStages(stagesOf(desired)) {
+		if _, told := l.shared.strays.LoadOrStore(p.What, true); !told {
+			l.log.Warn("a rule of the floor may hold nowhere", adviceOf(p)...)
+		}
 	}
 }
 

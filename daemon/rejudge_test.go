@@ -84,7 +84,7 @@ func (s *site) policy(text string) string {
 // One edited line of policy is no commit of ours and judges again only the images that it is about, by what lies
 // beside them here.
 func TestPolicyEdit_JudgesOnlyWhatItTouchesAndRewritesNothing(t *testing.T) {
-	const each = 100
+	const each = 20
 	s, _ := signedSite(t, each)
 	record := s.file("rendered/demo/record/many/snapshot.yaml")
 	head := s.policy(strings.Replace(twoRules, `"docker.io/two/**", require: {signers: [vendor]`, `"docker.io/two/**", require: {signers: [vendor, other]`, 1))

@@ -37,6 +37,7 @@ type shared struct {
 	state    *State      // nil: the line opens its own and lets it go again
 	events   *history
 	orphans  sync.Map // names of sets that nobody asks for any more, as the log told
+	strays   sync.Map // names of stages of the floor that no set has, as the log told
 	command  string   // what the process was called for, its version and since when it runs
 	version  string
 	since    time.Time

@@ -283,9 +283,13 @@ func (s *State) Knows(set string) bool {
 	return ok
 }
 
-// SetLines remembers the proven lines of a set's record as ours, and forgets those that it no longer has.
-func (s *State) SetLines(set string, r mirror.Record) error {
-	lines := map[string][]byte{"": []byte("known")}
+// SetLines remembers the proven lines of a set's record as ours, and forgets those that it no longer has. Unless that
+// is the whole of them, a set that was not known stays unknown, so that the others are not forgotten meanwhile.
+func (s *State) SetLines(set string, r mirror.Record, whole bool) error {
+	lines := map[string][]byte{}
+	if whole || s.Knows(set) {
+		lines[""] = []byte("known")
+	}
 	for stage, standing := range r.Stages {
 		for entry, line := range standing {
 			if !line.Proven {

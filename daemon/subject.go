@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -51,18 +52,61 @@ func coming(f *fleet, image mirror.Reference, stage mirror.Stage) mirror.Action 
 	return a
 }
 
-// consult asks policy about an action outside of a step. What lies here is judged by what lies beside it, and where
-// something is missing there by what lies upstream, as a step does that would bring it.
-func (l *Line) consult(ctx context.Context, v mirror.Verifier, a mirror.Action, c mirror.Content) mirror.Verdict {
-	_, verdict, err := mirror.Verify(ctx, v, a, c)
-	if a.From.Host == l.local.Host && lacking(verdict) {
-		a.Kind, a.From = mirror.Copy, a.Image.AtDigest(a.New)
-		_, verdict, err = mirror.Verify(ctx, v, a, c)
+// consult asks policy about an action outside of a step, which looks where a step looks, and gives the place that
+// answered. What admits is the answer, wherever it lies, and so is what no signature mends; else it is not known where
+// a place could not be asked, and refused as where most is proven.
+func (l *Line) consult(ctx context.Context, f *fleet, v mirror.Verifier, a mirror.Action, c mirror.Content) (mirror.Verdict, mirror.Reference) {
+	var best mirror.Verdict
+	var at mirror.Reference
+	for _, place := range l.places(f, a) {
+		if a.From = place; place.Host != l.local.Host {
+			a.Kind = mirror.Copy
+		}
+		_, verdict, err := mirror.Verify(ctx, v, a, c)
+		if err != nil && verdict.Outcome == "" { // a verifier that fails without a word admits nothing
+			verdict.Outcome, verdict.Reason = mirror.OutcomeUnknown, mirror.Because(mirror.NotVerified, "%v", err)
+		}
+		switch {
+		case verdict.Outcome.Admits(), verdict.Outcome == mirror.OutcomeRejected && !unproven(verdict):
+			return verdict, place
+		case best.Outcome == mirror.OutcomeUnknown:
+		case best.Outcome == "", verdict.Outcome == mirror.OutcomeUnknown, len(verdict.Proofs) >= len(best.Proofs):
+			best, at = verdict, place
+		}
 	}
-	if err != nil && verdict.Outcome == "" { // a verifier that fails without a word admits nothing
-		verdict.Outcome, verdict.Reason = mirror.OutcomeUnknown, mirror.Because(mirror.NotVerified, "%v", err)
+	return best, at
+}
+
+// places lists where a step looks for what belongs to an image: where the action reads it, above the first stage of
+// each set that has the image beside what stands at the stage and at the one below, and upstream.
+func (l *Line) places(f *fleet, a mirror.Action) []mirror.Reference {
+	var all []mirror.Reference
+	add := func(place mirror.Reference) {
+		if place = place.AtDigest(a.New); !slices.Contains(all, place) {
+			all = append(all, place)
+		}
 	}
-	return verdict
+	if a.From.Host == l.local.Host {
+		add(a.From)
+	}
+	for _, set := range f.desired.Sets {
+		below, ok := set.Stages.Below(a.Stage)
+		if ok && (a.Key.Set == set.Name || a.Key.Set == "" && set.Names(a.Image)) {
+			add(l.local.Repository(set, a.Stage, a.Image))
+			add(l.local.Repository(set, below, a.Image))
+		}
+	}
+	add(a.Image)
+	return all
+}
+
+// foregone gives what policy says of an image whatever its digest is: that it is on a deny list, or that no rule
+// matches. It is false where only the digest tells.
+func foregone(ctx context.Context, v mirror.Verifier, image mirror.Reference, stage mirror.Stage) (mirror.Verdict, bool) {
+	image = image.WithDigest(mirror.DigestOf(nil)) // of nothing at all
+	_, verdict, _ := mirror.Verify(ctx, v, mirror.Action{Kind: mirror.Copy, Stage: stage, Image: image, From: image, New: image.Digest}, nil)
+	return verdict, verdict.Outcome == mirror.OutcomeRejected && (verdict.Reason.Code == mirror.Denied || verdict.Reason.Code == mirror.NoRule) ||
+		verdict.Outcome == mirror.OutcomeWarn && len(verdict.Rules) == 0
 }
 
 // proposal is a policy that may not be in force: that of a checkout, or of another commit.

@@ -32,6 +32,7 @@ type view struct {
 	verified map[string]mirror.Verified // by actionKey
 	verdicts map[string]mirror.Verdict  // by actionKey, of every action that was judged
 	later    int                        // entries that stand and that a later step judges
+	unproven int                        // of those, lines that nobody proved and no action is about
 }
 
 // actionKey names an action inside one plan.
@@ -81,10 +82,15 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	v.plan = l.limit.leaveOut(f.policy.Gate(v.plan, set, trusted), false)
 	v.plan, set = f.holdUpper(v.plan, set)
 	v.set = set
-	if err := l.verify(ctx, f, v, p, l.ration(w), at); err != nil {
+	rest := l.ration(w)
+	if err := l.verify(ctx, f, v, p, rest, at); err != nil {
 		return nil, err
 	}
-	l.prove(ctx, f, v, p, at)
+	l.prove(ctx, f, v, p, rest, at)
+	p.foresee(v.verdicts, v.later, at)
+	if err := l.state.Flush(); err != nil {
+		return nil, err
+	}
 	v.plan = plan.Hold(set, l.limit.leaveOut(v.plan, true))
 	return v, nil
 }
@@ -96,7 +102,7 @@ type judged struct {
 	verified mirror.Verified
 	verdict  mirror.Verdict
 	err      error
-	missing  bool // no signature lies here, whatever the place said that was asked next
+	missing  bool // what lies here proves too little, whatever the place said that was asked next
 	later    bool // it stands, and this step has asked enough
 }
 
@@ -123,8 +129,7 @@ func (l *Line) verify(ctx context.Context, f *fleet, v *view, p *progress, r *ra
 			v.plan.Actions[i] = l.decided(v, p, v.plan.Actions[i], r)
 		}
 	}
-	p.foresee(v.verdicts, v.later, at)
-	return l.state.Flush()
+	return nil
 }
 
 // judgeAction asks policy for one action. Content that stands is judged by what lies beside it here, as far as the
@@ -145,15 +150,23 @@ func (l *Line) judgeAction(ctx context.Context, f *fleet, a mirror.Action, p *pr
 	if r.later = withheld(content); r.later {
 		return r
 	}
-	if r.err != nil && r.action.From.Host == l.local.Host && lacking(r.verdict) {
+	if r.err != nil && r.action.From.Host == l.local.Host && unproven(r.verdict) {
 		// Content that was adopted, or copied before its signature was made: the signature may be upstream
 		// only. Copying from there moves no bytes that are here and brings the signature.
 		// The verdict is not remembered: it holds there, and here only once the copy has arrived.
 		r.missing, r.action.Kind, r.action.From = true, mirror.Copy, a.Image.AtDigest(a.New)
 		o.Known = nil
 		r.verified, r.verdict, r.err = l.judge(ctx, f.policy.Verifier(o), r.action, content, p, at)
+		r.later = withheld(content)
 	}
 	return r
+}
+
+// unproven says whether signatures or attestations are what a verdict on content in the local registry wants. That
+// some lie beside it which do not count says nothing of those that are missing: a signature of this site lies here
+// alone, and the vendor's next one upstream.
+func unproven(v mirror.Verdict) bool {
+	return lacking(v) || v.Outcome == mirror.OutcomeRejected && (v.Reason.Code == mirror.BadSignature || v.Reason.Code == mirror.BadAttestation)
 }
 
 // lacking says whether a verdict waits for a signature or an attestation that may still come.
@@ -162,8 +175,8 @@ func lacking(v mirror.Verdict) bool {
 }
 
 // prove judges the lines of the record that nobody proved and no action is about, so that they do not hold up
-// what is rendered.
-func (l *Line) prove(ctx context.Context, f *fleet, v *view, p *progress, at time.Time) {
+// what is rendered, as far as the ration of the step goes.
+func (l *Line) prove(ctx context.Context, f *fleet, v *view, p *progress, rest *ration, at time.Time) {
 	for stage, standing := range v.record.Stages {
 		for entry, line := range standing {
 			planned := slices.ContainsFunc(v.plan.Actions, func(a mirror.Action) bool {
@@ -174,7 +187,10 @@ func (l *Line) prove(ctx context.Context, f *fleet, v *view, p *progress, at tim
 			}
 			a := mirror.Action{Kind: mirror.Unchanged, Key: mirror.Key{Set: v.set.Name, Entry: entry}, Stage: stage, Image: line.Image,
 				New: line.Image.Digest, To: l.local.Pointer(v.set, stage, entry, line.Image), Vouch: line.Vouch}
-			if r := l.judgeAction(ctx, f, a, p, nil, at); r.err == nil && !r.missing {
+			switch r := l.judgeAction(ctx, f, a, p, rest, at); {
+			case r.later:
+				v.later, v.unproven = v.later+1, v.unproven+1
+			case r.err == nil && !r.missing:
 				line.Proven, line.Basis = true, r.verdict.Basis()
 				standing[entry] = line
 			}

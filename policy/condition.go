@@ -8,10 +8,8 @@ import (
 	"sync"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/checker"
+	celcost "cel.dev/cel-go/common/cost"
 	celtypes "cel.dev/cel-go/common/types"
-
-	"github.com/poundlock/poundlock/policy/trust"
 )
 
 // Bounds of a condition.
@@ -100,9 +98,6 @@ func (c condition) check(predicate json.RawMessage) (err error) {
 	return nil
 }
 
-// holds is check for what is proven to have been stated.
-func holds(c condition, p trust.Proof) error { return c.check(p.Predicate) }
-
 // recovered turns a panic of the library into an error: neither a policy nor an attestation may end the process.
 func recovered(err *error) {
 	if r := recover(); r != nil {
@@ -117,14 +112,14 @@ func (c condition) MarshalJSON() ([]byte, error) { return json.Marshal(c.source)
 type ordinary struct{}
 
 // EstimateSize bounds every part of the predicate.
-func (ordinary) EstimateSize(part checker.AstNode) *checker.SizeEstimate {
+func (ordinary) EstimateSize(part celcost.AstNode) *celcost.SizeEstimate {
 	if path := part.Path(); len(path) > 0 && path[0] == "predicate" {
-		return &checker.SizeEstimate{Min: 0, Max: assumedSize}
+		return &celcost.SizeEstimate{Min: 0, Max: assumedSize}
 	}
 	return nil
 }
 
 // EstimateCallCost leaves the functions to the library.
-func (ordinary) EstimateCallCost(string, string, *checker.AstNode, []checker.AstNode) *checker.CallEstimate {
+func (ordinary) EstimateCallCost(string, string, *celcost.AstNode, []celcost.AstNode) *celcost.CallEstimate {
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
-	"github.com/poundlock/poundlock/policy/trust"
 )
 
 const provenance = `{"runDetails": {"builder": {"id": "corp-ci"}}, "count": 3, "share": 0.5, "tags": ["a", "b"],
@@ -33,7 +32,7 @@ func TestCondition_IsAskedOfThePredicate(t *testing.T) {
 			t.Errorf("%s: %v", c.source, err)
 			continue
 		}
-		err = holds(compiled, trust.Proof{Predicate: json.RawMessage(provenance)})
+		err = compiled.check(json.RawMessage(provenance))
 		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: got %v, want %q", c.source, err, c.says)
 		}

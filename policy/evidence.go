@@ -26,7 +26,7 @@ type proof struct {
 	layer    int
 	signer   string // who accepts it
 	manifest mirror.Descriptor
-	met      map[string]error // conditions on an attestation by their place and text; nil: it is true
+	met      map[string]error // conditions on an attestation by attestation.id; nil: it is true
 }
 
 // flaw is something that was found and does not count.

@@ -143,15 +143,11 @@ func TestVerifier_RemapComparesAnotherName(t *testing.T) {
 
 func TestVerifier_EachPlatformHasToBeSigned(t *testing.T) {
 	eachRegistry(t, func(t *testing.T, w *world) {
-		d, err := testenv.Push(t.Context(), w.server.Host(), "library/app", "2.0", testenv.Index("multi"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.image.Tag, w.image.Digest = "2.0", d
+		w.becomesAnIndex()
 		s := newSigner(t, "p256")
 		p := load(t, map[string]*testenv.Signer{"release": s}, oneOfRelease+"    platforms: each\n")
 		first := true
-		err = testenv.EachManifest(t.Context(), w.ref, d, func(one mirror.Digest) error {
+		err := testenv.EachManifest(t.Context(), w.ref, w.image.Digest, func(one mirror.Digest) error {
 			v := w.verify(p)
 			wantOutcome(t, v, mirror.OutcomeRejected, mirror.NoSignature)
 			if first = !first; first {
@@ -176,11 +172,7 @@ func TestVerifier_EachPlatformHasToBeSigned(t *testing.T) {
 
 func TestVerifier_AWarningOfOneLayerHidesNoPlatformFromAnother(t *testing.T) {
 	w := newAPIWorld(t)
-	d, err := testenv.Push(t.Context(), w.server.Host(), "library/app", "2.0", testenv.Index("multi"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.image.Tag, w.image.Digest = "2.0", d
+	w.becomesAnIndex()
 	s := newSigner(t, "p256")
 	w.legacy(s) // the index alone
 	fleet := load(t, map[string]*testenv.Signer{"other": newSigner(t, "p256")}, "mode: warn\nrules:\n  - match: docker.io/**\n    require: {signers: [other]}\n")
@@ -191,16 +183,14 @@ func TestVerifier_AWarningOfOneLayerHidesNoPlatformFromAnother(t *testing.T) {
 
 func TestVerifier_PlatformsThatCannotBeListedAreNotAdmitted(t *testing.T) {
 	w := newAPIWorld(t)
-	d, err := testenv.Push(t.Context(), w.server.Host(), "library/app", "2.0", testenv.Index("multi"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.image.Tag, w.image.Digest = "2.0", d
+	w.becomesAnIndex()
 	s := newSigner(t, "p256")
 	w.legacy(s)
 	p := load(t, map[string]*testenv.Signer{"release": s}, oneOfRelease+"    platforms: each\n")
 	for status, want := range map[int]mirror.Outcome{503: mirror.OutcomeUnknown, 404: mirror.OutcomeRejected} {
-		w.server.Proxy().Break(testenv.Always(func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/manifests/"+d.String()) }, testenv.Fault{Status: status}))
+		w.server.Proxy().Break(testenv.Always(func(r *http.Request) bool {
+			return strings.HasSuffix(r.URL.Path, "/manifests/"+w.image.Digest.String())
+		}, testenv.Fault{Status: status}))
 		v, err := p.Verifier(policy.Options{At: now}).Verify(t.Context(), action(w.image), w.client)
 		if v.Outcome != want || (err != nil) != (want == mirror.OutcomeUnknown) {
 			t.Errorf("%d: got %s (%s), %v; want %s", status, v.Outcome, v.Reason, err, want)

@@ -79,17 +79,9 @@ func (x *examination) take(ctx context.Context, at spot, it item, err error) {
 	default:
 		b.items++
 		if err := x.prove(ctx, at, it, b); err != nil {
-			b.flaws = append(b.flaws, flaw{it.about, fmt.Sprintf("%s in %s: %v", it.noun(), mirror.Short(it.manifest.Digest), err)})
+			b.flaws = append(b.flaws, flaw{it.about, fmt.Sprintf("%s in %s: %v", it.about.noun(), mirror.Short(it.manifest.Digest), err)})
 		}
 	}
-}
-
-// noun says in a word what an item is.
-func (it item) noun() string {
-	if it.about == aboutAttestations {
-		return "attestation"
-	}
-	return "signature"
 }
 
 // prove verifies one item for every signer that a rule of a layer names. The error says why it counts for nobody.
@@ -167,12 +159,11 @@ func met(rules []rule, p proof) map[string]error {
 	for _, r := range rules {
 		for _, a := range r.Attestations {
 			if _, done := all[a.id()]; !done && a.Type == p.Type && slices.Contains(a.By, p.signer) {
-				if err := holds(a.Where, p.Proof); err != nil {
+				err := a.Where.check(p.Predicate)
+				if err != nil {
 					err = fmt.Errorf("%s: %w", a.where, err)
-					all[a.id()] = err
-					continue
 				}
-				all[a.id()] = nil
+				all[a.id()] = err
 			}
 		}
 	}

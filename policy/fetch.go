@@ -32,6 +32,14 @@ const (
 	aboutAttestations
 )
 
+// noun says in a word what an item of interest to it is.
+func (a about) noun() string {
+	if a == aboutAttestations {
+		return attestationWords.noun
+	}
+	return signatureWords.noun
+}
+
 // item is one signature or attestation as it lies in a registry, with the manifest that holds it.
 type item struct {
 	trust.Item

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -106,10 +107,12 @@ func (s *search) blob(d mirror.Descriptor, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	body, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil {
+	var b bytes.Buffer
+	b.Grow(int(d.Size) + bytes.MinRead) // at once: to grow step by step costs a large one several times its size
+	if _, err := b.ReadFrom(io.LimitReader(r, limit+1)); err != nil {
 		return nil, err
 	}
+	body := b.Bytes()
 	if int64(len(body)) > limit {
 		return nil, fault{mirror.ErrTooLarge}
 	}

@@ -51,6 +51,7 @@ type loader struct {
 	floor    bool
 	stages   []string
 	anyStage bool // which stages there are is not known
+	named    []namedStage
 	problems mirror.Problems
 	doc      mirror.Node
 }
@@ -106,6 +107,7 @@ func (l *loader) load(data []byte) layer {
 		l.once(written, hashOf(e), entry.Where, "exception")
 		p.exceptions = append(p.exceptions, e)
 	}
+	p.named = l.named
 	return p
 }
 

@@ -56,6 +56,9 @@ func (l *loader) knownStage(text string, where mirror.Position) {
 		l.problems.Add("POL008", where, didYouMean(text, l.stages), "no set has a stage %q", text)
 	case err != nil:
 		l.problems.Add("POL008", where, "write a stage such as production", "%v", err)
+	case l.floor:
+		where.File = l.name
+		l.named = append(l.named, namedStage{mirror.Stage(text), where})
 	}
 }
 

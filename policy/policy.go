@@ -36,6 +36,7 @@ type layer struct {
 	exceptions []exception
 	modes      map[mirror.Stage]mode // "" stands for every stage that is not named; enforce where nothing is said
 	open       bool                  // of a floor: what no rule matches is left to the fleet's policy
+	named      []namedStage          // by a floor, whose stages are not known when it is read
 }
 
 // signer is who may vouch, and from when until when its signatures count.

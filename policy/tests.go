@@ -61,7 +61,8 @@ func LoadTests(files mirror.Files, commit string) ([]Test, mirror.Problems) {
 	if l.problems.Stop() {
 		return nil, l.problems
 	}
-	l.doc, l.stages = doc, fleetStages(files, commit)
+	l.doc = doc
+	l.stages, l.anyStage = stagesOf(commit, files)
 	tests := l.load()
 	for i := range l.problems {
 		l.problems[i].Where.Commit = commit
@@ -69,28 +70,9 @@ func LoadTests(files mirror.Files, commit string) ([]Test, mirror.Problems) {
 	return tests, l.problems
 }
 
-// fleetStages gives the names of all stages of a fleet; none where a set cannot be read, so that none is called
-// unknown.
-func fleetStages(files mirror.Files, commit string) []string {
-	desired, _ := mirror.ParseDesired(commit, files) // whoever reads the sets tells their problems
-	if desired.Unsure() {
-		return nil
-	}
-	var names []string
-	for _, s := range mirror.DefaultStages {
-		names = append(names, string(s))
-	}
-	for _, set := range desired.Sets {
-		for _, s := range set.Stages {
-			names = append(names, string(s))
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
 type testLoader struct {
 	stages   []string
+	anyStage bool // which stages there are is not known
 	problems mirror.Problems
 	doc      mirror.Node
 }
@@ -144,8 +126,8 @@ func (l *testLoader) test(i int, entry testEntry) Test {
 	if t.Image.Tag == "" && !t.Image.HasDigest() {
 		l.problems.Add("FLT042", l.doc.Find("tests", strconv.Itoa(i), "image").Where(), "add a tag or, better, a digest", "tests: the image has neither tag nor digest")
 	}
-	if len(l.stages) > 0 && !slices.Contains(l.stages, stage) {
-		l.problems.Add("FLT043", entry.Stage.Where(), didYouMean(stage, slices.Clone(l.stages)), "tests: no set has a stage %q", stage)
+	if !l.anyStage && !slices.Contains(l.stages, stage) {
+		l.problems.Add("FLT043", entry.Stage.Where(), didYouMean(stage, l.stages), "tests: no set has a stage %q", stage)
 	}
 	if !slices.Contains(expectable, expect) {
 		l.problems.Add("FLT040", entry.Expect.Where(), mirror.Suggest(expect, expectable), "tests: %q is no verdict that can be expected", expect)

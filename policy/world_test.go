@@ -87,6 +87,16 @@ func (w *world) push(repository, seed string) mirror.Reference {
 	return mirror.Reference{Host: "docker.io", Repository: repository, Tag: "1.0", Digest: d}
 }
 
+// becomesAnIndex puts an index of several platforms in place of the world's image.
+func (w *world) becomesAnIndex() {
+	w.t.Helper()
+	d, err := testenv.Push(w.t.Context(), w.server.Host(), "library/app", "2.0", testenv.Index("multi"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.image.Tag, w.image.Digest = "2.0", d
+}
+
 // legacy and bundle sign the world's image, under its own name unless a twist says otherwise.
 func (w *world) legacy(s *testenv.Signer, twists ...testenv.Twist) {
 	w.t.Helper()

@@ -33,7 +33,6 @@ type AuthorityOptions struct {
 	From, Until time.Time // validity of all its certificates and keys; zero: 2020 until 2050
 	CAUntil     time.Time // validity of the certificates of root and intermediate, if that is to end earlier
 	WithoutCT   bool      // no certificate transparency: neither in certificates nor in the trusted root
-	WithoutLogs bool      // the trusted root has no transparency log, so timestamps are all there is
 }
 
 // Authority is a whole sigstore in this process, without servers: a certificate authority like Fulcio's, a
@@ -50,7 +49,6 @@ type Authority struct {
 	logV2       ed25519.PrivateKey
 	logV2ID     []byte
 	ctLog       *ecdsa.PrivateKey // nil: none
-	withoutLogs bool
 }
 
 // NewAuthority makes an authority that is valid from 2020 until 2050.
@@ -67,7 +65,7 @@ func NewAuthorityWith(o AuthorityOptions) (_ *Authority, err error) {
 	if o.CAUntil.IsZero() {
 		o.CAUntil = o.Until
 	}
-	a := &Authority{from: o.From, until: o.Until, withoutLogs: o.WithoutLogs}
+	a := &Authority{from: o.From, until: o.Until}
 	if a.ca, err = newIssuer("authority.example", x509.ExtKeyUsageCodeSigning, a.from, o.CAUntil); err != nil {
 		return nil, err
 	}
@@ -98,11 +96,8 @@ func (a *Authority) TrustedRoot() []byte {
 		ValidityPeriodStart: a.from, ValidityPeriodEnd: a.until, URI: "https://ca.authority.example"}
 	clock := &root.SigstoreTimestampingAuthority{Root: a.tsa.above[0], Intermediates: []*x509.Certificate{a.tsa.cert}, Leaf: a.stamper.cert,
 		ValidityPeriodStart: a.from, ValidityPeriodEnd: a.until, URI: "https://time.authority.example"}
-	logs := map[string]*root.TransparencyLog{}
-	if !a.withoutLogs {
-		maps.Copy(logs, a.log("https://"+logV1Host, a.logV1.Public(), keyID(a.logV1.Public())))
-		maps.Copy(logs, a.log("https://"+logV2Host, a.logV2.Public(), a.logV2ID))
-	}
+	logs := a.log("https://"+logV1Host, a.logV1.Public(), keyID(a.logV1.Public()))
+	maps.Copy(logs, a.log("https://"+logV2Host, a.logV2.Public(), a.logV2ID))
 	certificates := map[string]*root.TransparencyLog{}
 	if a.ctLog != nil {
 		certificates = a.log("https://ct.authority.example", a.ctLog.Public(), keyID(a.ctLog.Public()))

@@ -13,10 +13,10 @@ import (
 
 // ChainOptions vary a Chain. A time that is zero is 2020 for a beginning and 2050 for an end.
 type ChainOptions struct {
-	Subject         string    // e-mail address or URI in the leaf's SAN
-	From, Until     time.Time // of the leaf
-	CAFrom, CAUntil time.Time // of root and intermediate
-	OtherPurpose    bool      // the leaf is for servers, not for signing code
+	Subject      string    // e-mail address or URI in the leaf's SAN
+	From, Until  time.Time // of the leaf
+	CAUntil      time.Time // of root and intermediate, which begin in 2020
+	OtherPurpose bool      // the leaf is for servers, not for signing code
 }
 
 // Chain is an X.509 hierarchy of three: root, intermediate, and a leaf that signs.
@@ -27,16 +27,17 @@ type Chain struct {
 
 // NewChain makes a chain.
 func NewChain(o ChainOptions) (*Chain, error) {
-	for t, year := range map[*time.Time]int{&o.From: 2020, &o.CAFrom: 2020, &o.Until: 2050, &o.CAUntil: 2050} {
+	begin := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+	for t, or := range map[*time.Time]time.Time{&o.From: begin, &o.Until: begin.AddDate(30, 0, 0), &o.CAUntil: begin.AddDate(30, 0, 0)} {
 		if t.IsZero() {
-			*t = time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)
+			*t = or
 		}
 	}
-	top, err := newRoot("corp.example", o.CAFrom, o.CAUntil)
+	top, err := newRoot("corp.example", begin, o.CAUntil)
 	if err != nil {
 		return nil, err
 	}
-	middle, err := top.intermediate("corp.example", x509.ExtKeyUsageCodeSigning, o.CAFrom, o.CAUntil)
+	middle, err := top.intermediate("corp.example", x509.ExtKeyUsageCodeSigning, begin, o.CAUntil)
 	if err != nil {
 		return nil, err
 	}

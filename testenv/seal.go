@@ -71,15 +71,19 @@ func (o *sealed) witness(s *Signer, w Witness, c claim, message, verifier []byte
 	if envelope != nil {
 		wrapped = envelope(o.signature)
 	}
+	at := c.at
+	if !c.witnessed.IsZero() {
+		at = c.witnessed
+	}
 	if w == RekorV1 {
-		o.entry, err = s.authority.entryV1(message, wrapped, verifier, o.signature, c.at)
+		o.entry, err = s.authority.entryV1(message, wrapped, verifier, o.signature, at)
 		return err
 	}
 	over := o.signature
 	if c.whole {
 		over = wrapped
 	}
-	if o.stamp, err = s.authority.stamp(over, c.at); err != nil || w == Stamp {
+	if o.stamp, err = s.authority.stamp(over, at); err != nil || w == Stamp {
 		return err
 	}
 	var cert *x509.Certificate

@@ -93,6 +93,7 @@ type claim struct {
 	referrer    bool   // a payload as referrer instead of under the legacy tag
 	tampered    bool
 	at          time.Time
+	witnessed   time.Time         // what witnesses tell; zero: at
 	witnesses   *[]Witness        // nil: those of the signer
 	whole       bool              // timestamps are over the envelope, not over the signature in it
 	annotations map[string]string // besides the signature: of the layer, or of a bundle's manifest
@@ -115,6 +116,9 @@ func Tampered() Twist { return func(c *claim) { c.tampered = true } }
 
 // At moves the moment of signing: that of a person's certificate and that which witnesses tell.
 func At(t time.Time) Twist { return func(c *claim) { c.at = t } }
+
+// WitnessedAt moves the moment that witnesses tell alone, such as to one at which the certificate is over.
+func WitnessedAt(t time.Time) Twist { return func(c *claim) { c.witnessed = t } }
 
 // WitnessedBy asks other witnesses than the signer does by itself; none at all is possible too.
 func WitnessedBy(w ...Witness) Twist { return func(c *claim) { c.witnesses = &w } }

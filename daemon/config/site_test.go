@@ -20,6 +20,9 @@ func TestSite_MistakesAreToldAtTheirKeys(t *testing.T) {
 		"verifier without host":  {Site{Key: key, Verifier: "berlin"}, []string{"CFG061 trust.site.verifier"}},
 		"verifier with password": {Site{Key: key, Verifier: "https://u:canary@x.example"}, []string{"CFG061 trust.site.verifier"}},
 		"no stage":               {Site{Key: key, Sign: []string{"Production!"}}, []string{"CFG062 trust.site.sign.0"}},
+		"each platform":          {Site{Key: key, Sign: []string{"production"}, Platforms: "each"}, nil},
+		"platforms, no key":      {Site{Platforms: "index"}, []string{"CFG060 trust.site.platforms"}},
+		"some platforms":         {Site{Key: key, Platforms: "linux/amd64"}, []string{"CFG053 trust.site.platforms"}},
 		"stage twice":            {Site{Key: key, Sign: []string{"production", "production"}}, []string{"CFG063 trust.site.sign.1"}},
 		"key in clear":           {Site{Key: Secret{File: "-----BEGIN PRIVATE KEY-----\ncanary"}}, []string{"DOC012 trust.site.key.file"}},
 	} {

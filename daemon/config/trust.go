@@ -14,10 +14,11 @@ type Trust struct {
 
 // Site is the key with which this site signs.
 type Site struct {
-	Key      Secret   `yaml:"key" jsonschema_description:"Private key: as cosign generate-key-pair makes it, or PEM (PKCS #8, EC)."`
-	Password Secret   `yaml:"password" jsonschema_description:"Password of that key; left out for a key without one."`
-	Sign     []string `yaml:"sign" jsonschema:"example=production" jsonschema_description:"Stages at which what is promoted is signed, so that clusters need to trust this key alone."`
-	Verifier string   `yaml:"verifier" jsonschema:"format=uri,example=https://poundlock.example.org/berlin" jsonschema_description:"How statements name this site as their maker."`
+	Key       Secret   `yaml:"key" jsonschema_description:"Private key: as cosign generate-key-pair makes it, or PEM (PKCS #8, EC)."`
+	Password  Secret   `yaml:"password" jsonschema_description:"Password of that key; left out for a key without one."`
+	Sign      []string `yaml:"sign" jsonschema:"example=production" jsonschema_description:"Stages at which what is promoted is signed, so that clusters need to trust this key alone."`
+	Platforms string   `yaml:"platforms" jsonschema:"default=index,enum=index,enum=each" jsonschema_description:"What is signed of a multi-platform image: its index, or each of its manifests besides, which podman and CRI-O look at."`
+	Verifier  string   `yaml:"verifier" jsonschema:"format=uri,example=https://poundlock.example.org/berlin" jsonschema_description:"How statements name this site as their maker."`
 }
 
 // FleetTrust is who must have signed the commits that change desired/ or stages/.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -38,14 +37,7 @@ of is judged now. Exit codes: 0 admitted; 3 there is no such image; 5 refused; 9
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		e, err := a.explained(cmd, args[0], mirror.Stage(stage), refresh)
 		if err != nil {
-			if errors.Is(err, mirror.ErrNotFound) && codeOf(err) == exitFailure {
-				problems := daemon.Advise(a.loaded, err)
-				for _, p := range problems {
-					a.sayf("%s\n", a.typed(p.Error()))
-				}
-				return exitError{code: exitPartial, problems: problems}
-			}
-			return err
+			return a.missing(err)
 		}
 		e.Fix = a.typed(e.Fix)
 		if *output != asText {

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -74,7 +75,7 @@ func helpWords(root *cobra.Command, args []string, prefix string) []string {
 	}
 	var words []string
 	add := func(word string) {
-		if strings.HasPrefix(word, prefix) {
+		if strings.HasPrefix(word, prefix) && !slices.Contains(words, word) { // policy is a command and a topic
 			words = append(words, word)
 		}
 	}

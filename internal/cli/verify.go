@@ -33,14 +33,8 @@ Exit codes: 0 admitted; 3 there is no such image; 5 refused; 9 it could not be a
 			image, verdict, err := line.Verify(cmd.Context(), ref, mirror.Stage(stage))
 			err = closing(line, err)
 			switch {
-			case errors.Is(err, mirror.ErrNotFound) && codeOf(err) == exitFailure:
-				problems := daemon.Advise(a.loaded, err)
-				for _, p := range problems {
-					a.sayf("%s\n", a.typed(p.Error()))
-				}
-				return exitError{code: exitPartial, problems: problems}
-			case verdict.Outcome == "":
-				return err
+			case verdict.Outcome == "", isMissing(err):
+				return a.missing(err)
 			case *output != asText:
 				if err := document(a.out, *output, verdictDocument{"verdict", 1, image, verdict}); err != nil {
 					return err
@@ -59,6 +53,23 @@ Exit codes: 0 admitted; 3 there is no such image; 5 refused; 9 it could not be a
 	cmd.Flags().StringVar(&stage, "stage", "", "stage whose rules apply (default: the first)")
 	output = a.outputFlag(cmd, asText, asJSON, asYAML)
 	return cmd
+}
+
+// isMissing says whether an error means that there is no such image, and nothing worse.
+func isMissing(err error) bool {
+	return errors.Is(err, mirror.ErrNotFound) && codeOf(err) == exitFailure
+}
+
+// missing tells what to do where there is no such image; any other error is told by whoever ends the command.
+func (a *app) missing(err error) error {
+	if !isMissing(err) {
+		return err
+	}
+	problems := daemon.Advise(a.loaded, err)
+	for _, p := range problems {
+		a.sayf("%s\n", a.typed(p.Error()))
+	}
+	return exitError{code: exitPartial, problems: problems}
 }
 
 // verdictText writes all of a verdict: what it is, on which rules, and what is proven by whom.

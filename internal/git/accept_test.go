@@ -463,12 +463,12 @@ func TestJudge_TextsOfCommitsAreCleaned(t *testing.T) {
 	}
 }
 
-// Ten thousand commits of which every second one has to be signed.
-func TestJudge_TenThousandCommits(t *testing.T) {
+// Two thousand commits of which every second one has to be signed.
+func TestJudge_TwoThousandCommits(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	const commits = 10_000
+	const commits = 2_000
 	g := fleet(t)
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

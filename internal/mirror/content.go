@@ -95,6 +95,9 @@ func (m Manifest) Parts() (Parts, error) {
 		Subject       *Descriptor       `json:"subject"`
 		Annotations   map[string]string `json:"annotations"`
 	}
+	if err := CheckValues(m.Body); err != nil {
+		return Parts{}, fmt.Errorf("manifest %s: %w", m.Descriptor.Digest, err)
+	}
 	if err := json.NewDecoder(bytes.NewReader(m.Body)).Decode(&raw); err != nil {
 		return Parts{}, fmt.Errorf("manifest %s: %w", m.Descriptor.Digest, err)
 	}

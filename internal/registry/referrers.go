@@ -71,6 +71,9 @@ func (f *referrers) add(body []byte) error {
 	var index struct {
 		Manifests []json.RawMessage `json:"manifests"`
 	}
+	if err := mirror.CheckValues(body); err != nil {
+		return fmt.Errorf("too many referrers: %w", err)
+	}
 	if err := json.Unmarshal(body, &index); err != nil || index.Manifests == nil {
 		return errNoIndex
 	}

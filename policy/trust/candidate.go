@@ -39,6 +39,11 @@ type Candidate struct {
 // Prepare parses an item. An error says why it can count for nobody.
 func Prepare(it Item) (*Candidate, error) {
 	c := &Candidate{item: it}
+	if it.Form != Payload { // the library builds the whole of a bundle or an envelope before it looks at any of it
+		if err := mirror.CheckValues(it.Body); err != nil {
+			return nil, err
+		}
+	}
 	err := guarded(func() error {
 		if it.Form == Bundle {
 			c.bundle = &bundle.Bundle{}
@@ -114,6 +119,9 @@ func (c *Candidate) readAnnotations() error {
 
 func (c *Candidate) readEntry(text string) error {
 	c.entry = &cbundle.RekorBundle{}
+	if err := mirror.CheckValues([]byte(text)); err != nil {
+		return err
+	}
 	if err := json.Unmarshal([]byte(text), c.entry); err != nil {
 		return err
 	}

@@ -25,12 +25,10 @@ import (
 // maxKeyFile is the size in bytes above which a file is no public key: RSA-4096 in PEM has 800.
 const maxKeyFile = 16 << 10
 
-// ErrPrivateKey means that a private key lies where a public one belongs.
-var ErrPrivateKey = errors.New("the file holds a private key")
-
 var (
-	errNoKey    = errors.New("the file holds no public key in PEM form")
-	errManyKeys = errors.New("the file holds more than one PEM block")
+	errPrivateKey = errors.New("the file holds a private key")
+	errNoKey      = errors.New("the file holds no public key in PEM form")
+	errManyKeys   = errors.New("the file holds more than one PEM block")
 )
 
 // KeyOptions are what is said of a key besides its bytes.
@@ -42,11 +40,8 @@ type KeyOptions struct {
 // NewKey gives the signer with the public key in a PEM file: ECDSA P-256 or P-384, RSA of 2048, 3072 or 4096 bits,
 // or Ed25519.
 func NewKey(name string, data []byte, o KeyOptions) (Signer, error) {
-	if bytes.Contains(data, []byte("PRIVATE KEY-----")) {
-		return Signer{}, ErrPrivateKey
-	}
-	if len(data) > maxKeyFile {
-		return Signer{}, fmt.Errorf("the file has %d bytes, a public key at most %d", len(data), maxKeyFile)
+	if err := public(data, maxKeyFile); err != nil {
+		return Signer{}, err
 	}
 	block, rest := pem.Decode(data)
 	if block == nil {
@@ -55,19 +50,19 @@ func NewKey(name string, data []byte, o KeyOptions) (Signer, error) {
 	if len(bytes.TrimSpace(rest)) > 0 {
 		return Signer{}, errManyKeys
 	}
-	public, err := cryptoutils.UnmarshalPEMToPublicKey(data)
+	key, err := cryptoutils.UnmarshalPEMToPublicKey(data)
 	if err != nil {
 		return Signer{}, fmt.Errorf("%w: %w", errNoKey, err)
 	}
-	kind, err := kindOf(public)
+	kind, err := kindOf(key)
 	if err != nil {
 		return Signer{}, err
 	}
-	verifier, err := verifierOf(public, o.Hash)
+	verifier, err := verifierOf(key, o.Hash)
 	if err != nil {
 		return Signer{}, err
 	}
-	der, err := x509.MarshalPKIXPublicKey(public)
+	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
 		return Signer{}, err
 	}

@@ -23,9 +23,6 @@ type Root struct {
 	hash     mirror.Digest // of the bytes that it was read from
 }
 
-// Hash identifies what the root trusts, by the bytes of its file.
-func (r *Root) Hash() mirror.Digest { return r.hash }
-
 // ParseRoot reads a trusted_root.json of sigstore, see
 // https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_trustroot.proto.
 func ParseRoot(data []byte) (*Root, error) {
@@ -40,7 +37,7 @@ func ParseRoot(data []byte) (*Root, error) {
 }
 
 func parseRoot(data []byte) (r *Root, err error) {
-	if err := public(data); err != nil {
+	if err := public(data, maxRootFile); err != nil {
 		return nil, err
 	}
 	err = guarded(func() error {
@@ -54,7 +51,7 @@ func parseRoot(data []byte) (r *Root, err error) {
 // ParseCA reads certificate authorities in PEM form: at least one root, which is signed by itself, and intermediate
 // certificates of any of them.
 func ParseCA(data []byte) (*Root, error) {
-	if err := public(data); err != nil {
+	if err := public(data, maxRootFile); err != nil {
 		return nil, err
 	}
 	certs, err := certificates(string(data), maxAuthorities)
@@ -82,13 +79,13 @@ func ParseCA(data []byte) (*Root, error) {
 	return &Root{material: m, hash: mirror.DigestOf(data)}, nil
 }
 
-// public refuses what is too large for trust material, and what nobody should commit.
-func public(data []byte) error {
+// public refuses what is too large for what it is to be, and what nobody should commit.
+func public(data []byte, limit int) error {
 	if bytes.Contains(data, []byte("PRIVATE KEY-----")) {
-		return ErrPrivateKey
+		return errPrivateKey
 	}
-	if len(data) > maxRootFile {
-		return fmt.Errorf("the file has %d bytes, trust material at most %d", len(data), maxRootFile)
+	if len(data) > limit {
+		return fmt.Errorf("the file has %d bytes, want at most %d", len(data), limit)
 	}
 	return nil
 }

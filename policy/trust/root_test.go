@@ -3,6 +3,7 @@ package trust_test
 import (
 	"bytes"
 	"maps"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -14,9 +15,6 @@ import (
 func TestReadTUF_GivesTheRootThatItsMetadataVouchFor(t *testing.T) {
 	a, root := newAuthority(t, testenv.AuthorityOptions{})
 	trusted := a.TrustedRoot()
-	if root, _ = trust.ParseRoot(trusted); root == nil {
-		t.Fatal("no root")
-	}
 	expired := time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
 		options testenv.TUFOptions
@@ -52,7 +50,7 @@ func TestReadTUF_GivesTheRootThatItsMetadataVouchFor(t *testing.T) {
 			t.Chdir(t.TempDir()) // where nothing may be read or left
 			got, err := trust.ReadTUF(files)
 			wantError(t, err, c.want)
-			if err == nil && got.Hash() != root.Hash() {
+			if err == nil && !reflect.DeepEqual(got, root) {
 				t.Error("it is another root than the target holds")
 			}
 		})

@@ -90,14 +90,7 @@ func TestMover_SignaturesTravelWithTheirSubject(t *testing.T) {
 				w.client = newClient(t, w.up.URL(), server.URL())
 			}
 			index := w.push(t, "app", "1", testenv.Index("app"))
-			m, err := w.client.Manifest(t.Context(), index, index.Digest)
-			if err != nil {
-				t.Fatal(err)
-			}
-			parts, err := m.Parts()
-			if err != nil {
-				t.Fatal(err)
-			}
+			m, parts := w.manifest(t, index)
 			child := parts.Manifests[0]
 			for _, d := range []mirror.Digest{index.Digest, child.Digest} {
 				w.signLegacy(t, index, d)
@@ -200,14 +193,7 @@ func TestMover_ACounterSignatureSurvives(t *testing.T) {
 // layersAt gives the signatures in the manifest at a tag.
 func (w *world) layersAt(t *testing.T, at mirror.Reference, tag string) map[string]bool {
 	t.Helper()
-	m, err := w.client.Manifest(t.Context(), at, w.tagged(t, at.Host, at.Repository, tag).Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parts, err := m.Parts()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, parts := w.manifest(t, at.WithDigest(w.tagged(t, at.Host, at.Repository, tag).Digest))
 	all := map[string]bool{}
 	for _, l := range parts.Layers {
 		all[l.Annotations[signatureAnnotation]] = true

@@ -74,14 +74,7 @@ func uniqueBytes(t *testing.T, w *world, refs []mirror.Reference) (total int64) 
 	t.Helper()
 	seen := map[mirror.Digest]bool{}
 	for _, ref := range refs {
-		m, err := w.client.Manifest(t.Context(), ref, ref.Digest)
-		if err != nil {
-			t.Fatal(err)
-		}
-		parts, err := m.Parts()
-		if err != nil {
-			t.Fatal(err)
-		}
+		_, parts := w.manifest(t, ref)
 		for _, b := range parts.Blobs() {
 			if !seen[b.Digest] {
 				seen[b.Digest] = true
@@ -111,14 +104,7 @@ func TestMover_HealsABlobMissingUnderAPresentManifest(t *testing.T) {
 // firstLayer gives a layer of the first child of an index.
 func firstLayer(t *testing.T, w *world, index mirror.Reference) mirror.Descriptor {
 	t.Helper()
-	m, err := w.client.Manifest(t.Context(), index, index.Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parts, err := m.Parts()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, parts := w.manifest(t, index)
 	if len(parts.Manifests) > 0 {
 		return firstLayer(t, w, index.WithDigest(parts.Manifests[0].Digest))
 	}

@@ -32,14 +32,7 @@ func (s signature) evidence(of mirror.Digest) mirror.Evidence {
 func TestMover_BringsEvidenceOfAnotherRepositoryBesideTheImage(t *testing.T) {
 	w := newWorld(t)
 	index := w.push(t, "app", "1", testenv.Index("multi"))
-	m, err := w.client.Manifest(t.Context(), index, index.Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parts, err := m.Parts()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, parts := w.manifest(t, index)
 	child := parts.Manifests[0].Digest
 	w.signLegacy(t, index, index.Digest) // beside it lies another signature
 	root, sub := w.signIn(t, "team/signatures", index.Digest), w.signIn(t, "team/signatures", child)
@@ -109,14 +102,7 @@ func TestMover_FailsWhenEvidenceOfAnotherRepositoryIsGone(t *testing.T) {
 func TestMover_PinsAChildsSignatureUnderTheChildsTag(t *testing.T) {
 	w := newWorld(t)
 	index := w.push(t, "app", "1", testenv.Index("multi"))
-	m, err := w.client.Manifest(t.Context(), index, index.Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parts, err := m.Parts()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, parts := w.manifest(t, index)
 	child := parts.Manifests[0].Digest
 	w.signLegacy(t, index, child)
 	verified := w.tagged(t, w.up.Host(), "app", sigTag(child))

@@ -126,6 +126,20 @@ func (w *world) push(t *testing.T, repo, tag string, what remote.Taggable) mirro
 	return mirror.Reference{Host: w.up.Host(), Repository: repo, Tag: tag, Digest: d}
 }
 
+// manifest reads the manifest of an image.
+func (w *world) manifest(t *testing.T, image mirror.Reference) (mirror.Manifest, mirror.Parts) {
+	t.Helper()
+	m, err := w.client.Manifest(t.Context(), image, image.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, err := m.Parts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, parts
+}
+
 // job copies an upstream image to the local registry under the same path.
 func (w *world) job(t *testing.T, image mirror.Reference, evidence ...mirror.Evidence) Job {
 	t.Helper()
