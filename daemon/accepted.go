@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -23,13 +24,14 @@ import (
 
 // headTrust is what the signatures of its commits say of a head of the fleet repository. The zero value: it counts.
 type headTrust struct {
+	head      string          // that was judged
 	refused   mirror.Problems // why it does not count
 	rewritten *mirror.Problem // it does not descend from what was accepted last: the upper stages wait
 }
 
 // of gives a fleet that was read at such a head.
 func (t headTrust) of(f *fleet) *fleet {
-	f.refused, f.rewritten = nil, t.rewritten
+	f.refused, f.refusedHead, f.rewritten = nil, "", t.rewritten
 	return f
 }
 
@@ -47,10 +49,17 @@ func (l *Line) accepts(ctx context.Context, head string) (headTrust, error) {
 		return headTrust{}, nil
 	}
 	trust, print, problems := fleetSigners(l.config)
-	if len(problems) > 0 {
-		return headTrust{refused: problems}, nil
+	since := l.config.Trust.Fleet.Since
+	if since != "" && !l.git.Holds(since) {
+		p := adviser{l.config}.problem("CFG066", "trust.fleet.since", "trust.fleet.since names no commit of the fleet repository: %s", since)
+		p.Why = "nobody knows which history is accepted as it is, so nothing moves"
+		p.Fix = "name a commit of the branch, as `git rev-parse` prints it"
+		problems = append(problems, p)
 	}
-	last, known := l.state.Accepted()
+	if len(problems) > 0 {
+		return headTrust{head: head, refused: problems}, nil
+	}
+	last := l.accepted()
 	if last == head {
 		return headTrust{}, nil
 	}
@@ -61,31 +70,40 @@ func (l *Line) accepts(ctx context.Context, head string) (headTrust, error) {
 	if l.accepting.key == key {
 		return l.accepting.last, nil
 	}
-	descends := false
-	if known {
+	// What was accepted last is known even where the clone lost it: then all of the history is judged, or that above
+	// since, and commits of ours do not stand in for it.
+	anchor, descends := cmp.Or(last, since), true
+	if anchor != "" {
 		var err error
-		if descends, err = l.git.Ancestor(ctx, last, head); err != nil {
+		if descends, err = l.git.Ancestor(ctx, anchor, head); err != nil {
 			return headTrust{}, err
 		}
-		known = l.git.Holds(last)
 	}
-	trust.Own, trust.At, trust.OwnCounts = l.git.Own(), at, !known
-	for _, commit := range []string{last, l.config.Trust.Fleet.Since} {
-		if commit != "" {
-			trust.Accepted = append(trust.Accepted, commit)
-		}
-	}
+	trust.Own, trust.At, trust.OwnCounts = l.git.Own(), at, last == ""
+	trust.OwnIn, trust.OwnFile, trust.Since = l.renderedDir(), l.suspensionFile(), since
+	trust.Accepted = l.kept()
 	judged, err := l.git.Judge(ctx, head, trust)
 	if err != nil {
 		return headTrust{}, fmt.Errorf("signatures of the commits up to %s: %w", brief(head), err)
 	}
-	t := headTrust{refused: l.unsigned(judged, head)}
-	if last != "" && !descends && t.refused == nil {
+	t := headTrust{head: head, refused: l.unsigned(judged, head)}
+	if !descends && t.refused == nil {
 		p := l.overwritten(last, head)
 		t.rewritten = &p
 	}
 	l.accepting.key, l.accepting.last = key, t
 	return t, nil
+}
+
+// accepted gives the commit that was accepted last for the files that are read; "" for none.
+func (l *Line) accepted() string {
+	commit, _ := l.state.Accepted(l.config.Git.Path)
+	return commit
+}
+
+// kept gives the commits that are accepted with their history, which the clone must not lose.
+func (l *Line) kept() []string {
+	return slices.DeleteFunc([]string{l.accepted(), l.config.Trust.Fleet.Since}, func(commit string) bool { return commit == "" })
 }
 
 // shownUnsigned is how many commits that do not count are told of one by one.
@@ -99,7 +117,7 @@ func (l *Line) unsigned(judged git.Judged, head string) mirror.Problems {
 			break
 		}
 		p := adviser{l.config}.problem("GIT030", "trust.fleet", "commit %s by %s (%s) does not count: %s", u.Commit, u.Author, mirror.Shorten(u.Subject, 80), u.Why)
-		p.Why = "who changes desired/ or stages/ must sign it, also where a later commit is signed; the last fleet that was accepted stays in force, and nothing moves"
+		p.Why = "who changes desired/, stages/ or " + l.suspensionFile() + " must sign it, also where a later commit is signed; " + l.inForce() + ", and nothing moves"
 		if more := len(judged.Unaccepted) + judged.More - shownUnsigned; i == shownUnsigned-1 && more > 0 {
 			p.Why = fmt.Sprintf("%d more like it; ", more) + p.Why
 		}
@@ -112,9 +130,21 @@ func (l *Line) unsigned(judged git.Judged, head string) mirror.Problems {
 	return ps
 }
 
-// overwritten tells of a history that is another one than before.
+// inForce says what is in force while the newest head does not count.
+func (l *Line) inForce() string {
+	if last := l.accepted(); last == "" || !l.git.Holds(last) {
+		return "no fleet is known that was accepted before, so none is in force"
+	}
+	return "the last fleet that was accepted stays in force"
+}
+
+// overwritten tells of a history that is another one than before, or than the configuration names where last is "".
 func (l *Line) overwritten(last, head string) mirror.Problem {
-	p := adviser{l.config}.problem("GIT031", "trust.fleet", "the history of the fleet repository was rewritten: %s does not descend from %s, which was accepted last", head, last)
+	was := "which was accepted last"
+	if last == "" {
+		last, was = l.config.Trust.Fleet.Since, "which trust.fleet.since names"
+	}
+	p := adviser{l.config}.problem("GIT031", "trust.fleet", "the history of the fleet repository was rewritten: %s does not descend from %s, %s", head, last, was)
 	p.Why = "all of it is signed, and yet it may take back what was decided; stages above the first stay as they are"
 	p.Fix = "compare the two: `git log " + brief(last) + "..." + brief(head) + "`, then `poundlock acknowledge " + head + "`"
 	return p
@@ -145,23 +175,29 @@ func (l *Line) fetchTrusted(ctx context.Context, f *fleet) (string, error) {
 // before. The error tells why where there is none.
 func (l *Line) lastGood(last *fleet, t headTrust, below floor) (*fleet, error) {
 	if last == nil {
-		commit, known := l.state.Accepted()
-		if !known || !l.git.Holds(commit) {
+		commit := l.accepted()
+		if !l.git.Holds(commit) {
 			return nil, t.refused.Err()
 		}
 		inputs, err := l.git.Inputs(commit)
 		if err != nil {
 			return nil, gitError(err)
 		}
-		if last, err = l.read(commit, inputs, below); err != nil {
+		if last, err = l.read(nil, commit, inputs, below); err != nil {
 			return nil, errors.Join(t.refused.Err(), err)
 		}
 	}
-	if reflect.DeepEqual(last.refused, t.refused) {
+	if last.floor != below.print { // the floor is this machine's own, whatever is wrong with the head
+		var err error
+		if last, err = l.under(last, *last, below); err != nil {
+			return nil, err
+		}
+	}
+	if last.refusedHead == t.head && reflect.DeepEqual(last.refused, t.refused) {
 		return last, nil
 	}
 	kept := *last
-	kept.refused = t.refused
+	kept.refused, kept.refusedHead = t.refused, t.head
 	return &kept, nil
 }
 
@@ -200,17 +236,21 @@ func (l *Line) accept(last, next *fleet) {
 	case next.refused != nil:
 		if last == nil || !reflect.DeepEqual(last.refused, next.refused) {
 			p := next.refused[0]
-			l.emit(Event{Type: EventHeadRefused, Commit: next.head, Reason: p.What, Where: p.Where, Fix: p.Fix})
+			l.emit(Event{Type: EventHeadRefused, Commit: next.refusedHead, Reason: p.What, Where: p.Where, Fix: p.Fix})
 		}
 		return
+	case last != nil && last.refused != nil:
+		l.emit(Event{Type: EventHeadAccepted, Commit: next.head, Reason: "in place of " + last.refusedHead + ", which was refused"})
+	}
+	switch {
 	case next.rewritten != nil:
 		if last == nil || last.rewritten == nil {
 			l.emit(Event{Type: EventRewritten, Commit: next.head, Reason: next.rewritten.What, Fix: next.rewritten.Fix})
 		}
 		return
 	}
-	if was, _ := l.state.Accepted(); was != next.head {
-		if err := l.state.setAccepted(next.head, l.now()); err != nil {
+	if l.accepted() != next.head {
+		if err := l.state.setAccepted(next.head, l.config.Git.Path, l.now()); err != nil {
 			l.log.Warn("the accepted commit is not remembered", keyCommit, next.head, keyError, err)
 		}
 	}
@@ -227,6 +267,10 @@ type Acknowledged struct {
 // must be the head, or one since which only rendered/ changed; empty takes the head as it is. by says who did it.
 // Commits that are not signed as they must be are not accepted by it: mirror.Problems tell.
 func (l *Line) Acknowledge(ctx context.Context, commit, by string) (Acknowledged, error) {
+	if l.config.Trust.Fleet.IsZero() {
+		return Acknowledged{}, mirror.Problems{{Code: "GIT032", What: "nothing is acknowledged here: trust.fleet is not configured, so no history is compared with another",
+			Fix: "write trust.fleet into the configuration, as docs/trust.md says under Signed fleets"}}
+	}
 	l.publishing.Lock()
 	defer l.publishing.Unlock()
 	f, err := l.atHead(ctx)
@@ -240,15 +284,16 @@ func (l *Line) Acknowledge(ctx context.Context, commit, by string) (Acknowledged
 		return Acknowledged{}, errors.Join(err, mirror.Problems{{Code: "GIT032", What: fmt.Sprintf("%s is not the head of the fleet repository", mirror.OneLine(commit)),
 			Why: "the head is " + f.head, Fix: "look at that one, then `poundlock acknowledge " + f.head + "`"}})
 	}
-	was, _ := l.state.Accepted()
+	was := cmp.Or(l.accepted(), l.config.Trust.Fleet.Since)
 	a := Acknowledged{Commit: f.head, Was: was, Needed: f.rewritten != nil}
 	if !a.Needed {
 		return a, nil
 	}
-	if err := l.state.setAccepted(f.head, l.now()); err != nil {
+	if err := l.state.setAccepted(f.head, l.config.Git.Path, l.now()); err != nil {
 		return a, fmt.Errorf("acknowledge %s: %w", brief(f.head), err)
 	}
 	l.put(headTrust{}.of(f.at(f.head)), "")
+	l.metrics.head(headTrust{})
 	l.emit(Event{Type: EventAcknowledged, Commit: f.head, Reason: "in place of " + was, By: mirror.OneLine(by)})
 	l.wakes.add(Wake{Why: "acknowledged", Audit: true})
 	return a, nil
@@ -257,7 +302,7 @@ func (l *Line) Acknowledge(ctx context.Context, commit, by string) (Acknowledged
 // isHead says whether a person who names a commit means the head: its id or the beginning of it, or one since which
 // we only recorded what stands.
 func (l *Line) isHead(ctx context.Context, f *fleet, commit string) (bool, error) {
-	const least = 7 // characters of an id
+	const least = 12 // characters of an id: fewer are soon found for another commit
 	if commit == "" || len(commit) >= least && strings.HasPrefix(f.head, strings.ToLower(commit)) {
 		return true, nil
 	}
@@ -314,22 +359,23 @@ var (
 // acceptedCommit is how it is written.
 type acceptedCommit struct {
 	Commit string    `json:"commit"`
+	Path   string    `json:"path,omitempty"` // of the fleet inside the repository: nothing else was judged
 	At     time.Time `json:"at"`
 }
 
-// Accepted gives the commit of the fleet repository that was accepted last; false where none was, or a state that was
-// deleted forgot it.
-func (s *State) Accepted() (commit string, ok bool) {
+// Accepted gives the commit of the fleet repository that was accepted last for the fleet at a path in it; false where
+// none was, or a state that was deleted forgot it.
+func (s *State) Accepted(path string) (commit string, ok bool) {
 	v, ok := s.get(bucketAccepted, string(keyAccepted))
 	var a acceptedCommit
-	if !ok || json.Unmarshal([]byte(v), &a) != nil || !commitID.MatchString(a.Commit) {
+	if !ok || json.Unmarshal([]byte(v), &a) != nil || !commitID.MatchString(a.Commit) || a.Path != strings.Trim(path, "/") {
 		return "", false
 	}
 	return a.Commit, true
 }
 
-func (s *State) setAccepted(commit string, at time.Time) error {
-	b, err := json.Marshal(acceptedCommit{commit, at.UTC()})
+func (s *State) setAccepted(commit, path string, at time.Time) error {
+	b, err := json.Marshal(acceptedCommit{commit, strings.Trim(path, "/"), at.UTC()})
 	if err != nil {
 		return err
 	}

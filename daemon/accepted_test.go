@@ -94,6 +94,18 @@ func (s *vouchedSite) run(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// shell runs a line of a shell in the checkout, with its git.
+func (s *vouchedSite) shell(line string) string {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), "sh", "-c", line)
+	cmd.Dir = s.checkout
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("%s: %v\n%s", line, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
 // person commits in the checkout, signed with a key of that name; "" does not sign. An empty text deletes a file.
 func (s *vouchedSite) person(key, message string, files map[string]string) string {
 	s.t.Helper()
@@ -185,7 +197,7 @@ func TestSignedFleet_AHeadThatFailsChangesNothing(t *testing.T) {
 	}
 	check("unsigned", 1)
 	events := must(s.line.Events(Filter{Type: EventHeadRefused}))(t)
-	if len(events) != 1 || events[0].Commit != good || !strings.Contains(events[0].Reason, bad) {
+	if len(events) != 1 || events[0].Commit != bad || !strings.Contains(events[0].Reason, bad) {
 		t.Errorf("events: %v", events)
 	}
 	s.close()
@@ -199,6 +211,9 @@ func TestSignedFleet_AHeadThatFailsChangesNothing(t *testing.T) {
 	s.sync()
 	if s.tag(webTag, "1") != next.Digest || s.line.ready() != nil {
 		t.Errorf("it does not go on: %v", s.line.ready())
+	}
+	if events := must(s.line.Events(Filter{Type: EventHeadAccepted}))(t); len(events) != 1 || !strings.Contains(events[0].Reason, "refused") {
+		t.Errorf("events: %v", events)
 	}
 	if status := must(s.line.Status(t.Context()))(t); len(status.Problems) > 0 {
 		t.Errorf("still told: %v", status.Problems)
@@ -254,7 +269,7 @@ func TestSignedFleet_BeginsAtTheNewestCommitOfOursOrAtSince(t *testing.T) {
 	asked := s.config
 	s.config = strings.Replace(s.config, "fleet: {", "fleet: {since: "+since+", ", 1)
 	s.sync()
-	if commit, _ := s.line.state.Accepted(); commit != s.git.Head() || commit == since {
+	if commit := s.line.accepted(); commit != s.git.Head() || commit == since {
 		t.Errorf("accepted: %s, head %s", commit, s.git.Head())
 	}
 	s.close()

@@ -1,12 +1,12 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -19,19 +19,13 @@ const (
 	attachPerStep = 256         // digests to which one step attaches statements; the next steps go on
 	attachWithin  = time.Minute // for them all
 	attachAtOnce  = 8
+	attachGivesUp = 8           // failures in a row after which a step leaves the rest: the registry takes nothing
 	attachSoon    = time.Second // until the step that goes on
 
 	keptOfKind = 4  // statements of one kind and of ours that stay on a digest, the newest
 	mostOfKind = 8  // of them from which on none is added, where the registry deletes nothing
 	crowded    = 40 // referrers of a digest from which on it gets no statement of ours: those of its makers need the room
 )
-
-// owed are statements that one digest in one repository of the local registry still lacks.
-type owed struct {
-	at   mirror.Reference
-	make map[attest.Mark]func(*attest.Key) (attest.Statement, error)
-	tag  mirror.Digest // what the legacy tag of the signature names since it was made
-}
 
 // attach lays our statements beside what stands: the verdict of each digest, how it came to a stage above the first,
 // and the signature where that is still missing, such as after a key was configured. Nothing waits for it: what
@@ -45,107 +39,35 @@ func (l *Line) attach(ctx context.Context, f *fleet, v *view, audit bool, at tim
 	if audit {
 		l.auditSignatures(ctx, places)
 	}
-	places = l.missing(places)
-	if len(places) == 0 {
-		p.attached()
-		return
-	}
-	left := len(places) > attachPerStep
-	places = places[:min(len(places), attachPerStep)]
+	places = p.inTurn(l.missing(places))
 	limited, cancel := context.WithTimeoutCause(ctx, attachWithin, errAttachLate)
 	defer cancel()
-	errs := slices.DeleteFunc(l.attachAll(limited, places), func(err error) bool { return err == nil })
+	errs := l.attachAll(limited, places[:min(len(places), attachPerStep)], attachGivesUp)
 	if stopped(ctx) {
 		return
 	}
-	late := errors.Is(context.Cause(limited), errAttachLate)
-	if failed := len(errs) > 0 && !late; failed || late || left {
-		p.attachAgain(l.now(), failed)
-		if failed {
-			l.log.Warn("statements of this site could not be attached", keySet, v.set.Name, keyDigests, len(errs), keyError, errs[0])
-		}
-		return
+	failed, lacking := p.attached(places, errs)
+	l.metrics.statements.WithLabelValues(v.set.Name).Set(float64(lacking))
+	if late := errors.Is(context.Cause(limited), errAttachLate); lacking > 0 {
+		p.attachAgain(l.now(), failed != nil && !late)
 	}
-	p.attached()
+	if failed != nil && p.complains(l.now()) {
+		l.log.Warn("statements of this site could not be attached", keySet, v.set.Name, keyMissing, lacking, keyError, failed)
+	}
 }
 
 var errAttachLate = errors.New("statements took longer than a step has for them")
 
-const keyDigests = "digests"
+// errNotTried is of a place that a step did not come to.
+var errNotTried = errors.New("not tried")
 
-// owing lists what all that stands of a set is to have beside it.
-func (l *Line) owing(f *fleet, v *view, at time.Time) (places []*owed) {
-	byPlace := map[string]*owed{}
-	for _, a := range v.plan.Actions {
-		verdict := v.verdicts[actionKey(a)]
-		if a.Kind != mirror.Unchanged || a.Key.Entry == "" || !verdict.Outcome.Admits() {
-			continue
-		}
-		if key, ok := l.attester.keyOf(a, verdict); ok && attest.Attestable(verdict) {
-			l.owe(&places, byPlace, a, attest.VerdictMark(key), func(k *attest.Key) (attest.Statement, error) {
-				return k.Verdict(attest.Verdict{Verifier: l.attester.verifier, Image: a.Image, Key: key, Verdict: verdict})
-			})
-		}
-		if promotion, ok := l.promotion(f, v, a, verdict); ok {
-			l.owe(&places, byPlace, a, promotion.Mark(), func(k *attest.Key) (attest.Statement, error) { return k.Promotion(promotion, at) })
-		}
-		if l.attester.signsAt(a.Stage) {
-			l.oweSignature(&places, byPlace, a)
-		}
-	}
-	return places
-}
-
-// owe adds a statement to what the place of an action is to have.
-func (l *Line) owe(places *[]*owed, byPlace map[string]*owed, a mirror.Action, mark attest.Mark, statement func(*attest.Key) (attest.Statement, error)) {
-	at := place(a)
-	o := byPlace[at.String()]
-	if o == nil {
-		o = &owed{at: at, make: map[attest.Mark]func(*attest.Key) (attest.Statement, error){}}
-		byPlace[at.String()] = o
-		*places = append(*places, o)
-	}
-	o.make[mark] = statement
-}
-
-// oweSignature adds the signatures that the place of an action is to have.
-func (l *Line) oweSignature(places *[]*owed, byPlace map[string]*owed, a mirror.Action) {
-	l.owe(places, byPlace, a, attest.SignatureMark, func(k *attest.Key) (attest.Statement, error) { return k.Signature(a.To.Name(), a.New) })
-	if l.attester.each {
-		l.owe(places, byPlace, a, platformsMark, nil)
-	}
-}
-
-// place is where the content of an action stands: a digest in a repository of the local registry.
-func place(a mirror.Action) mirror.Reference { return a.To.AtDigest(a.New) }
-
-// promotion says why something stands at a stage above the first. A line that nobody proved says nothing.
-func (l *Line) promotion(f *fleet, v *view, a mirror.Action, verdict mirror.Verdict) (attest.Promotion, bool) {
-	below, ok := v.set.Stages.Below(a.Stage)
-	if !ok {
-		return attest.Promotion{}, false
-	}
-	commit := f.desired.Commit
-	if line := v.record.At(a.Stage)[a.Key.Entry]; line.Image == a.Image {
-		if !line.Proven {
-			return attest.Promotion{}, false
-		}
-		commit = cmp.Or(line.Commit, commit)
-	}
-	p := attest.Promotion{Promoter: l.attester.verifier, Set: a.Key.Set, Entry: a.Key.Entry, Source: a.Image, Image: a.To.WithDigest(a.New),
-		From: below, To: a.Stage, Commit: commit, Policy: f.policy.Hash(), Outcome: verdict.Outcome, Basis: verdict.Basis(), Identities: attest.Identities(verdict)}
-	if line := v.record.At(below)[a.Key.Entry]; line.Image == a.Image && line.Proven {
-		p.Below = line.Since.UTC()
-	}
-	return p, true
-}
+const (
+	keyDigests = "digests"
+	keyMissing = "missing"
+)
 
 // missing leaves out what the state knows to be attached.
 func (l *Line) missing(places []*owed) []*owed {
-	key, err := l.attester.key()
-	if err != nil {
-		return places // each of them says so
-	}
 	l.attester.mu.Lock()
 	read := l.attester.read
 	l.attester.read = map[string]string{}
@@ -155,7 +77,7 @@ func (l *Line) missing(places []*owed) []*owed {
 	}
 	return slices.DeleteFunc(places, func(o *owed) bool {
 		for mark := range o.make {
-			if l.state.Attached(o.at, key.Identity(), mark) {
+			if by := l.attester.identity(mark); by != "" && l.state.Attached(o.at, by, mark) {
 				delete(o.make, mark)
 			}
 		}
@@ -163,23 +85,31 @@ func (l *Line) missing(places []*owed) []*owed {
 	})
 }
 
-// attachAll attaches what is owed, several at once, and gives the error of each place. What is attached is noted in
-// one transaction: a crash before that costs the requests that find it there.
-func (l *Line) attachAll(ctx context.Context, places []*owed) []error {
-	errs := make([]error, len(places))
-	key, err := l.attester.key()
-	if err != nil {
-		for i := range errs {
-			errs[i] = err
-		}
-		return errs
+// attachAll attaches what is owed, several at once, and gives the error of each place. After so many failures in a row
+// as giveUp says it tries no more; 0: it tries all. What is attached is noted in one transaction: a crash before that
+// costs the requests that find it there.
+func (l *Line) attachAll(ctx context.Context, places []*owed, giveUp int64) []error {
+	if len(places) == 0 {
+		return nil
 	}
+	errs := make([]error, len(places))
+	var inRow atomic.Int64
 	var group errgroup.Group
 	group.SetLimit(attachAtOnce)
 	for i, o := range places {
 		group.Go(func() error {
-			if errs[i] = ctx.Err(); errs[i] == nil {
-				errs[i] = l.attachTo(ctx, key, o)
+			switch {
+			case ctx.Err() != nil:
+				errs[i] = fmt.Errorf("%w: %w", errNotTried, ctx.Err())
+				return nil
+			case giveUp > 0 && inRow.Load() >= giveUp:
+				errs[i] = errNotTried
+				return nil
+			}
+			if errs[i] = l.attachTo(ctx, o); errs[i] != nil {
+				inRow.Add(1)
+			} else {
+				inRow.Store(0)
 			}
 			return nil
 		})
@@ -191,17 +121,17 @@ func (l *Line) attachAll(ctx context.Context, places []*owed) []error {
 			done = append(done, o)
 		}
 	}
-	if err := l.state.SetAttached(key.Identity(), done); err != nil {
+	if err := l.state.SetAttached(l.attester.identity, done); err != nil {
 		l.log.Warn("what was attached could not be noted", keyError, err)
 	}
 	return errs
 }
 
 // attachTo attaches to one digest what is not there yet, and takes away what it makes superfluous.
-func (l *Line) attachTo(ctx context.Context, key *attest.Key, o *owed) error {
+func (l *Line) attachTo(ctx context.Context, o *owed) error {
 	marks := slices.Sorted(maps.Keys(o.make))
 	if i := slices.Index(marks, platformsMark); i >= 0 {
-		if err := l.signPlatforms(ctx, key, o.at); err != nil {
+		if err := l.signPlatforms(ctx, o.at); err != nil {
 			return err
 		}
 		marks = slices.Delete(marks, i, i+1)
@@ -215,6 +145,10 @@ func (l *Line) attachTo(ctx context.Context, key *attest.Key, o *owed) error {
 	}
 	var made []attest.Statement
 	for _, mark := range marks {
+		key, err := l.attester.by(mark)
+		if err != nil {
+			return err
+		}
 		if mark != attest.SignatureMark {
 			if there, err := l.needless(ctx, key, o.at, list, mark); err != nil {
 				return err
@@ -245,7 +179,7 @@ func (l *Line) attachTo(ctx context.Context, key *attest.Key, o *owed) error {
 	if slices.Contains(marks, attest.SignatureMark) {
 		o.tag, _ = l.signatureTag(ctx, o.at) // where it is not known, the next audit looks closer
 	}
-	l.tidy(ctx, key, o.at, list, made)
+	l.tidy(ctx, o.at, list, made)
 	return nil
 }
 
@@ -264,7 +198,14 @@ func (l *Line) needless(ctx context.Context, key *attest.Key, at mirror.Referenc
 }
 
 // tidy deletes statements of ours that newer ones of their kind make superfluous. What cannot be deleted stays.
-func (l *Line) tidy(ctx context.Context, key *attest.Key, at mirror.Reference, before []mirror.Descriptor, made []attest.Statement) {
+func (l *Line) tidy(ctx context.Context, at mirror.Reference, before []mirror.Descriptor, made []attest.Statement) {
+	if l.attester.states == nil {
+		return // of signatures there is one
+	}
+	key, err := l.attester.states()
+	if err != nil {
+		return
+	}
 	count := map[string]int{}
 	for _, s := range made {
 		count[s.Mark().Kind()]++

@@ -1,7 +1,10 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -21,14 +24,27 @@ func (s *State) Attached(at mirror.Reference, identity string, mark attest.Mark)
 	return ok
 }
 
-// SetAttached notes what was attached with a key, and of a signature what its legacy tag names.
-func (s *State) SetAttached(identity string, done []*owed) error {
+// attestedAny says whether an earlier step made or read a verdict that a key attested beside content: then what it
+// says of first sights is known.
+func (s *State) attestedAny(at mirror.Reference, identity string) (found bool) {
+	s.db.View(func(tx *bbolt.Tx) error { // a View of a bucket that exists cannot fail
+		return each(tx.Bucket(bucketAttached).Cursor(), at.String()+" "+string(attest.VerdictMark("")), func(key string, _ []byte) error {
+			found = found || strings.HasSuffix(key, " by "+identity)
+			return nil
+		})
+	})
+	return found
+}
+
+// SetAttached notes what was attached, with which key, and of a signature what its legacy tag names.
+func (s *State) SetAttached(by func(attest.Mark) string, done []*owed) error {
 	pairs := map[string]string{}
 	for _, o := range done {
 		for mark := range o.make {
-			pairs[attachedKey(o.at, identity, mark)] = ""
+			key := attachedKey(o.at, by(mark), mark)
+			pairs[key] = ""
 			if mark == attest.SignatureMark && o.tag != (mirror.Digest{}) {
-				pairs[attachedKey(o.at, identity, mark)] = o.tag.String()
+				pairs[key] = o.tag.String()
 			}
 		}
 	}
@@ -69,6 +85,68 @@ func (l *Line) copiedAnew(d mirror.Done) {
 // attachKey is the key of attempts to attach statements.
 const attachKey = "attach"
 
+// attaching is what the process knows of the statements of a set that are still to be attached.
+type attaching struct {
+	failures map[string]int // by place: how often it failed since it last did not
+	lacking  int            // statements
+	told     time.Time      // when the log told of failures last; zero: there are none
+}
+
+// inTurn puts what failed behind the rest, and what failed most often last, so that it holds up nothing.
+func (p *progress) inTurn(places []*owed) []*owed {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	slices.SortStableFunc(places, func(a, b *owed) int {
+		return cmp.Compare(p.attaching.failures[a.at.String()], p.attaching.failures[b.at.String()])
+	})
+	return places
+}
+
+// attached remembers what came of attaching: an error for each place that a step came to. It gives the first failure,
+// and how many statements are still missing.
+func (p *progress) attached(places []*owed, errs []error) (first error, lacking int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	failures := map[string]int{}
+	for i, o := range places {
+		if i < len(errs) && errs[i] == nil {
+			continue
+		}
+		lacking += len(o.make)
+		if n := p.attaching.failures[o.at.String()]; n > 0 {
+			failures[o.at.String()] = n
+		}
+		if i < len(errs) && !errors.Is(errs[i], errNotTried) {
+			failures[o.at.String()]++
+			first = cmp.Or(first, errs[i])
+		}
+	}
+	p.attaching.failures, p.attaching.lacking = failures, lacking
+	if lacking == 0 {
+		p.attaching.told = time.Time{}
+		delete(p.attempts, attachKey)
+	}
+	return first, lacking
+}
+
+// complains says whether the log is to tell of failures: when they are new, and again after a while.
+func (p *progress) complains(at time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if told := p.attaching.told; !told.IsZero() && at.Sub(told) < remind {
+		return false
+	}
+	p.attaching.told = at
+	return true
+}
+
+// unattached is how many statements are still to be attached.
+func (p *progress) unattached() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.attaching.lacking
+}
+
 // attachAgain makes a step due that goes on attaching statements: soon, or with backoff after a failure.
 func (p *progress) attachAgain(at time.Time, failed bool) {
 	p.mu.Lock()
@@ -78,11 +156,4 @@ func (p *progress) attachAgain(at time.Time, failed bool) {
 		next = p.retryAfter(attachKey, at)
 	}
 	p.stepAgain = earliest(p.stepAgain, next)
-}
-
-// attached remembers that nothing is left to attach.
-func (p *progress) attached() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.attempts, attachKey)
 }

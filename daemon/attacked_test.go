@@ -51,7 +51,7 @@ func newCast(t *testing.T) *cast {
 		c.files["desired/keys/"+name+".pub"] = (*key).PublicPEM()
 	}
 	c.corp, c.stranger = must(testenv.NewAuthority())(t), must(testenv.NewAuthority())(t)
-	expired := must(testenv.NewAuthorityWith(testenv.AuthorityOptions{CAUntil: testenv.SignedAt.Add(-10 * time.Hour)}))(t)
+	expired := must(testenv.NewAuthorityWith(testenv.AuthorityOptions{CAUntil: testenv.SignedAt.Add(-30 * time.Second)}))(t)
 	c.ci, c.dusty = c.corp.Person(ciIssuer, ciSubject), expired.Person(ciIssuer, ciSubject)
 	c.files["desired/trust/corp.json"], c.files["desired/trust/dusty.json"] = string(c.corp.TrustedRoot()), string(expired.TrustedRoot())
 	c.dustyTeam = c.team("dustyteam", testenv.ChainOptions{CAUntil: c.now.Add(-10 * time.Hour)})
@@ -78,7 +78,7 @@ func (c *cast) policy(attacks []attack) string {
 	b.WriteString("signers:\n")
 	for name, form := range map[string]string{"vendor": "key: keys/vendor.pub", "alias": "key: keys/vendor.pub", "second": "key: keys/second.pub",
 		"release": "key: keys/stolen.pub", "revoked": "key: keys/stolen.pub", "rotated": "key: keys/rotated.pub",
-		"retired": "key: keys/retired.pub, root: corp, until: 2026-06-30", "early": "key: keys/early.pub, notBefore: 2027-01-01",
+		"retired": "key: keys/retired.pub, root: corp, until: 2026-06-30", "early": "key: keys/early.pub, root: corp, notBefore: 2027-01-01",
 		"dustyteam":   "certificate: {root: dustyteam, subject: release@corp.example}",
 		"expiredteam": "certificate: {root: expiredteam, subject: release@corp.example}"} {
 		fmt.Fprintf(&b, "  %s: {%s}\n", name, form)

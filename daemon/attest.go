@@ -14,12 +14,14 @@ import (
 	"github.com/poundlock/poundlock/policy/attest"
 )
 
-// attester is what a line needs to make and to read the statements of this site. A line without a site key has none.
+// attester is what a line needs to make and to read the statements of this site, and to sign what is promoted. A line
+// of a site without keys has none.
 type attester struct {
-	key      func() (*attest.Key, error) // opened once: an encrypted one takes a while
-	verifier string                      // how statements name this site
-	signs    []mirror.Stage              // what rises to them is signed before it does
-	each     bool                        // of an index each manifest, too
+	states   opener         // the key of statements; nil: none are made, and none are read
+	signs    opener         // the key of signatures; nil: nothing is signed
+	verifier string         // how statements name this site
+	stages   []mirror.Stage // what rises to them is signed before it does
+	each     bool           // of an index each manifest, too
 
 	mu   sync.Mutex
 	keys map[string]keyed  // by set, stage and entry
@@ -33,64 +35,58 @@ type keyed struct {
 	key             string
 }
 
-// newAttester reads what the configuration says of this site's key; nil where it has none.
+// newAttester reads what the configuration says of this site's keys; nil where it has none.
 func newAttester(c config.Config) *attester {
 	site := c.Trust.Site
-	if site.Key.IsZero() {
+	t := &attester{states: openerOf(c, "trust.site", site.Key, site.Password), signs: openerOf(c, "trust.site.sign", site.Sign.Key, site.Sign.Password),
+		verifier: cmp.Or(site.Verifier, "https://poundlock.dev/site/"+url.PathEscape(c.Site)), each: site.Sign.Platforms == config.PlatformsEach,
+		keys: map[string]keyed{}, read: map[string]string{}}
+	if t.states == nil && t.signs == nil {
 		return nil
 	}
-	t := &attester{each: site.Platforms == config.PlatformsEach, verifier: cmp.Or(site.Verifier, "https://poundlock.dev/site/"+url.PathEscape(c.Site)), keys: map[string]keyed{}, read: map[string]string{}}
-	for _, stage := range site.Sign {
-		t.signs = append(t.signs, mirror.Stage(stage))
+	for _, stage := range site.Sign.Stages {
+		t.stages = append(t.stages, mirror.Stage(stage))
 	}
-	t.key = sync.OnceValues(func() (*attest.Key, error) { return siteKey(c) })
 	return t
 }
 
-// siteKey opens the site's key. What is wrong with it is told at the line that refers to it, without what it holds.
-func siteKey(c config.Config) (*attest.Key, error) {
-	data, err := c.Trust.Site.Key.Read()
-	if err != nil {
-		return nil, err
+// by gives the key that makes statements with a mark.
+func (t *attester) by(mark attest.Mark) (*attest.Key, error) {
+	if mark.Kind() == attest.SignatureMark.Kind() {
+		return t.signs()
 	}
-	password, err := c.Trust.Site.Password.Read()
-	if err != nil {
-		return nil, err
-	}
-	key, err := attest.LoadKey([]byte(data.Reveal()), []byte(password.Reveal()))
-	if err == nil {
-		return key, nil
-	}
-	var ps mirror.Problems
-	at, fix := "trust.site.key", "name a key made by `cosign generate-key-pair`, or by `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`"
-	switch {
-	case errors.Is(err, attest.ErrPassword):
-		at, fix = "trust.site.password", "correct the password, or name the key that it belongs to"
-	case errors.Is(err, attest.ErrNoPassword):
-		fix = "add trust.site.password and one of " + config.Secret{}.SecretForm()
-	case errors.Is(err, attest.ErrNotNeeded):
-		at, fix = "trust.site.password", "delete it, or name the encrypted key"
-	}
-	ps.AddAt(at, "CFG064", c.PlaceOf(at), fix, "trust.site.key: %v", err)
-	return nil, ps.Err()
+	return t.states()
 }
 
-// checkSite opens the site's key, where there is one, so that a wrong one is told at the start.
-func checkSite(c config.Config) error {
-	if t := newAttester(c); t != nil {
-		_, err := t.key()
-		return err
+// identity names the key that makes statements with a mark; "" for one that cannot be opened.
+func (t *attester) identity(mark attest.Mark) string {
+	key, err := t.by(mark)
+	if err != nil {
+		return ""
 	}
-	return nil
+	return key.Identity()
+}
+
+// own gives the keys that can be opened. One that cannot is told where it is used.
+func (t *attester) own() (all []*attest.Key) {
+	for _, open := range []opener{t.states, t.signs} {
+		if open == nil {
+			continue
+		}
+		if key, err := open(); err == nil {
+			all = append(all, key)
+		}
+	}
+	return all
 }
 
 // signsAt says whether what rises to a stage is signed by this site.
-func (t *attester) signsAt(stage mirror.Stage) bool { return slices.Contains(t.signs, stage) }
+func (t *attester) signsAt(stage mirror.Stage) bool { return slices.Contains(t.stages, stage) }
 
 // attests makes a verifier of an action read what this site attested, and learns under which key its verdict is
 // remembered. Where remembered verdicts do not count, attested ones do not either.
 func (l *Line) attests(o *policy.Options, a mirror.Action) {
-	if l.attester == nil || o.Known == nil {
+	if l.attester == nil || l.attester.states == nil || o.Known == nil {
 		return
 	}
 	o.Known = overheard{o.Known, l.attester, a}
@@ -105,23 +101,42 @@ func (l *Line) attested(ctx context.Context, key string, a mirror.Action, c mirr
 	if a.From.Host != l.local.Host {
 		return mirror.Verdict{}, false // what an upstream lays beside an image, this site has not made
 	}
-	opened, err := l.attester.key()
+	opened, err := l.attester.states()
 	if err != nil {
 		l.log.Debug("attested verdicts are not read", keyError, err)
 		return mirror.Verdict{}, false
 	}
-	v, err := opened.ReadVerdict(ctx, c, a.From, a.New, key)
+	var v mirror.Verdict
+	others := map[string]mirror.Verdict{}
+	if at := a.From.AtDigest(a.New); l.state.attestedAny(at, opened.Identity()) {
+		v, err = opened.ReadVerdict(ctx, c, at, a.New, key)
+	} else { // a machine that lost its state learns from all of them
+		v, others, err = opened.ReadVerdicts(ctx, c, at, a.New, key)
+	}
+	for other, v := range others {
+		l.learn(a, other, v, opened.Identity())
+	}
 	if err != nil {
 		if !errors.Is(err, mirror.ErrNotFound) {
 			l.log.Debug("attested verdict does not count", keyRef, a.From.String(), keyError, err)
 		}
 		return mirror.Verdict{}, false
 	}
+	l.learn(a, key, v, opened.Identity())
+	return v, true
+}
+
+// learn takes from a verdict that this site attested when it saw what, and notes that it lies there.
+func (l *Line) learn(a mirror.Action, key string, v mirror.Verdict, identity string) {
 	l.state.Saw(a.New, v.Seen)
+	for _, p := range v.Proofs {
+		if p.Source == policy.FirstSeen {
+			l.state.Saw(p.Sight, p.Time)
+		}
+	}
 	l.attester.mu.Lock()
 	defer l.attester.mu.Unlock()
-	l.attester.read[attachedKey(a.From.AtDigest(a.New), opened.Identity(), attest.VerdictMark(key))] = ""
-	return v, true
+	l.attester.read[attachedKey(a.From.AtDigest(a.New), identity, attest.VerdictMark(key))] = ""
 }
 
 // overheard remembers verdicts as another does, and takes note of the key of the action's own.
@@ -147,6 +162,9 @@ func (o overheard) Remember(key string, v mirror.Verdict) {
 }
 
 func (o overheard) note(key string, v mirror.Verdict) {
+	if v.RuleHash == (mirror.Digest{}) {
+		return // no verdict, only what an index does not hold
+	}
 	o.attester.mu.Lock()
 	defer o.attester.mu.Unlock()
 	o.attester.keys[entryKey(o.action)] = keyed{image: o.action.Image, rules: v.RuleHash, trusting: v.TrustHash, key: key}

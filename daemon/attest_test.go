@@ -26,6 +26,7 @@ import (
 
 	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/policy"
 	"github.com/poundlock/poundlock/policy/attest"
 	"github.com/poundlock/poundlock/policy/trust"
 	"github.com/poundlock/poundlock/testenv"
@@ -34,7 +35,8 @@ import (
 // attesting is a site with a key of its own, and the registry that it fills.
 type attesting struct {
 	*site
-	key   *attest.Key
+	key   *attest.Key    // of statements
+	signs *attest.Key    // of signatures
 	proxy *testenv.Proxy // of the local registry
 	plain string         // the configuration without a key
 }
@@ -54,7 +56,7 @@ func eachLocal(t *testing.T, policy string, test func(t *testing.T, s *attesting
 				t.Cleanup(server.Close)
 				s.config = strings.ReplaceAll(s.config, s.local.URL(), server.URL())
 			}
-			s.plain, s.key = s.config, s.newKey("site.key")
+			s.plain, s.key, s.signs = s.config, s.newKey("site.key"), s.newKey("release.key")
 			s.sign("site.key", "production")
 			test(t, s)
 		})
@@ -72,9 +74,17 @@ func (s *attesting) newKey(file string) *attest.Key {
 	return must(attest.LoadKey(body, nil))(s.t)
 }
 
-// sign configures a key, and the stages at which what is promoted is signed.
+// sign configures a key of statements, and the stages at which what is promoted is signed with the other one.
 func (s *attesting) sign(file string, stages ...string) {
-	s.config = s.plain + fmt.Sprintf("trust:\n  site: {key: {file: %q}, sign: [%s]}\n", filepath.Join(s.dir, file), strings.Join(stages, ", "))
+	s.config = s.plain + fmt.Sprintf("trust:\n  site: {key: {file: %q}%s}\n", filepath.Join(s.dir, file), s.signing(stages))
+}
+
+// signing gives what configures signatures.
+func (s *attesting) signing(stages []string) string {
+	if len(stages) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", sign: {key: {file: %q}, stages: [%s]}", filepath.Join(s.dir, "release.key"), strings.Join(stages, ", "))
 }
 
 // stand brings images to the first stage.
@@ -99,16 +109,22 @@ func (s *attesting) at(image mirror.Reference) mirror.Reference {
 	return mirror.Reference{Host: localName, Repository: "mirror/" + image.Name(), Digest: image.Digest}
 }
 
-// marks lists what this site's key is said to have signed of an image, by kind, each really verified.
+// marks lists what this site's keys are said to have signed of an image, by kind, each really verified, and by the key
+// that is there for it.
 func (s *attesting) marks(image mirror.Reference) map[string]int {
 	s.t.Helper()
 	marks := map[string]int{}
 	list := must(s.line.registry.Referrers(s.t.Context(), s.at(image), image.Digest))(s.t)
-	for _, f := range s.key.Marked(list) {
-		if ours := must(s.key.Ours(s.t.Context(), s.line.registry, s.at(image), image.Digest, f))(s.t); !ours {
-			s.t.Errorf("%s of %s is not ours", f.Mark, image)
+	for _, key := range []*attest.Key{s.key, s.signs} {
+		for _, f := range key.Marked(list) {
+			if ours := must(key.Ours(s.t.Context(), s.line.registry, s.at(image), image.Digest, f))(s.t); !ours {
+				s.t.Errorf("%s of %s is not ours", f.Mark, image)
+			}
+			if (f.Mark == attest.SignatureMark) != (key == s.signs) {
+				s.t.Errorf("%s of %s is by the other key", f.Mark, image)
+			}
+			marks[f.Mark.Kind()]++
 		}
-		marks[f.Mark.Kind()]++
 	}
 	return marks
 }
@@ -169,7 +185,7 @@ func TestAttest_WhatStandsCarriesOurStatementsAndThenCostsNothing(t *testing.T) 
 			if got := s.marks(image); got["verdict"] != 1 || got["promotion"] != 2 || got["signature"] != 1 {
 				t.Errorf("%s: got %v, want one verdict, two promotions and a signature", image, got)
 			}
-			if ours, vendors := s.legacy(image, s.key.PublicPEM()), s.legacy(image, []byte(s.vendor.PublicPEM())); ours != 1 || vendors != 1 {
+			if ours, vendors := s.legacy(image, s.signs.PublicPEM()), s.legacy(image, []byte(s.vendor.PublicPEM())); ours != 1 || vendors != 1 {
 				t.Errorf("%s: under the legacy tag %d signatures of ours and %d of the vendor, want one of each", image, ours, vendors)
 			}
 			if v := s.judgeLocally(image); v.Outcome != mirror.OutcomeSigned {
@@ -220,6 +236,11 @@ func TestAttest_AnotherMachineJudgesByWhatThisOneAttested(t *testing.T) {
 			if !v.Attested || !v.At.Before(s.now) {
 				t.Errorf("a verdict was reached anew: %+v", v)
 			}
+			for _, p := range v.Proofs { // or a key that is retired now would prove nothing of its time
+				if seen := s.line.state.Seen(p.Sight, s.now); p.Source != policy.FirstSeen || !seen.Before(s.now) || !seen.Equal(p.Time.Truncate(time.Second)) {
+					t.Errorf("the signature was first seen at %s, its proof says %+v", seen, p)
+				}
+			}
 		}
 		if writes := s.writes(); len(writes) != 0 {
 			t.Errorf("a machine that finds all attested writes %v", writes)
@@ -253,7 +274,7 @@ func TestAttest_WithoutAKeyNothingIsReadOrWritten(t *testing.T) {
 				t.Errorf("besides its tags a promotion writes %s", path)
 			}
 		}
-		if s.legacy(image, s.key.PublicPEM()) != 0 {
+		if s.legacy(image, s.signs.PublicPEM()) != 0 {
 			t.Error("it was signed")
 		}
 	})
@@ -290,8 +311,8 @@ func TestAttest_IsMadeUpForAndHoldsUpNothing(t *testing.T) {
 		}
 		s.now = s.now.Add(lastRetry)
 		s.poll()
-		if got := s.marks(image); got["verdict"] != 1 || got["promotion"] != 2 || got["signature"] != 1 || s.legacy(image, s.key.PublicPEM()) != 1 {
-			t.Errorf("not made up for: %v and %d legacy signatures", got, s.legacy(image, s.key.PublicPEM()))
+		if got := s.marks(image); got["verdict"] != 1 || got["promotion"] != 2 || got["signature"] != 1 || s.legacy(image, s.signs.PublicPEM()) != 1 {
+			t.Errorf("not made up for: %v and %d legacy signatures", got, s.legacy(image, s.signs.PublicPEM()))
 		}
 		if next := s.line.progress("web").nextRetry(); !next.IsZero() {
 			t.Errorf("something is still to be done, at %s", next)
@@ -323,7 +344,7 @@ func TestAttest_AStageTagMovesOnlyAfterItsSignature(t *testing.T) {
 		}
 		s.proxy.Break(nil)
 		s.now = s.now.Add(lastRetry)
-		if r := s.poll()["web"]; !tags(one) || r.Plan.Count(mirror.Unchanged) != 6 || s.legacy(one, s.key.PublicPEM()) != 1 {
+		if r := s.poll()["web"]; !tags(one) || r.Plan.Count(mirror.Unchanged) != 6 || s.legacy(one, s.signs.PublicPEM()) != 1 {
 			t.Errorf("it is not tried again: %v", details(r.Plan))
 		}
 	})
@@ -359,7 +380,7 @@ func TestAttest_OlderStatementsGo(t *testing.T) {
 		s.stand(image)
 		for i := range 2 * mostOfKind {
 			s.now = s.now.Add(time.Minute)
-			s.policy(strings.Replace(vendorPolicy, `match: "**"`, fmt.Sprintf(`match: "{docker.io,x%d}/**"`, i), 1))
+			s.policy(strings.Replace(vendorPolicy, `match: "**"`, fmt.Sprintf(`match: "{docker.io,x%d.example}/**"`, i), 1))
 			s.poll()
 			if got := s.marks(image)["verdict"]; got != min(i+2, keptOfKind) {
 				t.Fatalf("after %d changes: %d verdicts lie beside it", i+1, got)
@@ -382,7 +403,7 @@ func TestAttest_ARegistryThatDeletesNothingIsNotFilled(t *testing.T) {
 		s.stand(image)
 		for i := range 2 * mostOfKind {
 			s.now = s.now.Add(time.Minute)
-			s.policy(strings.Replace(vendorPolicy, `match: "**"`, fmt.Sprintf(`match: "{docker.io,x%d}/**"`, i), 1))
+			s.policy(strings.Replace(vendorPolicy, `match: "**"`, fmt.Sprintf(`match: "{docker.io,x%d.example}/**"`, i), 1))
 			s.poll()
 		}
 		if got := s.marks(image)["verdict"]; got > mostOfKind {
@@ -403,7 +424,7 @@ func TestAttest_ACopyThatArrivesAgainIsSignedAgain(t *testing.T) {
 		s.stand(image)
 		s.rise()
 		before := s.marks(image)
-		key := s.key.Identity()
+		key := s.signs.Identity()
 		if !s.line.state.Attached(s.at(image), key, attest.SignatureMark) {
 			t.Fatal("the state does not know what is attached")
 		}
@@ -419,7 +440,7 @@ func TestAttest_ACopyThatArrivesAgainIsSignedAgain(t *testing.T) {
 		// What is there after all is found, and nothing is written twice.
 		s.proxy.Reset()
 		s.sync()
-		if after := s.marks(image); fmt.Sprint(after) != fmt.Sprint(before) || s.legacy(image, s.key.PublicPEM()) != 1 || s.proxy.Counts().Of(testenv.ManifestPut) != 0 {
+		if after := s.marks(image); fmt.Sprint(after) != fmt.Sprint(before) || s.legacy(image, s.signs.PublicPEM()) != 1 || s.proxy.Counts().Of(testenv.ManifestPut) != 0 {
 			t.Errorf("got %v, want %v; writes %v", after, before, s.writes())
 		}
 	})

@@ -111,6 +111,9 @@ func (l *Line) openGit(ctx context.Context, dir string, out http.RoundTripper) (
 	if options.Sign, err = signerOf(l.config.Git.Signing); err != nil {
 		return fmt.Errorf("git.signing: %w", err)
 	}
+	if !l.config.Trust.Fleet.IsZero() {
+		options.Keep = l.kept
+	}
 	if l.git, err = git.Open(ctx, options); err != nil {
 		return fmt.Errorf("%w: git: %w", config.ErrConfiguration, err)
 	}

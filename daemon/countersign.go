@@ -8,21 +8,21 @@ import (
 	"github.com/poundlock/poundlock/sync/promote"
 )
 
-// countersign signs with the site's key what is about to rise to a stage whose clusters trust that key, before it
+// countersign signs with this site's key of signatures what is about to rise to a stage whose clusters trust that key, before it
 // does: a tag there never names what is not signed. What could not be signed fails, and with it its atomic group is
 // held; the rest is given back.
 func (l *Line) countersign(ctx context.Context, f *fleet, v *view, work []promote.Work) []promote.Work {
 	if l.attester == nil {
 		return work
 	}
-	var places []*owed
-	byPlace := map[string]*owed{}
+	var all debts
 	for _, w := range work {
 		if a := w.Verified.Action(); l.attester.signsAt(a.Stage) {
-			l.oweSignature(&places, byPlace, a)
+			all.addSignature(a, l.attester.each)
 		}
 	}
-	if places = l.missing(places); len(places) == 0 {
+	places := l.missing(all.places)
+	if len(places) == 0 {
 		return work
 	}
 	// Nothing is signed for a desired commit that is not in force any more. The tags ask once more.
@@ -30,7 +30,7 @@ func (l *Line) countersign(ctx context.Context, f *fleet, v *view, work []promot
 		return work
 	}
 	failed := map[string]error{}
-	for i, err := range l.attachAll(ctx, places) {
+	for i, err := range l.attachAll(ctx, places, 0) {
 		if err != nil {
 			failed[places[i].at.String()] = err
 		}

@@ -122,10 +122,12 @@ func (l *Line) tell(v *view, moved []mirror.Done) {
 			return o.Key == a.Key && o.New == a.New && (o.Kind == mirror.Copy || o.Kind == mirror.Tag)
 		}))
 	}
+	var events []Event
 	for _, a := range l.progress(v.set.Name).news(slices.DeleteFunc(slices.Clone(v.plan.Actions), rising)) {
-		l.emit(Event{Type: troubles[a.Kind], Run: v.run, Set: a.Key.Set, Entry: a.Key.Entry, Stage: a.Stage, Image: a.Image,
+		events = append(events, Event{Type: troubles[a.Kind], Run: v.run, Set: a.Key.Set, Entry: a.Key.Entry, Stage: a.Stage, Image: a.Image,
 			Reason: a.Reason.String(), Code: a.Reason.Code, Where: a.Where, Fix: plan.Fix(a)})
 	}
+	l.emitAll(events)
 }
 
 var troubles = map[mirror.Kind]EventType{mirror.Refuse: EventRefused, mirror.Missing: EventMissing, mirror.Failed: EventFailed}

@@ -61,7 +61,7 @@ func Doctor(ctx context.Context, c config.Config, before bool, now func() time.T
 	d := &doctor{config: c, now: now, skew: map[string]time.Duration{}, asked: map[string]bool{}}
 	groups := []func(context.Context) []Check{d.checkConfig, d.checkProxy, d.checkCA, d.checkDisk}
 	if before {
-		groups = append(groups, d.checkOurClock)
+		groups = slices.Insert(append(groups, d.checkOurClock), 1, d.checkSiteTrust)
 		return d.all(ctx, groups), nil
 	}
 	var err error
@@ -214,6 +214,8 @@ func (d *doctor) checkFleet(ctx context.Context) []Check {
 		}
 		bad.Detail += fmt.Sprintf(" (commit %.10s)", head)
 		checks = append(checks, bad)
+	} else if bad := d.checkSigned(ctx); bad != nil {
+		checks = append(checks, *bad)
 	} else {
 		entries := 0
 		for _, s := range desired.Sets {

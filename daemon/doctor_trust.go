@@ -10,11 +10,14 @@ import (
 	"github.com/poundlock/poundlock/policy"
 )
 
-// checkStages warns of stages that the floor names and that the fleet does not have.
+// checkStages warns of stages that the floor or trust.site.sign names and that the fleet does not have.
 func (d *doctor) checkStages(desired mirror.Desired) (checks []Check) {
+	for _, p := range StrangeSignStages(d.config, desired) {
+		checks = append(checks, d.warned("trust", "sign key", p))
+	}
 	least, problems := readFloor(d.config).policy(d.config)
 	if len(problems) > 0 {
-		return nil // told as the floor's
+		return checks // told as the floor's
 	}
 	for _, p := range least.UnknownStages(stagesOf(desired)) {
 		checks = append(checks, d.warned("trust", "floor", p))
@@ -28,6 +31,7 @@ func (d *doctor) checkTrust(rules policy.Policy, problems mirror.Problems) []Che
 		return []Check{none("trust", "", "not known while the fleet has problems")}
 	}
 	checks := append(named("", rules.Signers()), d.checkRoots("", rules.Roots())...)
+	checks = append(checks, d.ownSigners("", rules)...)
 	return append(checks, d.ending("", rules)...)
 }
 
@@ -39,18 +43,7 @@ func (d *doctor) checkSiteTrust(context.Context) []Check {
 	} else {
 		checks = append(checks, d.checkFloor()...)
 	}
-	switch key, err := siteKey(d.config); {
-	case d.config.Trust.Site.Key.IsZero():
-		checks = append(checks, none("trust", "site key", "no site key: verdicts count by the local state alone, and nothing is signed"))
-	case err != nil:
-		checks = append(checks, d.failed("trust", "site key", err))
-	default:
-		signs := "signs verdicts"
-		if stages := d.config.Trust.Site.Sign; len(stages) > 0 {
-			signs += " and what rises to " + strings.Join(stages, ", ")
-		}
-		checks = append(checks, ok("trust", "site key", "site key %s %s", key, signs))
-	}
+	checks = append(checks, d.checkSiteKeys()...)
 	if d.config.Trust.Fleet.IsZero() {
 		return append(checks, none("trust", "commits", "commits of the fleet repository need no signature"))
 	}
@@ -77,6 +70,7 @@ func (d *doctor) checkFloor() []Check {
 	checks := []Check{ok("trust", "floor", "floor %s must admit, too", d.config.Trust.Floor)}
 	checks = append(checks, named("floor: ", rules.Signers())...)
 	checks = append(checks, d.checkRoots("floor: ", rules.Roots())...)
+	checks = append(checks, d.ownSigners("floor: ", rules)...)
 	return append(checks, d.ending("floor: ", rules)...)
 }
 
@@ -122,7 +116,8 @@ func (d *doctor) checkRoots(prefix string, roots []policy.Root) []Check {
 	return checks
 }
 
-// ending warns of signers whose time ends soon. One that ended is retired, and may stay listed for what it signed.
+// ending warns of signers and exceptions whose time ends soon. A signer that ended is retired, and may stay in rules
+// for what it signed as long as enough others are left in them.
 func (d *doctor) ending(prefix string, rules policy.Policy) []Check {
 	var checks []Check
 	for _, s := range rules.Signers() {
@@ -132,6 +127,34 @@ func (d *doctor) ending(prefix string, rules policy.Policy) []Check {
 		}
 		text := fmt.Sprintf("%ssigner %q counts until %s", prefix, s.Name, day(s.Until))
 		checks = append(checks, d.over(s.Name, text, s.File, left, "add the signer that follows to the rules, or move until of this one; what it signed before keeps counting"))
+	}
+	for _, r := range rules.Retired(d.now()) {
+		text := fmt.Sprintf("%ssigner %q counted until %s, and rules name it", prefix, r.Name, day(r.Until))
+		if !r.Short {
+			checks = append(checks, ok("trust", r.Name, "%s beside others: for what it signed before", text))
+			continue
+		}
+		p := adviser{d.config}.problem("DRT004", "", "%s: too few of that rule are left", text)
+		p.Where, p.Why, p.Fix = r.Where, "nothing that is signed now satisfies it", "add the signer that follows to the rule; what the old one signed before keeps counting"
+		checks = append(checks, d.warned("trust", r.Name, p))
+	}
+	return append(checks, d.exceptions(prefix, rules)...)
+}
+
+// exceptions warns of those that are over, and of those that end within the days before which plans warn, too.
+func (d *doctor) exceptions(prefix string, rules policy.Policy) []Check {
+	var checks []Check
+	for _, e := range rules.Exceptions() {
+		text, why, fix := "ends at", "from then on its images are refused", "have what it lifts mended before, or have a later end approved"
+		switch {
+		case e.Ended(d.now()):
+			text, why, fix = "ended at", "it lifts nothing any more, and looks as if it did", "delete it, or have a later end approved"
+		case !e.EndsSoon(d.now()):
+			continue
+		}
+		p := adviser{d.config}.problem("DRT004", "", "%sthe exception for %s (%s) %s %s", prefix, e.Name, e.Reason, text, e.Until.UTC().Format(time.RFC3339))
+		p.Where, p.Why, p.Fix = e.Where, why, fix
+		checks = append(checks, d.warned("trust", e.Name, p))
 	}
 	return checks
 }

@@ -20,7 +20,11 @@ signers:
   later: {key: keys/b.pub, until: 2027-06-30}
   retired: {key: keys/c.pub, until: 2026-01-31}
   always: {key: keys/d.pub}
-rules: [{match: "**", require: {signers: [soon, later, retired, always]}}]
+rules: [{match: "**", require: {signers: [soon, later, retired, always]}}, {match: "docker.io/old/**", require: {signers: [retired]}}]
+exceptions:
+  - {match: docker.io/x/over, skip: [signatures], until: 2026-11-01, reason: OPS-1, approvedBy: ada}
+  - {match: docker.io/x/ends, skip: [signatures], until: 2026-11-30, reason: OPS-2, approvedBy: ada}
+  - {match: docker.io/x/long, skip: [signatures], until: 2027-11-30, reason: OPS-3, approvedBy: ada}
 `
 	files := mirror.Files{"desired/policy.yaml": []byte(text)}
 	for _, name := range []string{"a", "b", "c", "d"} {
@@ -41,7 +45,14 @@ rules: [{match: "**", require: {signers: [soon, later, retired, always]}}]
 			}
 		}
 	}
-	if len(warned) != 1 || !strings.Contains(warned[0], `"soon"`) || !strings.Contains(warned[0], "in 19 days") {
+	all := strings.Join(warned, "\n")
+	for _, want := range []string{`signer "soon" counts until`, "in 19 days", `signer "retired" counted until`, "too few of that rule are left",
+		"docker.io/x/over (OPS-1) ended at 2026-11-02T00:00:00Z", "docker.io/x/ends (OPS-2) ends at 2026-12-01T00:00:00Z"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q is not there:\n%s", want, all)
+		}
+	}
+	if len(warned) != 4 {
 		t.Errorf("warned of %q", warned)
 	}
 	if !strings.Contains(checks[0].Detail, `keys "always" (ECDSA P-256)`) {

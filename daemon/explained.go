@@ -20,9 +20,11 @@ type Explained struct {
 	Stage   mirror.Stage         `json:"stage"`
 	Set     string               `json:"set,omitempty"` // the entry that it belongs to, where one is known
 	Entry   string               `json:"entry,omitempty"`
-	Stands  time.Time            `json:"stands,omitzero"` // since when it stands at the stage; the zero time: it does not
-	Beside  mirror.Reference     `json:"beside"`          // the repository in which signatures were looked for
-	Commit  string               `json:"commit"`          // of the policy
+	Stands  time.Time            `json:"stands,omitzero"`   // since when it stands at the stage; the zero time: it does not
+	Beside  mirror.Reference     `json:"beside"`            // the repository in which signatures were looked for
+	Commit  string               `json:"commit"`            // of the policy
+	Newer   string               `json:"newer,omitempty"`   // a newer commit that is known here and not in force: refused, or with mistakes
+	Fetched bool                 `json:"fetched,omitempty"` // Git was not asked: a commit that is newer than what was fetched last does not count
 	Source  VerdictSource        `json:"source"`
 	Verdict mirror.Verdict       `json:"verdict"`
 	Policy  []policy.Explanation `json:"policy"` // what each policy document says
@@ -57,15 +59,28 @@ func (l *Line) Explain(ctx context.Context, query string, stage mirror.Stage, fr
 	}
 	at := l.now()
 	e := Explained{Image: a.Image, Stage: stage, Set: a.Key.Set, Entry: a.Key.Entry, Stands: since, Beside: a.From.AtDigest(mirror.Digest{}), Commit: f.desired.Commit}
+	e.Newer, e.Fetched = l.newer(f), l.offline
 	if err := l.judgeAgain(ctx, f, a, &e, fresh, at); err != nil {
 		return e, err
 	}
 	e.Policy = f.policy.Explain(e.Image, stage, e.Verdict, at)
 	if !e.Verdict.Outcome.Admits() {
 		a.Kind, a.Reason, a.Outcome = mirror.Refuse, e.Verdict.Reason, e.Verdict.Outcome
-		e.Fix = plan.Fix(a)
+		e.Fix = plan.Mend(a)
 	}
 	return e, nil
+}
+
+// newer gives the commit that is known here and should be in force instead of the one that is; "" where there is none.
+func (l *Line) newer(f *fleet) string {
+	head, err := l.git.Head()
+	if err != nil || head == f.head {
+		head = f.head
+	}
+	if inputs, err := l.git.Inputs(head); f.trouble() == nil && (err != nil || inputs == f.inputs) || head == f.desired.Commit {
+		return ""
+	}
+	return head
 }
 
 // judgeAgain gives the verdict as it is remembered, or asks.
@@ -79,7 +94,9 @@ func (l *Line) judgeAgain(ctx context.Context, f *fleet, a mirror.Action, e *Exp
 		e.Verdict, e.Source = v, VerdictRemembered
 		return nil
 	}
-	e.Verdict, e.Source = l.consult(ctx, f.policy.Verifier(options), a, l.content()), VerdictAsked
+	var place mirror.Reference
+	e.Verdict, place, _ = l.consult(ctx, f, f.policy.Verifier(options), a, l.content())
+	e.Beside, e.Source = place.AtDigest(mirror.Digest{}), VerdictAsked
 	switch {
 	case e.Verdict.Attested:
 		e.Source = VerdictAttested
@@ -100,7 +117,7 @@ type heard struct {
 // Verdict gives what is remembered.
 func (h *heard) Verdict(key string) (mirror.Verdict, bool) {
 	v, ok := h.Known.Verdict(key)
-	if ok {
+	if ok && v.RuleHash != (mirror.Digest{}) { // without one it is no verdict, only what an index does not hold
 		h.hit.Store(true)
 	}
 	return v, ok
@@ -150,7 +167,7 @@ func (g *glance) about(ctx context.Context, query string, stage mirror.Stage) (a
 		}
 	}
 	switch {
-	case best == noMatch && asked.ref.Tag == "" && !asked.ref.HasDigest():
+	case best == noMatch && (asked.ref.Tag == "" && !asked.ref.HasDigest() || onlyDigest(query)):
 		return a, since, g.unknown(query, known)
 	case image.IsZero() && (asked.ref.IsZero() || asked.ref.Host == g.line.local.Host):
 		return a, since, mirror.Problem{Code: "TRC001", What: mirror.Clean(fmt.Sprintf("nothing of %s stands or is wanted at any stage", query)),
@@ -180,6 +197,9 @@ func (g *glance) about(ctx context.Context, query string, stage mirror.Stage) (a
 	}
 	return a, since, nil
 }
+
+// onlyDigest says whether a query is a digest or the beginning of one, which names nothing upstream.
+func onlyDigest(text string) bool { return strings.HasPrefix(strings.ToLower(text), "sha256:") }
 
 // imageAt gives the image of an entry at a stage that a query means: what is in the way there, what stands there, or
 // what is wanted there, as far as it is what the query names.

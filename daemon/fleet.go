@@ -19,18 +19,26 @@ import (
 type fleet struct {
 	head    string // the commit that our commits build on
 	inputs  string // identity of desired/ and stages/ at head
-	version string // identity of those that were parsed, and of the floor: the same, unless head has mistakes
+	version string // identity of those that are in force, and of the floor that is: the newest, unless one has mistakes
 	floor   string // identity of the floor of this machine, as it was looked at last
 	desired mirror.Desired
-	policy  policy.Policy
-	named   map[pin]bool // what desired names by digest
-	mistake error        // of head: mirror.Problems; the rest is the last good commit's
+	policy  policy.Policy // of rules and least
+	named   map[pin]bool  // what desired names by digest
+	mistake error         // of head and of the floor: mirror.Problems; of what has them the last good one is in force
+
+	parsed string          // identity of the files that desired and rules are from
+	rules  policy.Policy   // of those files alone
+	dated  time.Time       // when they were committed
+	wrong  mirror.Problems // in the files at head
+	below  string          // identity of the floor that least is from
+	least  policy.Policy   // of the floor alone
 
 	suspended map[string]Suspension // sets that somebody paused
 	held      mirror.Problems       // why nobody knows which sets are suspended: then all of them are
 
-	refused   mirror.Problems // why the newest head does not count by its signatures: this is the last one that did
-	rewritten *mirror.Problem // the head is of another history than before, which nobody acknowledged yet
+	refused     mirror.Problems // why the newest head does not count by its signatures: this is the last one that did
+	refusedHead string          // that newest head
+	rewritten   *mirror.Problem // the head is of another history than before, which nobody acknowledged yet
 }
 
 // pin is an entry with the content that a reviewed file names for it.
@@ -134,6 +142,7 @@ func (l *Line) newest(ctx context.Context) (*fleet, error) {
 	if err != nil {
 		return nil, gitError(err)
 	}
+	l.metrics.head(trust)
 	if trust.refused != nil {
 		return l.lastGood(last, trust, below)
 	}
@@ -144,13 +153,7 @@ func (l *Line) newest(ctx context.Context) (*fleet, error) {
 	if last != nil && last.inputs == inputs && last.floor == below.print {
 		return trust.of(last.at(head)), nil
 	}
-	next, err := l.read(head, inputs, below)
-	var problems mirror.Problems
-	if errors.As(err, &problems) && last != nil {
-		kept := *last
-		kept.head, kept.inputs, kept.floor, kept.mistake = head, inputs, below.print, problems
-		return trust.of(&kept), nil
-	}
+	next, err := l.read(last, head, inputs, below)
 	if err != nil {
 		return nil, err
 	}
@@ -169,6 +172,7 @@ func (l *Line) leave(f *fleet) {
 			l.mover.Want(name, nil)
 			delete(l.sets, name)
 			l.metrics.remarks(name, nil, 0)
+			l.metrics.statements.DeleteLabelValues(name)
 			if err := l.state.setRemarks(name, nil); err != nil {
 				l.log.Warn("what was remarked of a set that is no more is not forgotten", keySet, name, keyError, err)
 			}
@@ -188,24 +192,47 @@ func gitError(err error) error {
 }
 
 // read parses everything that people wrote at a commit, and the floor of this machine, and reports all mistakes of
-// both in one pass.
-func (l *Line) read(head, inputs string, below floor) (*fleet, error) {
-	files, problems, err := l.written(head)
+// both in one pass. Of the two, what has mistakes stays as it is in last, so that a mistake in the one keeps nothing of
+// the other from acting; without a last one the mistakes are the error.
+func (l *Line) read(last *fleet, head, inputs string, below floor) (*fleet, error) {
+	files, wrong, err := l.written(head)
 	if err != nil {
 		return nil, err
 	}
-	if files == nil { // not read at all: what is missing then is no mistake of its own
-		return nil, problems.Err()
+	next := fleet{}
+	if files != nil { // else it is not read at all: what is missing then is no mistake of its own
+		next.desired, next.rules, wrong = CheckFleet(head, files)
+		next.named, next.parsed = pinsOf(next.desired), inputs
+		if next.dated, err = l.git.When(head); err != nil {
+			return nil, fmt.Errorf("fleet repository at %s: %w", head, err)
+		}
 	}
-	desired, rules, problems := CheckFleet(head, files)
-	least, more := below.policy(l.config)
-	if err := append(problems, more...).Err(); err != nil {
-		return nil, err
+	if len(wrong) > 0 && last != nil {
+		next = *last
 	}
-	l.warnOrphans(head, desired)
-	l.warnStages(desired, least)
-	return &fleet{head: head, inputs: inputs, version: inputs + below.print, floor: below.print, desired: desired,
-		policy: rules.WithFloor(least), named: pinsOf(desired)}, nil
+	next.head, next.inputs, next.wrong = head, inputs, wrong
+	if len(wrong) == 0 {
+		l.warnOrphans(head, next.desired)
+	}
+	return l.under(last, next, below)
+}
+
+// under puts a fleet under the floor of this machine as it is now, or under the one of last where that has mistakes.
+func (l *Line) under(last *fleet, f fleet, below floor) (*fleet, error) {
+	least, wrong := below.policy(l.config)
+	f.mistake = slices.Concat(f.wrong, wrong).Err()
+	switch {
+	case f.mistake != nil && last == nil:
+		return nil, f.mistake
+	case len(wrong) > 0:
+		f.least, f.below = last.least, last.below
+	default:
+		f.least, f.below = least, below.print
+	}
+	l.warnStages(f.desired, f.least)
+	l.warnSignStages(f.desired)
+	f.floor, f.version, f.policy = below.print, f.parsed+f.below, f.rules.WithFloor(f.least)
+	return &f, nil
 }
 
 // warnOrphans tells of sets that stand in rendered/ and that nobody asks for any more. Removing them is up to

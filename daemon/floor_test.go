@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -166,4 +167,51 @@ func TestFloor_MistakesAreLocated(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A mistake in the fleet repository keeps nothing of a changed floor from acting, and a mistake in the floor nothing of
+// a changed policy.
+func TestFloor_AMistakeInTheOneKeepsNothingOfTheOtherFromActing(t *testing.T) {
+	s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy})
+	strict, lax := s.push("docker.io/strict/web:1", "strict"), s.push("docker.io/lax/web:1", "lax")
+	s.commit("both", map[string]string{"desired/web.yaml": "version: 1\nsource: {kind: list, file: web.txt}\n", "desired/web.txt": list(strict, lax)})
+	open := strings.Replace(floorFor, "docker.io/strict/**", "docker.io/other/**", 1)
+	name := s.withFloor(open, map[string]string{"keys/vendor.pub": s.vendor.PublicPEM()})
+	if r := s.sync()["web"]; r.Plan.Count(mirror.Unchanged) != 2 {
+		t.Fatalf("not both stand: %v", details(r.Plan))
+	}
+	look := func(what, wrong string, refused map[string]mirror.ReasonCode) {
+		t.Helper()
+		reports, err := s.line.cycle(t.Context(), Wake{Why: "poll"})
+		var ps mirror.Problems
+		if wrong != "" && (!errors.As(err, &ps) || len(ps) != 1 || filepath.Base(ps[0].Where.File) != wrong) || wrong == "" && err != nil {
+			t.Errorf("%s: %v, want a problem in %q", what, err, wrong)
+		}
+		if len(reports) != 1 {
+			t.Fatalf("%s: %d steps, want that of the set", what, len(reports))
+		}
+		if got := kinds(reports[0].Plan, mirror.Refuse); !maps.Equal(got, refused) {
+			t.Errorf("%s: refused %v, want %v: %v", what, got, refused, details(reports[0].Plan))
+		}
+	}
+	// Git first: the floor is tightened, and loosened again.
+	s.policy("version: 1\nrulez: []\n")
+	s.write(name, floorFor)
+	look("a stricter floor", "policy.yaml", map[string]mirror.ReasonCode{"snapshot/docker.io/strict/web:1": mirror.NoSignature})
+	s.write(name, open)
+	look("the floor as it was", "policy.yaml", map[string]mirror.ReasonCode{})
+	// Then the floor: what Git denies is denied, and the floor before stays in force.
+	s.write(name, floorFor)
+	s.policy(pinnedPolicy)
+	look("both without mistakes", "", map[string]mirror.ReasonCode{"snapshot/docker.io/strict/web:1": mirror.NoSignature})
+	s.write(name, "version: 1\nrulez: []\n")
+	s.policy(pinnedPolicy + "deny: {repos: [\"docker.io/lax/**\"]}\n")
+	look("a new deny", "floor.yaml", map[string]mirror.ReasonCode{"snapshot/docker.io/strict/web:1": mirror.NoSignature, "snapshot/docker.io/lax/web:1": mirror.Denied})
+	// Both at once: of each the last good one.
+	s.policy("version: 1\nrulez: []\n")
+	if _, err := s.line.cycle(t.Context(), Wake{Why: "poll"}); err == nil || strings.Count(err.Error(), "rulez") < 2 {
+		t.Errorf("mistakes in both: %v", err)
+	}
+	s.write(name, open)
+	look("a floor again", "policy.yaml", map[string]mirror.ReasonCode{"snapshot/docker.io/lax/web:1": mirror.Denied})
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -33,6 +34,7 @@ const (
 	EventReloaded     EventType = "reloaded"      // a changed configuration is in force
 	EventReloadFailed EventType = "reload-failed" // a changed configuration was refused, the old one stays
 	EventHeadRefused  EventType = "head-refused"  // a commit of the fleet repository is not signed as it must be, the last accepted one stays
+	EventHeadAccepted EventType = "head-accepted" // after one that was refused: the newest head is in force again
 	EventRewritten    EventType = "rewritten"     // the fleet repository has another history than before; the upper stages wait
 	EventAcknowledged EventType = "acknowledged"  // someone accepted that
 )
@@ -41,7 +43,7 @@ const (
 func EventTypes() []EventType {
 	return []EventType{EventCopied, EventCopyFailed, EventMoved, EventCommitted, EventRefused, EventMissing, EventFailed, EventWarned, EventRunFailed,
 		EventTriggered, EventSuspended, EventResumed, EventReloaded, EventReloadFailed,
-		EventHeadRefused, EventRewritten, EventAcknowledged}
+		EventHeadRefused, EventHeadAccepted, EventRewritten, EventAcknowledged}
 }
 
 // Event is one thing that happened, for logs, for `events` and for whoever follows the daemon.
@@ -161,10 +163,36 @@ func (l *Line) newID() string {
 
 // emit tells everyone who listens of something that happened: the log, the metrics, the followers, and the
 // history, which is written with the run. It never waits and never fails.
-func (l *Line) emit(e Event) {
-	e.ID, e.At, e.Reason = l.newID(), l.now().UTC(), wire.Mask(e.Reason)
-	e.Fix = wire.Mask(e.Fix)
-	l.logEvent(e)
+func (l *Line) emit(e Event) { l.emitAll([]Event{e}) }
+
+// emitAll is emit of what may be many of a kind. The log tells the first of each type and reason, and how many are like
+// it; the others are debug.
+func (l *Line) emitAll(all []Event) {
+	type kind struct {
+		Type EventType
+		Code mirror.ReasonCode
+	}
+	count := map[kind]int{}
+	for _, e := range all {
+		count[kind{e.Type, e.Code}]++
+	}
+	told := map[kind]bool{}
+	for _, e := range all {
+		e.ID, e.At, e.Reason = l.newID(), l.now().UTC(), wire.Mask(e.Reason)
+		e.Fix = wire.Mask(e.Fix)
+		k := kind{e.Type, e.Code}
+		shown := e
+		if more := count[k] - 1; more > 0 && !told[k] {
+			shown.Reason += fmt.Sprintf(" (and of %d more)", more)
+		}
+		l.logEvent(shown, told[k])
+		told[k] = true
+		l.happened(e)
+	}
+}
+
+// happened counts an event, and gives it to the followers and the history.
+func (l *Line) happened(e Event) {
 	l.stir()
 	switch e.Type {
 	case EventCopied:
@@ -195,12 +223,17 @@ var eventLogs = map[EventType]struct {
 	EventReloaded:     {slog.LevelInfo, "configuration reloaded"},
 	EventReloadFailed: {slog.LevelDebug, "reload failed"}, // the service tells it, a line for each problem
 	EventHeadRefused:  {slog.LevelDebug, "head refused"},  // the cycle tells it, a line for each commit
+	EventHeadAccepted: {slog.LevelInfo, "the newest head counts again"},
 	EventRewritten:    {slog.LevelWarn, "the history of the fleet repository was rewritten"},
 	EventAcknowledged: {slog.LevelInfo, "rewritten history acknowledged"},
 }
 
-func (l *Line) logEvent(e Event) {
+// logEvent writes an event to the log; like says that one like it is told there.
+func (l *Line) logEvent(e Event, like bool) {
 	as := eventLogs[e.Type]
+	if like {
+		as.level = slog.LevelDebug
+	}
 	if shown := []EventType{EventCopied, EventCopyFailed, EventRefused, EventMissing, EventFailed, EventWarned}; l.arrive != nil && slices.Contains(shown, e.Type) {
 		as.level = slog.LevelDebug // a command shows these itself
 	}

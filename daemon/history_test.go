@@ -378,3 +378,24 @@ func TestState_ForgetsWhatWasAskedForGoneSets(t *testing.T) {
 		t.Errorf("a has %d, b has %d", len(state.answers("a")), len(state.answers("b")))
 	}
 }
+
+// Many of one kind and reason are one line of the log, and each is an event.
+func TestHistory_ManyOfAKindAreOneLineOfTheLog(t *testing.T) {
+	state := must(OpenState(t.TempDir()))(t)
+	defer state.Close()
+	var log strings.Builder
+	o := Options{Log: slog.New(slog.NewTextHandler(&log, nil)), Now: time.Now}
+	l := &Line{state: state, log: o.Log, now: o.Now, metrics: newMetrics("x"), shared: o.share(), sets: map[string]*progress{}}
+	var all []Event
+	for i := range 1000 {
+		all = append(all, Event{Type: EventRefused, Set: "many", Entry: fmt.Sprint(i), Reason: fmt.Sprint("no signature found of ", i), Code: mirror.NoSignature})
+	}
+	l.emitAll(append(all, Event{Type: EventRefused, Set: "many", Entry: "denied", Reason: "denied", Code: mirror.Denied}))
+	if lines := strings.Split(strings.TrimSpace(log.String()), "\n"); len(lines) != 2 || !strings.Contains(lines[0], "no signature found of 0 (and of 999 more)") || strings.Contains(lines[1], "more") {
+		t.Errorf("%d lines:\n%s", len(lines), lines[0])
+	}
+	events := must(l.Events(Filter{}))(t)
+	if len(events) != 1001 || strings.Contains(events[0].Reason, "more") {
+		t.Errorf("%d events, the first: %+v", len(events), events[0])
+	}
+}

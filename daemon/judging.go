@@ -13,34 +13,45 @@ import (
 // digest was first seen, and how much may be read.
 func (l *Line) judging(f *fleet, at time.Time) policy.Options {
 	limits := l.config.Trust.Limits
-	return policy.Options{Known: l.state, Vouch: l.vouched(f), At: at,
-		Seen: func(d mirror.Digest) time.Time { return l.state.Seen(d, at) },
+	o := policy.Options{Known: l.state, Vouch: l.vouched(f), At: at,
+		Seen: func(d mirror.Digest) time.Time { return l.state.Seen(d, f.sighting(at)) },
 		Limits: policy.Limits{Payload: int64(limits.Payload), Bundle: int64(limits.Bundle), Attestation: int64(limits.Attestation),
 			Signatures: limits.Signatures, Referrers: limits.Referrers, Time: limits.Time}}
+	if l.attester != nil {
+		for _, key := range l.attester.own() {
+			o.Site = append(o.Site, key.Signer())
+		}
+	}
+	return o
 }
 
 // judge asks the verifier, unless the same content was judged since the inputs last changed. What admits by
 // signatures is remembered by the verifier itself; what does not admit, and what admits in spite of the rules, is
-// remembered here, since it may become another one.
-func (l *Line) judge(ctx context.Context, verifier mirror.Verifier, a mirror.Action, c mirror.Content, p *progress, at time.Time) (mirror.Verified, mirror.Verdict, error) {
+// remembered here, since it may become another one. r is the action, as it is judged; what is found out is put there.
+func (l *Line) judge(ctx context.Context, verifier mirror.Verifier, r *judged, c mirror.Content, p *progress, at time.Time) {
+	a := r.action
 	key := fmt.Sprintf("%s %s %s %s", a.Stage, a.Key.Entry, a.Image, a.From)
 	if known, ok := p.judgement(key, at); ok {
-		if known.err != nil {
-			return mirror.Verified{}, known.verdict, known.err
+		if r.recalled = true; known.err != nil {
+			r.verified, r.verdict, r.err = mirror.Verified{}, known.verdict, known.err
+			return
 		}
-		return mirror.Verify(ctx, known, a, c)
+		r.verified, r.verdict, r.err = mirror.Verify(ctx, known, a, c)
+		return
 	}
-	verified, verdict, err := mirror.Verify(ctx, verifier, a, c)
-	if ctx.Err() != nil || withheld(c) {
-		return verified, verdict, err
+	r.recalled = false
+	r.verified, r.verdict, r.err = mirror.Verify(ctx, verifier, a, c)
+	switch {
+	case ctx.Err() != nil || withheld(c):
+	case l.offline && r.err != nil && r.verdict.Outcome == mirror.OutcomeUnknown:
+		r.err = fmt.Errorf("%w: %w", mirror.ErrOffline, r.err)
+	case r.err != nil || r.verdict.Outcome == mirror.OutcomeException || r.verdict.Outcome == mirror.OutcomeWarn:
+		last := lastRetry
+		if r.stands {
+			last = max(last, l.config.Audit) // nothing waits for it, and there may be many
+		}
+		p.judge(key, judgement{verdict: r.verdict, err: r.err}, last, at)
 	}
-	if l.offline && err != nil && verdict.Outcome == mirror.OutcomeUnknown {
-		return verified, verdict, fmt.Errorf("%w: %w", mirror.ErrOffline, err)
-	}
-	if err != nil || verdict.Outcome == mirror.OutcomeException || verdict.Outcome == mirror.OutcomeWarn {
-		p.judge(key, judgement{verdict: verdict, err: err}, at)
-	}
-	return verified, verdict, err
 }
 
 // judgement is what a verifier said, kept until an input changes or it is due again.
@@ -55,12 +66,15 @@ func (j judgement) Verify(context.Context, mirror.Action, mirror.Content) (mirro
 	return j.verdict, nil
 }
 
-// judge keeps a judgement. What may come by itself is judged again with backoff, what time alone may change at that
-// moment.
-func (p *progress) judge(key string, j judgement, at time.Time) {
+// judge keeps a judgement. What may come by itself is judged again with backoff, which ends at last for what is only
+// lacking; what time alone may change at that moment.
+func (p *progress) judge(key string, j judgement, last time.Duration, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if j.err != nil && (j.verdict.Outcome != mirror.OutcomeRejected || lacking(j.verdict)) {
+	switch {
+	case j.err != nil && lacking(j.verdict):
+		j.retryAt = p.retryWithin(last, key, at)
+	case j.err != nil && j.verdict.Outcome != mirror.OutcomeRejected:
 		j.retryAt = p.retryAfter(key, at)
 	}
 	if until := j.verdict.Until; until.After(at) && (j.retryAt.IsZero() || until.Before(j.retryAt)) {

@@ -133,7 +133,8 @@ type glance struct {
 	events []Event           // newest first
 	newest map[string]*Event // by set, stage and entry
 
-	remarks map[string][]Remark // by set
+	remarks map[string][]Remark          // by set
+	places  map[string]map[string]string // by set, where a run noted it: what is refused or missing, by placeKey
 }
 
 func (l *Line) glance(ctx context.Context) (*glance, error) {
@@ -154,10 +155,15 @@ func (l *Line) glance(ctx context.Context) (*glance, error) {
 	if g.events, err = l.state.Events(maxRemembered); err != nil {
 		return nil, err
 	}
-	g.remarks = map[string][]Remark{}
+	g.remarks, g.places = map[string][]Remark{}, map[string]map[string]string{}
 	for _, set := range f.desired.Sets {
 		if g.remarks[set.Name], err = l.state.Remarks(set.Name); err != nil {
 			l.log.Debug("what is to be known of what stands cannot be read", keySet, set.Name, keyError, err)
+		}
+	}
+	for _, set := range f.desired.Sets {
+		if places := l.state.trouble(set.Name).Places; places != nil {
+			g.places[set.Name] = places
 		}
 	}
 	g.newest = map[string]*Event{}
@@ -305,8 +311,8 @@ func (g *glance) remark(set mirror.Set, stage mirror.Stage, entry string, image 
 	return &all[i]
 }
 
-// trouble gives what the last run found in the way of an entry at a stage. A later run of the set that found
-// nothing in the way ends it.
+// trouble gives what the last run found in the way of an entry at a stage. A later run of the set that found it in
+// nobody's way ends it, whatever else that run found.
 func (g *glance) trouble(set mirror.Set, stage mirror.Stage, entry string, w mirror.Wanted) *Trouble {
 	e := g.newest[standKey(set.Name, stage, entry)]
 	if e == nil {
@@ -317,7 +323,7 @@ func (g *glance) trouble(set mirror.Set, stage mirror.Stage, entry string, w mir
 	default:
 		return nil
 	}
-	if last := g.lastRun(set.Name); last != nil && last.Ended.After(e.At) && last.Refused+last.Missing+last.Failed == 0 {
+	if last := g.lastRun(set.Name); last != nil && last.Ended.After(e.At) && g.over(set.Name, *e, *last) {
 		return nil
 	}
 	t := &Trouble{Type: e.Type, Code: e.Code, Reason: e.Reason, Image: e.Image, At: e.At, Run: e.Run}
@@ -328,8 +334,17 @@ func (g *glance) trouble(set mirror.Set, stage mirror.Stage, entry string, w mir
 	case EventMissing:
 		a.Kind = mirror.Missing
 	}
-	t.Fix, t.Next = plan.Fix(a), next(a)
+	t.Fix, t.Next = cmp.Or(e.Fix, plan.Fix(a)), next(a)
 	return t
+}
+
+// over says whether a trouble of an entry was gone when a later run ended.
+func (g *glance) over(set string, e Event, last Run) bool {
+	if places, known := g.places[set]; known && (e.Type == EventRefused || e.Type == EventMissing) {
+		_, there := places[placeKey(mirror.Action{Stage: e.Stage, Key: mirror.Key{Set: set, Entry: e.Entry}})]
+		return !there
+	}
+	return last.Failed == 0 && (last.Refused+last.Missing == 0 || e.Type != EventRefused && e.Type != EventMissing)
 }
 
 // next gives the command to go on with about an entry that does not come about.

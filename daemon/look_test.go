@@ -57,6 +57,15 @@ func TestLook_SaysHowAnEntryIsAtEachStage(t *testing.T) {
 	if first.Wanted != 2 || first.AsWanted != 1 || first.Standing != 1 {
 		t.Errorf("snapshot %+v", first)
 	}
+	g.places = map[string]map[string]string{"ess": {"staging synapse/synapse ": "refuse no-rule "}}
+	if still := g.entries(set, record)[1].Stages[1]; still.Trouble == nil {
+		t.Error("what the last run refused, too, is no trouble any more")
+	}
+	g.places["ess"] = map[string]string{"staging gone/new ": "refuse no-rule "} // it refused another entry
+	if over := g.entries(set, record)[1].Stages[1]; over.Trouble != nil {
+		t.Errorf("admitted again, and still in trouble: %+v", over.Trouble)
+	}
+	g.places = nil        // as a state of an older version
 	g.runs[0].Refused = 0 // a later run found nothing in the way
 	if again := g.entries(set, record)[1].Stages[1]; again.Trouble != nil {
 		t.Errorf("trouble that is over: %+v", again.Trouble)

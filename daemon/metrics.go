@@ -28,6 +28,9 @@ type metrics struct {
 	warnings    *prometheus.GaugeVec
 	noLonger    *prometheus.GaugeVec
 	unjudged    *prometheus.GaugeVec
+	statements  *prometheus.GaugeVec
+	refused     prometheus.Gauge
+	rewritten   prometheus.Gauge
 }
 
 func newMetrics(version string) *metrics {
@@ -48,9 +51,12 @@ func newMetrics(version string) *metrics {
 	m.warnings = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_policy_warnings", Help: "Entries of a set, by stage, that policy admits with a warning: a rule is not enforced, or an exception ends soon."}, []string{"set", "stage"})
 	m.noLonger = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_policy_no_longer_admitted", Help: "Entries of a set, by stage, that stand and that policy admits no longer."}, []string{"set", "stage"})
 	m.unjudged = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_policy_unjudged", Help: "Entries of a set that stand and are still to be judged by a changed policy."}, []string{"set"})
+	m.refused = prometheus.NewGauge(prometheus.GaugeOpts{Name: "poundlock_fleet_refused", Help: "1 while the newest commit of the fleet repository does not count by its signatures, else 0."})
+	m.rewritten = prometheus.NewGauge(prometheus.GaugeOpts{Name: "poundlock_fleet_rewritten", Help: "1 while the history of the fleet repository is another one than before and nobody acknowledged that, else 0."})
+	m.statements = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_statements_missing", Help: "Statements and signatures of this site that are still to be attached to what stands of a set."}, []string{"set"})
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_build_info", Help: "Constant 1, by version."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
-	m.registry.MustRegister(m.lastSuccess, m.duration, m.entries, m.copied, m.verified, m.requests, m.conflicts, m.reloadOK, m.reloadAt, m.suspended, m.exceptions, m.warnings, m.noLonger, m.unjudged, build)
+	m.registry.MustRegister(m.lastSuccess, m.duration, m.entries, m.copied, m.verified, m.requests, m.conflicts, m.reloadOK, m.reloadAt, m.suspended, m.exceptions, m.warnings, m.noLonger, m.unjudged, m.statements, m.refused, m.rewritten, build)
 	return m
 }
 
@@ -84,6 +90,16 @@ func (m *metrics) remarks(set string, all []Remark, unjudged int) {
 		}
 	}
 	m.unjudged.WithLabelValues(set).Set(float64(unjudged))
+}
+
+// head shows whether the newest commit of the fleet repository counts.
+func (m *metrics) head(t headTrust) {
+	for g, is := range map[prometheus.Gauge]bool{m.refused: t.refused != nil, m.rewritten: t.rewritten != nil} {
+		g.Set(0)
+		if is {
+			g.Set(1)
+		}
+	}
 }
 
 func (m *metrics) handler() http.Handler {

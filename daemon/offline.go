@@ -70,7 +70,7 @@ func (l *Line) asFetched(ctx context.Context) (*fleet, error) {
 	if err != nil {
 		return nil, gitError(err)
 	}
-	f, err := l.read(head, inputs, readFloor(l.config))
+	f, err := l.read(nil, head, inputs, readFloor(l.config))
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,11 @@ const platformsMark attest.Mark = "signature platforms"
 
 // signPlatforms signs each manifest of an index, and of indexes in it, beside the manifest itself: what podman and
 // CRI-O look at. Of an image of one platform there is nothing more to sign.
-func (l *Line) signPlatforms(ctx context.Context, key *attest.Key, at mirror.Reference) error {
+func (l *Line) signPlatforms(ctx context.Context, at mirror.Reference) error {
+	key, err := l.attester.signs()
+	if err != nil {
+		return err
+	}
 	signed := map[mirror.Digest]bool{at.Digest: true}
 	for indexes := []mirror.Digest{at.Digest}; len(indexes) > 0; indexes = indexes[1:] {
 		children, err := l.children(ctx, at, indexes[0])

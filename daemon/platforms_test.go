@@ -29,7 +29,7 @@ func (s *attesting) pushIndex(ref, seed string) (image mirror.Reference, childre
 func (s *attesting) signedBySite(want int, all ...mirror.Reference) {
 	s.t.Helper()
 	for _, m := range all {
-		if bundles, legacy := s.marks(m)["signature"], s.legacy(m, s.key.PublicPEM()); bundles != want || legacy != want {
+		if bundles, legacy := s.marks(m)["signature"], s.legacy(m, s.signs.PublicPEM()); bundles != want || legacy != want {
 			s.t.Errorf("%s has %d bundles and %d legacy signatures of this site, want %d", m, bundles, legacy, want)
 		}
 	}
@@ -48,7 +48,7 @@ func TestPlatforms_EachManifestOfAnIndexIsSigned(t *testing.T) {
 			t.Fatalf("an index of %d manifests", len(children))
 		}
 		s.close()
-		s.config = strings.Replace(s.config, "site: {key:", "site: {platforms: each, key:", 1)
+		s.config = strings.Replace(s.config, "sign: {key:", "sign: {platforms: each, key:", 1)
 		s.open()
 		s.sync()
 		s.signedBySite(1, append(children, image)...)
@@ -100,19 +100,19 @@ func TestAudit_MakesALostSignatureAnew(t *testing.T) {
 		if _, err := s.line.registry.Put(t.Context(), tag(two), theirs); err != nil {
 			t.Fatal(err)
 		}
-		if s.legacy(one, s.key.PublicPEM())+s.legacy(two, s.key.PublicPEM()) != 0 {
+		if s.legacy(one, s.signs.PublicPEM())+s.legacy(two, s.signs.PublicPEM()) != 0 {
 			t.Fatal("the signatures are still there")
 		}
 		s.poll()
-		if s.legacy(one, s.key.PublicPEM()) != 0 {
+		if s.legacy(one, s.signs.PublicPEM()) != 0 {
 			t.Error("a look at Git asked for signatures")
 		}
 		s.cycle(Wake{Why: "audit", Audit: true})
 		for _, image := range []mirror.Reference{one, two} {
-			if n := s.legacy(image, s.key.PublicPEM()); n != 1 {
+			if n := s.legacy(image, s.signs.PublicPEM()); n != 1 {
 				t.Errorf("%s has %d signatures of this site, want 1", image, n)
 			}
-			if !s.line.state.Attached(s.at(image), s.key.Identity(), attest.SignatureMark) {
+			if !s.line.state.Attached(s.at(image), s.signs.Identity(), attest.SignatureMark) {
 				t.Errorf("the signature of %s is not known", image)
 			}
 		}

@@ -88,7 +88,9 @@ func (l *Line) DiffPolicy(ctx context.Context, dir, commit string) (PolicyDiff, 
 	for i, a := range actions {
 		group.Go(func() error {
 			c := readOnce(l.content())
-			changes[i] = changeOf(a, l.consult(ctx, now, a, c), l.consult(ctx, then, a, c))
+			before, _, _ := l.consult(ctx, f, now, a, c)
+			after, _, _ := l.consult(ctx, f, then, a, c)
+			changes[i] = changeOf(a, before, after)
 			return ctx.Err()
 		})
 	}

@@ -16,6 +16,7 @@ type Tested struct {
 	Policy mirror.Digest  `json:"policy"` // the hash of what was tested
 	Tests  []TestedPolicy `json:"tests"`  // in the order of the file
 	Failed int            `json:"failed"`
+	Unsure int            `json:"unsure,omitempty"` // could not be asked now, so that nobody knows
 }
 
 // TestedPolicy is one test with the verdict that its image got.
@@ -26,21 +27,24 @@ type TestedPolicy struct {
 	Expect  mirror.Outcome    `json:"expect"`
 	Reason  mirror.ReasonCode `json:"reason,omitempty"` // that is expected
 	Passed  bool              `json:"passed"`
-	Lacks   string            `json:"lacks,omitempty"` // what is not as expected, in words
+	Unsure  bool              `json:"unsure,omitempty"` // it could not be asked now: neither passed nor failed
+	Lacks   string            `json:"lacks,omitempty"`  // what is not as expected, in words
 	Where   mirror.Position   `json:"where"`
 	Verdict mirror.Verdict    `json:"verdict"`
 }
 
 // TestPolicy judges what desired/policy/tests.yaml names by the policy that lies beside it: in the folder of a
-// checkout, or without one in the newest commit of the fleet repository. Signatures are read upstream, those of one
-// image once. Mistakes of the files are mirror.Problems.
+// checkout, or without one in the newest commit of the fleet repository. Signatures are read where a step reads them,
+// those of one image once, and nothing that is remembered counts. Mistakes of the files are mirror.Problems.
 func (l *Line) TestPolicy(ctx context.Context, dir string) (Tested, error) {
 	p, err := l.underTest(ctx, dir)
 	if err != nil {
 		return Tested{}, err
 	}
 	t := Tested{From: p.from, Policy: p.policy.Hash(), Tests: make([]TestedPolicy, len(p.tests))}
-	verifier := p.policy.Verifier(l.judging(p.fleet, l.now()))
+	options := l.judging(p.fleet, l.now())
+	options.Known = nil
+	verifier := p.policy.Verifier(options)
 	content := map[string]mirror.Content{}
 	for _, test := range p.tests {
 		if name := test.Image.Name(); content[name] == nil {
@@ -59,7 +63,10 @@ func (l *Line) TestPolicy(ctx context.Context, dir string) (Tested, error) {
 		return t, err
 	}
 	for _, one := range t.Tests {
-		if !one.Passed {
+		switch {
+		case one.Unsure:
+			t.Unsure++
+		case !one.Passed:
 			t.Failed++
 		}
 	}
@@ -81,20 +88,28 @@ func (l *Line) underTest(ctx context.Context, dir string) (proposal, error) {
 
 func (l *Line) testPolicy(ctx context.Context, p proposal, test policy.Test, v mirror.Verifier, c mirror.Content) TestedPolicy {
 	one := TestedPolicy{Name: test.Name, Image: test.Image, Stage: test.Stage, Expect: test.Expect, Reason: test.Reason, Where: test.Where}
+	one.Verdict = l.tested(ctx, p, &one, v, c)
+	one.Lacks = test.Lacks(one.Verdict)
+	one.Passed = one.Lacks == ""
+	one.Unsure = one.Verdict.Outcome == mirror.OutcomeUnknown && one.Verdict.Reason.Code != mirror.UpstreamMissing
+	return one
+}
+
+// tested gives the verdict of a test. What policy says of every digest is said without asking which one it is.
+func (l *Line) tested(ctx context.Context, p proposal, one *TestedPolicy, v mirror.Verifier, c mirror.Content) mirror.Verdict {
 	if !one.Image.HasDigest() {
+		if verdict, ok := foregone(ctx, v, one.Image, one.Stage); ok {
+			return verdict
+		}
 		d, err := c.Resolve(ctx, one.Image)
-		if err != nil {
-			one.Verdict = mirror.Verdict{Outcome: mirror.OutcomeUnknown, At: l.now(), Reason: mirror.Because(mirror.NotVerified, "could not be looked up: %s", mirror.Clean(err.Error()))}
-			if errors.Is(err, mirror.ErrNotFound) {
-				one.Verdict.Reason = mirror.Because(mirror.UpstreamMissing, "upstream has no such image")
-			}
-			one.Lacks = test.Lacks(one.Verdict)
-			return one
+		switch {
+		case errors.Is(err, mirror.ErrNotFound):
+			return mirror.Verdict{Outcome: mirror.OutcomeUnknown, At: l.now(), Reason: mirror.Because(mirror.UpstreamMissing, "upstream has no such image")}
+		case err != nil:
+			return mirror.Verdict{Outcome: mirror.OutcomeUnknown, At: l.now(), Reason: mirror.Because(mirror.NotVerified, "could not be looked up: %s", mirror.Clean(err.Error()))}
 		}
 		one.Image = one.Image.WithDigest(d.Digest)
 	}
-	one.Verdict = l.consult(ctx, v, coming(p.fleet, one.Image, test.Stage), c)
-	one.Lacks = test.Lacks(one.Verdict)
-	one.Passed = one.Lacks == ""
-	return one
+	verdict, _, _ := l.consult(ctx, p.fleet, v, coming(p.fleet, one.Image, one.Stage), c)
+	return verdict
 }

@@ -35,6 +35,7 @@ type progress struct {
 	ahead      int                  // copies that the mover was asked for and that have not ended
 	landed     Copies               // those that ended since the set was last at rest
 	looking    time.Time            // since when a step runs; zero while none does
+	attaching  attaching            // statements of this site
 }
 
 type failure struct {
@@ -46,7 +47,8 @@ func newProgress() *progress {
 	return &progress{whole: map[string]bool{}, judged: map[string]judgement{}, failed: map[string]failure{}, distrusted: map[string]bool{}, said: map[string]string{}, attempts: map[string]int{}}
 }
 
-// Backoff of what failed or waits for a signature: doubled from the first to the last.
+// Backoff of what failed or waits for a signature: doubled from the first to the last. What stands and waits for one
+// is asked for no more often than the audit looks at it.
 const (
 	firstRetry = 15 * time.Second
 	lastRetry  = 5 * time.Minute
@@ -54,9 +56,14 @@ const (
 
 // retryAfter counts an attempt and says when the next is due.
 func (p *progress) retryAfter(key string, at time.Time) time.Time {
-	wait := firstRetry << min(p.attempts[key], 10)
+	return p.retryWithin(lastRetry, key, at)
+}
+
+// retryWithin is retryAfter with another end of the backoff.
+func (p *progress) retryWithin(last time.Duration, key string, at time.Time) time.Time {
+	wait := firstRetry << min(p.attempts[key], 20)
 	p.attempts[key]++
-	return at.Add(min(wait, lastRetry))
+	return at.Add(min(wait, last))
 }
 
 // begin drops what a wake asks to find out anew. Everything goes when the inputs changed.

@@ -153,7 +153,7 @@ func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Do
 			return "", err
 		}
 	}
-	if err := l.state.SetLines(v.set.Name, record, v.unproven == 0); err != nil || !changed {
+	if err := l.state.SetLines(v.set.Name, record); err != nil || !changed {
 		return "", err
 	}
 	l.emit(Event{Type: EventCommitted, Run: v.run, Set: v.set.Name, Commit: commit})

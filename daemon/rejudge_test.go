@@ -337,3 +337,62 @@ func TestMode_WarnThenEnforce(t *testing.T) {
 		t.Errorf("signed late: %v", details(r.Plan))
 	}
 }
+
+// What stands and lacks a signature is asked for with a backoff that ends at the audit interval, what is still to come
+// with the short one. A refusal is counted when it is judged, not when it is remembered.
+func TestPolicyEdit_WhatStandsIsAskedForSeldom(t *testing.T) {
+	s, images := signedSite(t, 3)
+	s.policy(strings.ReplaceAll(twoRules, "signers: [vendor]", "signers: [other]"))
+	began := s.now
+	if r := s.poll()["many"]; r.Plan.Count(mirror.Refuse) != len(images) {
+		t.Fatalf("not all are refused: %v", details(r.Plan))
+	}
+	counted := s.counter("poundlock_verify_total")
+	for range 3 {
+		s.cycle(Wake{Why: "again", Sets: []string{"many"}})
+	}
+	if now := s.counter("poundlock_verify_total"); counted != float64(len(images)) || now != counted {
+		t.Errorf("%v refusals are counted, and %v after steps that judged nothing; want %d", counted, now, len(images))
+	}
+	p := s.line.progress("many")
+	steps := 0
+	s.reset()
+	for s.now.Before(began.Add(48 * time.Hour)) {
+		next := p.nextLook()
+		if next.IsZero() || next.Sub(s.now) > s.line.config.Audit {
+			t.Fatalf("after %s the next look is at %s", s.now.Sub(began), next)
+		}
+		s.now = next
+		s.cycle(Wake{Why: "retry", Local: true})
+		steps++
+	}
+	if steps > 25 {
+		t.Errorf("%d steps in two days", steps)
+	}
+	if n := s.upstream.Proxy().Counts().Total(); n == 0 || n > steps*len(images)*4 {
+		t.Errorf("%d upstream requests in %d steps", n, steps)
+	}
+	unsigned := s.push("docker.io/one/late:1", "late")
+	s.commit("one more", map[string]string{"desired/many.txt": list(append(images, unsigned)...)})
+	s.poll()
+	for range 12 {
+		s.now = p.nextLook()
+		s.cycle(Wake{Why: "retry", Local: true})
+	}
+	if wait := p.nextLook().Sub(s.now); wait > lastRetry {
+		t.Errorf("what does not stand yet is asked for again after %s", wait)
+	}
+}
+
+// counter gives the sum of a counter over all its labels.
+func (s *site) counter(name string) (sum float64) {
+	s.t.Helper()
+	for _, f := range must(s.line.metrics.registry.Gather())(s.t) {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}

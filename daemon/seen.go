@@ -13,21 +13,30 @@ import (
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-// How many digests the state remembers the first sight of, and how many of them are forgotten at once when it has
-// more. What stands or stood anywhere is not among those.
+// How many digests, of images and of signatures, the state remembers the first sight of, and how many of them are
+// forgotten at once when it has more. Images that stand or stood anywhere are not among those.
 const (
-	keptSeen   = 100_000
+	keptSeen   = 200_000
 	forgetSeen = keptSeen / 10
 )
 
 // Seen gives when we first saw a digest. One that was never seen is seen now: it is kept until Flush writes it, and
-// it never moves to a later time.
+// it never moves to a later time. A sight that is of later than now is of a clock that was wrong: it was seen now.
 func (s *State) Seen(d mirror.Digest, now time.Time) time.Time {
-	if at, ok := s.firstSight(d); ok {
+	if at, ok := s.firstSight(d); ok && !at.After(now) {
 		return at
 	}
 	s.Saw(d, now)
 	return now.UTC()
+}
+
+// sighting gives the time at which something is seen for the first time: now, but never before the fleet in force was
+// committed. A clock that is behind, as one that begins in 1970, would else make everything old for ever.
+func (f *fleet) sighting(now time.Time) time.Time {
+	if f.dated.After(now) {
+		return f.dated
+	}
+	return now
 }
 
 // Saw notes that a digest was here at a time, which somebody whom we believe says: we ourselves, or a statement that

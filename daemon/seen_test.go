@@ -47,7 +47,7 @@ func TestSeen_IsBounded(t *testing.T) {
 	}
 	stands := mirror.Reference{Host: "docker.io", Repository: "x", Tag: "1", Digest: digest(0)}
 	record := mirror.Record{Stages: map[mirror.Stage]mirror.Standing{"snapshot": {"x": {Image: stands, Proven: true}}}}
-	if err := state.SetLines("set", record, true); err != nil {
+	if err := state.SetLines("set", record); err != nil {
 		t.Fatal(err)
 	}
 	if err := state.Flush(); err != nil {
@@ -71,7 +71,7 @@ func TestSeen_OfAnOlderStateIsWhatStands(t *testing.T) {
 	since := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	image := mirror.Reference{Host: "docker.io", Repository: "x", Tag: "1", Digest: mirror.DigestOf([]byte("x"))}
 	record := mirror.Record{Stages: map[mirror.Stage]mirror.Standing{"snapshot": {"x": {Image: image, Since: since, Proven: true}}}}
-	if err := state.SetLines("set", record, true); err != nil {
+	if err := state.SetLines("set", record); err != nil {
 		t.Fatal(err)
 	}
 	reopen := func() {

@@ -15,9 +15,12 @@ import (
 // now, by one HEAD. Where that is gone or another one, whatever happened to it may have happened to all that lies
 // beside the content: it is forgotten, so that what is missing is made anew. What cannot be asked stays as it is.
 func (l *Line) auditSignatures(ctx context.Context, places []*owed) {
-	key, err := l.attester.key()
+	if l.attester.signs == nil {
+		return
+	}
+	key, err := l.attester.signs()
 	if err != nil {
-		return // each statement says so
+		return // each signature says so
 	}
 	var group errgroup.Group
 	group.SetLimit(auditAtOnce)

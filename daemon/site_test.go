@@ -48,7 +48,7 @@ func newSite(t *testing.T, files map[string]string) *site {
 	t.Cleanup(s.local.Close)
 	s.git = must(testenv.NewGit(filepath.Join(s.dir, "fleet.git")))(t)
 	t.Cleanup(s.git.Close)
-	s.git.User, s.git.Password = "poundlock", "git-pass-canary"
+	s.git.User, s.git.Password, s.git.Now = "poundlock", "git-pass-canary", s.clock
 	s.vendor = must(testenv.NewSigner("p256"))(t)
 	files["desired/keys/vendor.pub"] = s.vendor.PublicPEM()
 	s.commit("the fleet", files)

@@ -92,6 +92,7 @@ func TestReload_AChangedFloorIsLookedAtOnce(t *testing.T) {
 	s := oneImage(t)
 	name := s.withFloor(floorFor, map[string]string{"keys/vendor.pub": s.vendor.PublicPEM()})
 	s.config = strings.Replace(s.config, "poll: 50ms", "poll: 1h", 1)
+	s.write(filepath.Join(s.dir, "config.yaml"), s.config)
 	r := s.serve()
 	noLonger := func() int { return must(r.line.Status(t.Context()))(t).Sets[0].Policy.NoLonger }
 	if n := noLonger(); n != 0 {
@@ -118,6 +119,7 @@ func TestFloor_AStageThatNoSetHasIsAWarning(t *testing.T) {
 	s.commit("a stage of its own", map[string]string{"desired/own.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/none:1\"]}\nstages: [snapshot, edge]\n"})
 	s.withFloor(floorOfStages, map[string]string{"keys/vendor.pub": s.vendor.PublicPEM()})
 	s.config = strings.Replace(s.config, "poll: 50ms", "poll: 1h", 1)
+	s.write(filepath.Join(s.dir, "config.yaml"), s.config)
 	r := s.serve()
 	log := r.log.String()
 	for stage, want := range map[string]int{"prodction": 1, "stagin": 1, "edge": 0, "production": 0} {
@@ -144,13 +146,13 @@ func TestFloor_AStageThatNoSetHasIsAWarning(t *testing.T) {
 func TestDoctor_TellsOfGoodKeysSignersAndRoots(t *testing.T) {
 	s := &attesting{site: newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy})}
 	s.plain = s.config
-	key := s.newKey("site.key")
+	key, release := s.newKey("site.key"), s.newKey("release.key")
 	s.write(filepath.Join(s.dir, "allowed_signers"), "alice@example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHUBJNCGvVwNqyvnPc/QVH3LLDvTVySdtGsDuw6RnQrO\n")
 	authority := must(testenv.NewAuthority())(t)
 	s.withFloor("version: 1\nroots: {corp: {file: root.json}}\nsigners: {ci: {keyless: {root: corp, issuer: \"https://oidc.example\", subject: \"ci@example\"}}}\nrules: [{match: \"**\", require: {signers: [ci]}}]\n",
 		map[string]string{"root.json": string(authority.TrustedRoot())})
-	s.config = s.plain + fmt.Sprintf("trust: {floor: floor/floor.yaml, site: {key: {file: %q}, sign: [staging, production]}, fleet: {allowedSigners: %q}}\n",
-		filepath.Join(s.dir, "site.key"), filepath.Join(s.dir, "allowed_signers"))
+	s.config = s.plain + fmt.Sprintf("trust: {floor: floor/floor.yaml, site: {key: {file: %q}, sign: {key: {file: %q}, stages: [staging, production]}}, fleet: {allowedSigners: %q}}\n",
+		filepath.Join(s.dir, "site.key"), filepath.Join(s.dir, "release.key"), filepath.Join(s.dir, "allowed_signers"))
 	s.t.Setenv("POUNDLOCK_TEST_GIT_PASSWORD", "git-pass-canary")
 	s.write(s.dir+"/config.yaml", s.config)
 	d := &doctor{config: must(config.Load(s.dir+"/config.yaml", nil, nil))(t), now: s.clock}
@@ -160,7 +162,8 @@ func TestDoctor_TellsOfGoodKeysSignersAndRoots(t *testing.T) {
 	}
 	got := strings.Join(lines, "\n")
 	for _, want := range []string{
-		"site key|ok|site key ECDSA P-256, " + key.Identity() + " signs verdicts and what rises to staging, production",
+		"site key|ok|site key ECDSA P-256, " + key.Identity() + " signs verdicts and promotions",
+		"sign key|ok|sign key ECDSA P-256, " + release.Identity() + " signs what rises to staging, production",
 		"commits|ok|commits of the fleet repository must be signed by those of " + filepath.Join(s.dir, "allowed_signers"),
 		`floor: root "corp": 1 certificate authority, `,
 		`floor: signer by certificate "ci" (`,

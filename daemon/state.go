@@ -253,18 +253,25 @@ func (s *State) Flush() error {
 	return errors.Join(s.put(bucketVerdicts, pending), s.writeSights())
 }
 
-// Lines gives the record lines that we last committed for a set. One that cannot be read is as if it were
-// not there.
+// keptLine is how a record line is kept: with whether it is still to be proven.
+type keptLine struct {
+	mirror.Line
+	Unproven bool `json:"unproven,omitempty"`
+}
+
+// Lines gives the record lines that we last committed for a set. One that was only read from a file, and that nothing
+// admitted since, is not proven. One that cannot be read is as if it were not there.
 func (s *State) Lines(set string) (map[mirror.Stage]mirror.Standing, error) {
 	lines := map[mirror.Stage]mirror.Standing{}
 	err := s.db.View(func(tx *bbolt.Tx) error {
 		return each(tx.Bucket(bucketLines).Cursor(), set+"/", func(key string, v []byte) error {
 			stage, entry, _ := strings.Cut(key, "/")
-			var line mirror.Line
-			if json.Unmarshal(v, &line) != nil || !line.Image.HasDigest() {
+			var kept keptLine
+			if json.Unmarshal(v, &kept) != nil || !kept.Image.HasDigest() {
 				return nil
 			}
-			line.Proven = true
+			line := kept.Line
+			line.Proven = !kept.Unproven
 			at := mirror.Stage(stage)
 			if lines[at] == nil {
 				lines[at] = mirror.Standing{}
@@ -283,19 +290,13 @@ func (s *State) Knows(set string) bool {
 	return ok
 }
 
-// SetLines remembers the proven lines of a set's record as ours, and forgets those that it no longer has. Unless that
-// is the whole of them, a set that was not known stays unknown, so that the others are not forgotten meanwhile.
-func (s *State) SetLines(set string, r mirror.Record, whole bool) error {
-	lines := map[string][]byte{}
-	if whole || s.Knows(set) {
-		lines[""] = []byte("known")
-	}
+// SetLines remembers the lines of a set's record as we committed it, and forgets those that it no longer has. Those that
+// nobody proved are kept as such: a state that was lost must not take them for gone while they cannot be judged.
+func (s *State) SetLines(set string, r mirror.Record) error {
+	lines := map[string][]byte{"": []byte("known")}
 	for stage, standing := range r.Stages {
 		for entry, line := range standing {
-			if !line.Proven {
-				continue
-			}
-			b, err := json.Marshal(line)
+			b, err := json.Marshal(keptLine{line, !line.Proven})
 			if err != nil {
 				return err
 			}

@@ -38,7 +38,8 @@ type DaemonStatus struct {
 type GitStatus struct {
 	URL      string          `json:"url"`
 	Branch   string          `json:"branch"`
-	Head     string          `json:"head,omitempty"` // the commit that was read last
+	Head     string          `json:"head,omitempty"`    // the commit that was read last, or is in force while a newer one is refused
+	Refused  string          `json:"refused,omitempty"` // the newest commit, where it does not count by its signatures
 	ReadAt   time.Time       `json:"readAt,omitzero"`
 	LookedAt time.Time       `json:"lookedAt,omitzero"` // when a look last ended, well or not
 	Problem  *mirror.Problem `json:"problem,omitempty"` // why nothing can be done now: it cannot be read
@@ -73,16 +74,18 @@ const (
 
 // SetStatus is how one set is.
 type SetStatus struct {
-	Set       string          `json:"set"`
-	State     SetState        `json:"state"`
-	Copying   *Copies         `json:"copying,omitempty"`
-	Retry     time.Time       `json:"retry,omitzero"` // when what failed is tried again
-	Suspended *Suspension     `json:"suspended,omitempty"`
-	Stages    []StageCount    `json:"stages"`
-	LastRun   *Run            `json:"lastRun,omitempty"`
-	Commit    string          `json:"commit,omitempty"` // the last one that was made for the set
-	Policy    PolicyStatus    `json:"policy,omitzero"`
-	Problem   *mirror.Problem `json:"problem,omitempty"`
+	Set        string          `json:"set"`
+	State      SetState        `json:"state"`
+	Copying    *Copies         `json:"copying,omitempty"`
+	Retry      time.Time       `json:"retry,omitzero"` // when what failed is tried again
+	Suspended  *Suspension     `json:"suspended,omitempty"`
+	Stages     []StageCount    `json:"stages"`
+	Held       []mirror.Stage  `json:"held,omitempty"` // stages at which nothing moves until a rewritten history is acknowledged
+	LastRun    *Run            `json:"lastRun,omitempty"`
+	Commit     string          `json:"commit,omitempty"` // the last one that was made for the set
+	Policy     PolicyStatus    `json:"policy,omitzero"`
+	Unattached int             `json:"statementsMissing,omitempty"` // statements and signatures of this site that are still to be attached
+	Problem    *mirror.Problem `json:"problem,omitempty"`
 }
 
 // PolicyStatus counts the entries of a set that policy has more to say of than yes or no, at all its stages.
@@ -93,6 +96,30 @@ type PolicyStatus struct {
 	Unjudged   int       `json:"unjudged,omitempty"`   // they stand, and are still to be judged by a changed policy
 	Warnings   []string  `json:"warnings,omitempty"`   // each text once, the first of them
 	Changes    time.Time `json:"changes,omitzero"`     // when time alone may change what is admitted
+
+	Remarks []PolicyRemark `json:"remarks,omitempty"` // which of them are warned of or admitted no longer, the first of them
+}
+
+// PolicyRemark is an image that stands and is admitted no longer, or that policy warns of; the same words about
+// several images at one stage are told once.
+type PolicyRemark struct {
+	Stage  mirror.Stage     `json:"stage"`
+	Entry  string           `json:"entry"`
+	Image  mirror.Reference `json:"image"`
+	Stands bool             `json:"stands,omitempty"` // admitted no longer
+	Text   string           `json:"text"`
+	More   int              `json:"more,omitempty"` // other images of which the same is said
+}
+
+// tell adds what is to be known of an image.
+func (s *PolicyStatus) tell(r Remark, text string) {
+	i := slices.IndexFunc(s.Remarks, func(o PolicyRemark) bool { return o.Stage == r.Stage && o.Stands == r.Stands && o.Text == text })
+	switch {
+	case i >= 0:
+		s.Remarks[i].More++
+	case len(s.Remarks) < shownWarnings:
+		s.Remarks = append(s.Remarks, PolicyRemark{Stage: r.Stage, Entry: r.Entry, Image: r.Image, Stands: r.Stands, Text: text})
+	}
 }
 
 // shownWarnings bounds how many different warnings a status lists.
@@ -112,9 +139,11 @@ func policyStatus(all []Remark, unjudged int, now time.Time) PolicyStatus {
 			if len(s.Warnings) < shownWarnings && !slices.Contains(s.Warnings, text) {
 				s.Warnings = append(s.Warnings, text)
 			}
+			s.tell(r, text)
 		}
 		if r.Stands {
 			s.NoLonger++
+			s.tell(r, r.Reason)
 		}
 		if r.Until.After(now) {
 			s.Changes = earliest(s.Changes, r.Until)
@@ -162,7 +191,7 @@ func (l *Line) Status(ctx context.Context) (Status, error) {
 	if f == nil {
 		return s, nil
 	}
-	s.Git.Head = f.head
+	s.Git.Head, s.Git.Refused = f.head, f.refusedHead
 	if f.held != nil {
 		s.Git.Problem = &f.held[0]
 	}
@@ -218,16 +247,22 @@ func (l *Line) statusOf(f *fleet, set string, runs []Run) SetStatus {
 			s.Commit = r.Commit
 		}
 	}
+	if one, ok := f.desired.Set(set); ok && f.rewritten != nil && len(one.Stages) > 1 {
+		s.Held = one.Stages[1:]
+	}
 	p := l.progress(set)
 	remarks, err := l.state.Remarks(set)
 	if err != nil {
 		l.log.Debug("what is to be known of what stands cannot be read", keySet, set, keyError, err)
 	}
 	s.Policy = policyStatus(remarks, p.unjudged(), l.now())
+	s.Unattached = p.unattached()
 	if p.looksNow(l.now()) {
 		s.State = SetLooking
 	}
-	s.Retry = p.nextRetry().UTC()
+	if f.refused == nil { // else nothing is tried again before that is mended
+		s.Retry = p.nextRetry().UTC()
+	}
 	if !l.mover.Idle(set) {
 		c := p.copies()
 		s.State, s.Copying = SetCopying, &c

@@ -54,10 +54,8 @@ func coming(f *fleet, image mirror.Reference, stage mirror.Stage) mirror.Action 
 
 // consult asks policy about an action outside of a step, which looks where a step looks, and gives the place that
 // answered. What admits is the answer, wherever it lies, and so is what no signature mends; else it is not known where
-// a place could not be asked, and refused as where most is proven.
-func (l *Line) consult(ctx context.Context, f *fleet, v mirror.Verifier, a mirror.Action, c mirror.Content) (mirror.Verdict, mirror.Reference) {
-	var best mirror.Verdict
-	var at mirror.Reference
+// a place could not be asked, with the error, and refused as where most is proven.
+func (l *Line) consult(ctx context.Context, f *fleet, v mirror.Verifier, a mirror.Action, c mirror.Content) (best mirror.Verdict, at mirror.Reference, unasked error) {
 	for _, place := range l.places(f, a) {
 		if a.From = place; place.Host != l.local.Host {
 			a.Kind = mirror.Copy
@@ -68,13 +66,15 @@ func (l *Line) consult(ctx context.Context, f *fleet, v mirror.Verifier, a mirro
 		}
 		switch {
 		case verdict.Outcome.Admits(), verdict.Outcome == mirror.OutcomeRejected && !unproven(verdict):
-			return verdict, place
+			return verdict, place, nil
 		case best.Outcome == mirror.OutcomeUnknown:
-		case best.Outcome == "", verdict.Outcome == mirror.OutcomeUnknown, len(verdict.Proofs) >= len(best.Proofs):
+		case verdict.Outcome == mirror.OutcomeUnknown:
+			best, at, unasked = verdict, place, err
+		case best.Outcome == "", len(verdict.Proofs) >= len(best.Proofs):
 			best, at = verdict, place
 		}
 	}
-	return best, at
+	return best, at, unasked
 }
 
 // places lists where a step looks for what belongs to an image: where the action reads it, above the first stage of
@@ -91,13 +91,26 @@ func (l *Line) places(f *fleet, a mirror.Action) []mirror.Reference {
 	}
 	for _, set := range f.desired.Sets {
 		below, ok := set.Stages.Below(a.Stage)
-		if ok && (a.Key.Set == set.Name || a.Key.Set == "" && set.Names(a.Image)) {
+		if ok && (a.Key.Set == set.Name || a.Key.Set == "" && has(set, a.Image)) {
 			add(l.local.Repository(set, a.Stage, a.Image))
 			add(l.local.Repository(set, below, a.Image))
 		}
 	}
 	add(a.Image)
 	return all
+}
+
+// has says whether a set names a repository at any stage.
+func has(set mirror.Set, image mirror.Reference) bool {
+	if slices.ContainsFunc(set.Entries, func(e mirror.Entry) bool { return e.Image.Name() == image.Name() }) {
+		return true
+	}
+	for _, wanted := range set.Wanted {
+		if slices.ContainsFunc(wanted, func(w mirror.Wanted) bool { return w.Image.Name() == image.Name() }) {
+			return true
+		}
+	}
+	return false
 }
 
 // foregone gives what policy says of an image whatever its digest is: that it is on a deny list, or that no rule

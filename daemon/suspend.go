@@ -206,6 +206,10 @@ func (l *Line) suspend(ctx context.Context, set, subject, by string, change func
 	if f.refused != nil {
 		return slices.Clone(f.refused).Err() // nothing moves, and nothing is built on that head
 	}
+	if !l.config.Trust.Fleet.IsZero() && l.git.Own().IsZero() {
+		return mirror.Problems{{Code: "FLT033", What: subject + ": our own commit would not count, since it is not signed", Why: "trust.fleet asks for signatures, and git.signing is not set",
+			Fix: "set git.signing, or change " + l.suspensionFile() + " by hand in a signed commit"}}
+	}
 	head := f.head
 	for range supersedes {
 		paused, _, err := l.suspensions(head)

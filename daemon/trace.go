@@ -160,6 +160,8 @@ func (g *glance) unknown(query string, known []string) error {
 		Fix: "`poundlock get entries` lists what there is"}
 	if set, ok := g.fleet.desired.Set(query); ok {
 		p.What, p.Fix = mirror.Clean(fmt.Sprintf("%q is a set, not an image", query)), "`poundlock get entries --only "+set.Name+"` lists its entries"
+	} else if onlyDigest(query) && parseQuery(query).digest == "" {
+		p.Fix = "write at least seven digits of the digest, as `poundlock get entries` shows them"
 	} else if near := nearestEntry(query, known); near != "" {
 		p.Fix = fmt.Sprintf("did you mean %q?", near)
 	}

@@ -25,7 +25,7 @@ func (l *Line) record(head string, set mirror.Set) (mirror.Record, error) {
 }
 
 // confirm gives the record as far as more than the file speaks for it. A line that we committed counts as we
-// committed it: an edit is overwritten, and one that was taken out comes back. Any other line counts only where
+// committed it, proven or not: an edit is overwritten, and one that was taken out comes back. Any other line counts only where
 // we journaled its tag and the registry names its digest there (a crash before the commit was noted), or
 // where the state was deleted and the registry names it; and only as where things are: it is not proven, so
 // it is judged again before anything is rendered from it. What such a line says stood before counts only as far
@@ -72,7 +72,7 @@ func (l *Line) confirm(ctx context.Context, f *fleet, set mirror.Set, r mirror.R
 }
 
 // believed gives of the record what may say what a tag was resolved to: the lines that we committed and, where
-// the state was deleted, those that the registry confirms.
+// the state was deleted or they were not proven since, those that the registry confirms.
 func (l *Line) believed(ctx context.Context, set mirror.Set, r mirror.Record, p *progress) (mirror.Record, error) {
 	ours, err := l.state.Lines(set.Name)
 	if err != nil {
@@ -83,10 +83,10 @@ func (l *Line) believed(ctx context.Context, set mirror.Set, r mirror.Record, p 
 	var ask []mirror.Reference
 	for _, e := range set.Entries {
 		if line, ok := r.At(first)[e.Name]; ok && !e.Pinned() {
-			switch {
-			case ours[first][e.Name].Image == line.Image:
+			switch known := ours[first][e.Name]; {
+			case known.Image == line.Image && known.Proven:
 				tags[e.Name] = line
-			case lost:
+			case known.Image == line.Image, lost:
 				tags[e.Name] = line
 				ask = append(ask, l.local.Pointer(set, first, e.Name, line.Image))
 			}

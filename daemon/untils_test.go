@@ -152,7 +152,7 @@ func TestUntil_WakesAtTheMoment(t *testing.T) {
 			"for ever":     {Outcome: mirror.OutcomeSigned},
 			"refused":      {Outcome: mirror.OutcomeRejected, Until: began.Add(time.Minute)}, // is kept with its retry
 		}, 0, began)
-		p.judge("young", judgement{verdict: mirror.Verdict{Outcome: mirror.OutcomeRejected, Reason: mirror.Because(mirror.TooYoung, ""), Until: until.Add(-5 * time.Hour)}, err: mirror.ErrRefused}, began)
+		p.judge("young", judgement{verdict: mirror.Verdict{Outcome: mirror.OutcomeRejected, Reason: mirror.Because(mirror.TooYoung, ""), Until: until.Add(-5 * time.Hour)}, err: mirror.ErrRefused}, lastRetry, began)
 		var woken []time.Duration
 		for len(woken) < 3 && time.Since(began) < 100*time.Hour {
 			time.Sleep(l.untilRetry())

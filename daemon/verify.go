@@ -6,8 +6,9 @@ import (
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-// Verify says what policy says of an image at a stage; the first stage when none is given. The image is
-// resolved once and judged by digest.
+// Verify says what policy says of an image at a stage; the first stage when none is given. The image is resolved
+// once, upstream unless it is named as it lies here, and judged by its digest, where a step would look for what
+// belongs to it.
 func (l *Line) Verify(ctx context.Context, image mirror.Reference, stage mirror.Stage) (mirror.Reference, mirror.Verdict, error) {
 	f, err := l.refresh(ctx)
 	if err != nil {
@@ -16,22 +17,30 @@ func (l *Line) Verify(ctx context.Context, image mirror.Reference, stage mirror.
 	if stage, err = f.stage(stage); err != nil {
 		return image, mirror.Verdict{}, err
 	}
+	a, err := l.asked(ctx, f, image, stage)
+	if err != nil {
+		return image, mirror.Verdict{}, err
+	}
+	verdict, _, err := l.consult(ctx, f, f.policy.Verifier(l.judging(f, l.now())), a, l.content())
+	return a.Image, verdict, err
+}
+
+// asked gives the action about an image that somebody names.
+func (l *Line) asked(ctx context.Context, f *fleet, image mirror.Reference, stage mirror.Stage) (mirror.Action, error) {
+	if image.Host == l.local.Host {
+		g, err := l.glance(ctx)
+		if err != nil {
+			return mirror.Action{}, err
+		}
+		a, _, err := g.about(ctx, image.String(), stage)
+		return a, err
+	}
 	if !image.HasDigest() {
 		d, err := l.registry.Resolve(ctx, image)
 		if err != nil {
-			return image, mirror.Verdict{}, err
+			return mirror.Action{}, err
 		}
 		image = image.WithDigest(d.Digest)
 	}
-	a := mirror.Action{Kind: mirror.Copy, Stage: stage, Image: image, From: image, New: image.Digest}
-	for _, set := range f.desired.Sets {
-		for _, e := range set.Entries {
-			if e.Pinned() && e.Image.Name() == image.Name() && e.Image.Digest == image.Digest {
-				a.Key, a.Vouch = mirror.Key{Set: set.Name, Entry: e.Name}, f.desired.Commit
-				a.Image, a.From = e.Image, e.Image
-			}
-		}
-	}
-	_, verdict, err := mirror.Verify(ctx, f.policy.Verifier(l.judging(f, l.now())), a, l.registry)
-	return image, verdict, err
+	return coming(f, image, stage), nil
 }

@@ -32,7 +32,6 @@ type view struct {
 	verified map[string]mirror.Verified // by actionKey
 	verdicts map[string]mirror.Verdict  // by actionKey, of every action that was judged
 	later    int                        // entries that stand and that a later step judges
-	unproven int                        // of those, lines that nobody proved and no action is about
 }
 
 // actionKey names an action inside one plan.
@@ -86,6 +85,7 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	if err := l.verify(ctx, f, v, p, rest, at); err != nil {
 		return nil, err
 	}
+	l.holdUnenforced(v)
 	l.prove(ctx, f, v, p, rest, at)
 	p.foresee(v.verdicts, v.later, at)
 	if err := l.state.Flush(); err != nil {
@@ -104,6 +104,8 @@ type judged struct {
 	err      error
 	missing  bool // what lies here proves too little, whatever the place said that was asked next
 	later    bool // it stands, and this step has asked enough
+	stands   bool // the tag names it already
+	recalled bool // the judgement is one of before
 }
 
 // verify judges every action of an entry: what would move content, and what stands, which a changed policy may
@@ -137,7 +139,7 @@ func (l *Line) verify(ctx context.Context, f *fleet, v *view, p *progress, r *ra
 func (l *Line) judgeAction(ctx context.Context, f *fleet, a mirror.Action, p *progress, rest *ration, at time.Time) judged {
 	o := l.judging(f, at)
 	o.Seen(a.Image.Digest) // also of what is refused, or admitted without looking at its age
-	r, content := judged{action: a}, l.content()
+	r, content := judged{action: a, stands: a.Kind == mirror.Unchanged || a.Kind == mirror.Tag && a.Old == a.New}, l.content()
 	if p.distrusts(a) {
 		o.Known, content = nil, l.afresh() // a remembered verdict named evidence that is gone
 	}
@@ -146,7 +148,7 @@ func (l *Line) judgeAction(ctx context.Context, f *fleet, a mirror.Action, p *pr
 		r.action.From = a.To.AtDigest(a.New)
 		content = rest.of(content)
 	}
-	r.verified, r.verdict, r.err = l.judge(ctx, f.policy.Verifier(o), r.action, content, p, at)
+	l.judge(ctx, f.policy.Verifier(o), &r, content, p, at)
 	if r.later = withheld(content); r.later {
 		return r
 	}
@@ -156,7 +158,7 @@ func (l *Line) judgeAction(ctx context.Context, f *fleet, a mirror.Action, p *pr
 		// The verdict is not remembered: it holds there, and here only once the copy has arrived.
 		r.missing, r.action.Kind, r.action.From = true, mirror.Copy, a.Image.AtDigest(a.New)
 		o.Known = nil
-		r.verified, r.verdict, r.err = l.judge(ctx, f.policy.Verifier(o), r.action, content, p, at)
+		l.judge(ctx, f.policy.Verifier(o), &r, content, p, at)
 		r.later = withheld(content)
 	}
 	return r
@@ -166,12 +168,13 @@ func (l *Line) judgeAction(ctx context.Context, f *fleet, a mirror.Action, p *pr
 // some lie beside it which do not count says nothing of those that are missing: a signature of this site lies here
 // alone, and the vendor's next one upstream.
 func unproven(v mirror.Verdict) bool {
-	return lacking(v) || v.Outcome == mirror.OutcomeRejected && (v.Reason.Code == mirror.BadSignature || v.Reason.Code == mirror.BadAttestation)
+	codes := []mirror.ReasonCode{mirror.NoSignature, mirror.BadSignature, mirror.NoAttestation, mirror.BadAttestation}
+	return v.Outcome == mirror.OutcomeRejected && slices.Contains(codes, v.Reason.Code)
 }
 
 // lacking says whether a verdict waits for a signature or an attestation that may still come.
 func lacking(v mirror.Verdict) bool {
-	return v.Outcome == mirror.OutcomeRejected && (v.Reason.Code == mirror.NoSignature || v.Reason.Code == mirror.NoAttestation)
+	return v.Outcome == mirror.OutcomeRejected && v.Open
 }
 
 // prove judges the lines of the record that nobody proved and no action is about, so that they do not hold up
@@ -189,7 +192,7 @@ func (l *Line) prove(ctx context.Context, f *fleet, v *view, p *progress, rest *
 				New: line.Image.Digest, To: l.local.Pointer(v.set, stage, entry, line.Image), Vouch: line.Vouch}
 			switch r := l.judgeAction(ctx, f, a, p, rest, at); {
 			case r.later:
-				v.later, v.unproven = v.later+1, v.unproven+1
+				v.later++
 			case r.err == nil && !r.missing:
 				line.Proven, line.Basis = true, r.verdict.Basis()
 				standing[entry] = line
@@ -212,7 +215,9 @@ func (l *Line) decided(v *view, p *progress, planned mirror.Action, r judged) mi
 	case r.err != nil && standing && r.verdict.Outcome != mirror.OutcomeRejected && !r.missing:
 		return planned // could not be asked: what stands stays
 	case r.err != nil:
-		l.metrics.verified.WithLabelValues(string(r.verdict.Outcome), string(r.verdict.Reason.Code)).Inc()
+		if !r.recalled {
+			l.metrics.verified.WithLabelValues(string(r.verdict.Outcome), string(r.verdict.Reason.Code)).Inc()
+		}
 		a := l.refused(r.action, r.verdict, r.err)
 		a.Outcome = r.verdict.Outcome
 		if standing {

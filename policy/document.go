@@ -34,7 +34,7 @@ type signerEntry struct {
 	Certificate *certificateEntry `yaml:"certificate" jsonschema:"oneof_required=certificate" jsonschema_description:"Whom certificates of an authority of your own name."`
 	Hash        string            `yaml:"hash" jsonschema:"enum=sha256,enum=sha384,enum=sha512" jsonschema_description:"Hash that the key signs over, where it is not the one that cosign takes for its type; only with key."`
 	Root        mirror.Node       `yaml:"root" jsonschema:"example=corp" jsonschema_description:"Root whose timestamps and log entries say when the key signed; only with key."`
-	NotBefore   moment            `yaml:"notBefore" jsonschema:"title=date or time,pattern=^[0-9]{4}-[0-9]{2}-[0-9]{2}(T.+)?$,example=2026-01-01" jsonschema_description:"First day (UTC) or moment whose signatures count; every older one does not."`
+	NotBefore   moment            `yaml:"notBefore" jsonschema:"title=date or time,pattern=^[0-9]{4}-[0-9]{2}-[0-9]{2}(T.+)?$,example=2026-01-01" jsonschema_description:"First day (UTC) or moment whose signatures count; every older one does not, nor one whose time nothing proves. Beside key only with a root."`
 	Until       moment            `yaml:"until" jsonschema:"title=date or time,pattern=^[0-9]{4}-[0-9]{2}-[0-9]{2}(T.+)?$,example=2027-06-30" jsonschema_description:"Last day (UTC) whose signatures count, or the moment from which they do not any more. What is proven to be older keeps counting."`
 	Where       mirror.Position
 }

@@ -26,13 +26,16 @@ type proof struct {
 	layer    int
 	signer   string // who accepts it
 	manifest mirror.Descriptor
+	sight    mirror.Digest    // of the signature itself, wherever it lies
+	seen     time.Time        // when we first saw it valid
 	met      map[string]error // conditions on an attestation by attestation.id; nil: it is true
 }
 
 // flaw is something that was found and does not count.
 type flaw struct {
-	about about
-	text  string
+	about   about
+	text    string
+	foreign bool // nobody who is asked for made it, so that it says nothing of whether a wanted one will come
 }
 
 // beside is what was found at one spot.
@@ -73,10 +76,10 @@ func (e evidence) flaws() []string {
 	return slices.Compact(all)
 }
 
-// dated gives the time of a proof and who says so. first is when we first saw the digest: what counts where nobody
-// trusted says more.
-func (p proof) dated(first time.Time) (at time.Time, source string) {
-	at, source = first, firstSeen
+// dated gives the time of a proof and who says so: where nobody trusted says more, when we first saw the signature.
+// That we know the image longer proves nothing of who signed it since.
+func (p proof) dated() (at time.Time, source string) {
+	at, source = p.seen, FirstSeen
 	for i, t := range p.Times {
 		if i == 0 || t.At.Before(at) {
 			at, source = t.At, t.Source
@@ -85,4 +88,5 @@ func (p proof) dated(first time.Time) (at time.Time, source string) {
 	return at, source
 }
 
-const firstSeen = "first seen"
+// FirstSeen is the source of the time of a proof that nobody trusted dates: when we first saw it.
+const FirstSeen = "first seen"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/policy/trust"
@@ -16,6 +17,8 @@ type examination struct {
 	question
 	content mirror.Content
 	limits  Limits
+	sight   func(mirror.Digest) time.Time // when we first saw a digest
+	site    []trust.Signer                // this site's own keys
 	found   evidence
 	trouble []error // what could not be read; the missing proof may be among it
 }
@@ -31,7 +34,7 @@ func (x *examination) gather(ctx context.Context) {
 			return // what hangs on the rest would change nothing
 		}
 		if i == 0 && slices.ContainsFunc(x.rules(), func(r rule) bool { return r.Each && r.asks() }) {
-			x.platforms(ctx, x.image.Digest)
+			x.platforms(ctx)
 		}
 	}
 }
@@ -73,19 +76,28 @@ func (x *examination) take(ctx context.Context, at spot, it item, err error) {
 	var bad fault
 	switch {
 	case errors.As(err, &bad):
-		b.flaws = append(b.flaws, flaw{it.about, bad.Error()})
+		b.flaws = append(b.flaws, flaw{about: it.about, text: bad.Error()})
 	case err != nil:
 		x.trouble = append(x.trouble, err)
 	default:
 		b.items++
-		if err := x.prove(ctx, at, it, b); err != nil {
-			b.flaws = append(b.flaws, flaw{it.about, fmt.Sprintf("%s in %s: %v", it.about.noun(), mirror.Short(it.manifest.Digest), err)})
+		if err := x.prove(ctx, at, it, b); err != nil && err != errOurs {
+			text := fmt.Sprintf("%s in %s: %v", it.about.noun(), mirror.Short(it.manifest.Digest), err)
+			b.flaws = append(b.flaws, flaw{it.about, text, errors.Is(err, trust.ErrStranger)})
 		}
 	}
 }
 
 // prove verifies one item for every signer that a rule of a layer names. The error says why it counts for nobody.
 func (x *examination) prove(ctx context.Context, at spot, it item, b *beside) error {
+	if len(it.Body) > largeItem {
+		select {
+		case provingLarge <- struct{}{}:
+			defer func() { <-provingLarge }()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 	c, err := trust.Prepare(it.Item)
 	if err != nil {
 		return err
@@ -93,34 +105,67 @@ func (x *examination) prove(ctx context.Context, at spot, it item, b *beside) er
 	known := map[mirror.Digest]attempt{} // two layers may name one key
 	for _, s := range x.denied {
 		if x.by(ctx, known, c, s, at.digest).err == nil {
-			return fmt.Errorf("by %s, whom deny.signers names", s.Name())
+			return uninvited{fmt.Errorf("by %s, whom deny.signers names", s.Name())}
 		}
 	}
-	counted := false
+	var counted []proof
+	var sight mirror.Digest
 	for i, l := range x.asked {
 		for _, name := range signersOf(l.rules) {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			got := x.by(ctx, known, c, l.signers[name].Signer, at.digest)
 			if got.err == nil {
 				got.err = x.offered(it, got.Proof)
 			}
 			if got.err != nil {
-				err = fmt.Errorf("not by %s: %w", name, got.err)
+				if err == nil || errors.Is(err, trust.ErrStranger) || !errors.Is(got.err, trust.ErrStranger) { // what a wanted one did wrong says more
+					err = fmt.Errorf("not by %s: %w", name, got.err)
+				}
 				continue
 			}
-			counted = true
-			p := proof{Proof: got.Proof, layer: i, signer: name, manifest: it.manifest}
+			if s, denied := x.denies(got.Proof); denied {
+				return uninvited{fmt.Errorf("by %s, whom deny.signers names", s.Name())}
+			}
+			if sight == (mirror.Digest{}) {
+				sight = it.Digest()
+			}
+			p := proof{Proof: got.Proof, layer: i, signer: name, manifest: it.manifest, sight: sight, seen: x.sight(sight)}
 			p.met = met(l.rules, p)
 			p.Predicate = nil // as large as a registry liked, and looked at
-			b.proofs = append(b.proofs, p)
+			counted = append(counted, p)
 		}
 	}
-	if !counted && err == nil {
-		err = errors.New("no rule asks for it")
-	}
-	if counted {
+	b.proofs = append(b.proofs, counted...)
+	switch {
+	case len(counted) > 0:
 		return nil
+	case slices.ContainsFunc(x.site, func(s trust.Signer) bool { return x.by(ctx, known, c, s, at.digest).err == nil }):
+		return errOurs
+	case err == nil:
+		return uninvited{errors.New("no rule asks for it")}
 	}
 	return err
+}
+
+// errOurs is a statement of this site, which is no flaw of what others signed.
+var errOurs = errors.New("this site made it")
+
+// uninvited is an error of what is well made, by somebody who is not asked for.
+type uninvited struct{ error }
+
+// Is says that to policy its signer is a stranger.
+func (uninvited) Is(target error) bool { return target == trust.ErrStranger }
+
+// denies gives the denied signer who is meant by a proof, whatever it was proven with: who may write a policy may
+// write another hash or another root for the same one.
+func (q question) denies(p trust.Proof) (trust.Signer, bool) {
+	i := slices.IndexFunc(q.denied, func(s trust.Signer) bool { return s.Means(p) })
+	if i < 0 {
+		return trust.Signer{}, false
+	}
+	return q.denied[i], true
 }
 
 // attempt is what came of proving an item for a signer.
@@ -172,36 +217,3 @@ func met(rules []rule, p proof) map[string]error {
 
 // id tells conditions apart; two that read the same give the same answer.
 func (a attestation) id() string { return a.Type + " " + a.Where.source }
-
-// platforms adds the manifests of the image's index, and of indexes in it, to what has to be signed.
-func (x *examination) platforms(ctx context.Context, d mirror.Digest) {
-	children, err := x.children(ctx, d)
-	if err != nil {
-		x.found.unlisted = err.Error()
-		if !unusable(err) {
-			x.trouble = append(x.trouble, err)
-		}
-	}
-	for _, child := range children {
-		if slices.ContainsFunc(x.found.subjects, func(s subject) bool { return s.digest == child.Digest }) {
-			continue
-		}
-		if len(x.found.subjects) > maxPlatforms {
-			x.found.unlisted = fmt.Sprintf("index %s: more than %d manifests", mirror.Short(d), maxPlatforms)
-			return
-		}
-		x.found.subjects = append(x.found.subjects, subject{child.Digest, true})
-		if mirror.IsIndex(child) {
-			x.platforms(ctx, child.Digest)
-		}
-	}
-}
-
-func (x *examination) children(ctx context.Context, d mirror.Digest) ([]mirror.Descriptor, error) {
-	search := &search{ctx: ctx, content: x.content, limits: x.limits, spot: spot{x.source, d}}
-	_, parts, err := search.manifest(mirror.Descriptor{Digest: d})
-	if err != nil {
-		return nil, fmt.Errorf("index %s: %w", mirror.Short(d), err)
-	}
-	return parts.Manifests, nil
-}

@@ -151,7 +151,7 @@ func (l layer) wantsSignatures(r rule, image mirror.Reference, v mirror.Verdict)
 	case w.State == WantMissing && enough:
 		w.Fix = "a manifest of the index lacks what the index has: sign it too, as cosign sign --recursive does"
 	case w.State == WantMissing:
-		w.Fix = lacking(r.Count, have, r.Signers) + ": have them sign " + mirror.Short(image.Digest) + ", or see what was found and does not count"
+		w.Fix = lacking(r.Count-len(have), have, r.Signers) + ": have them sign " + image.Digest.String() + ", or see what was found and does not count"
 	}
 	return w
 }
@@ -169,7 +169,7 @@ func (l layer) wantsAttestation(a attestation, v mirror.Verdict) Want {
 	}
 	w.State = stateOf(len(counted) >= a.Count, v, skipAttestations)
 	if w.State == WantMissing {
-		w.Fix = lacking(a.Count, have, a.By) + ": have them attest it, or see what was found and does not count"
+		w.Fix = lacking(a.Count-len(have), have, a.By) + ": have them attest it, or see what was found and does not count"
 	}
 	return w
 }
@@ -210,19 +210,39 @@ func (l layer) counted(v mirror.Verdict, signers []string, counts func(mirror.Pr
 }
 
 func howMany(n int, what string, of []string) string {
-	if n == 1 && len(of) == 1 {
-		return "a " + what + " of " + of[0]
+	a := "a "
+	if strings.HasPrefix(what, "a") {
+		a = "an "
+	}
+	switch {
+	case n == 1 && len(of) == 1:
+		return a + what + " of " + of[0]
+	case n == 1:
+		return a + what + " of one of " + strings.Join(of, ", ")
 	}
 	return fmt.Sprintf("%ss of %d of %s", what, n, strings.Join(of, ", "))
 }
 
-// lacking says how many are missing of whom.
+// lacking says whose n are missing where some are there. One signer may stand for several identities, so that all names
+// may be there and still too few.
 func lacking(n int, have, of []string) string {
 	left := slices.DeleteFunc(slices.Clone(of), func(s string) bool { return slices.Contains(have, s) })
-	if len(left) == 1 {
-		return left[0] + " is missing"
+	if len(left) == 0 {
+		left = of
 	}
-	return fmt.Sprintf("%d more of %s are missing", n-len(have), strings.Join(left, ", "))
+	names, more := strings.Join(left, ", "), ""
+	if len(have) > 0 {
+		more = " more"
+	}
+	switch {
+	case n == len(left) && n == 1:
+		return names + " is missing"
+	case n == len(left):
+		return names + " are missing"
+	case n == 1:
+		return fmt.Sprintf("1%s of %s is missing", more, names)
+	}
+	return fmt.Sprintf("%d%s of %s are missing", n, more, names)
 }
 
 // naming says for which name a signature must be.
@@ -241,8 +261,8 @@ func provenText(p mirror.Proof) string {
 	text := p.Signer
 	switch {
 	case p.Time.IsZero():
-	case p.Source == firstSeen:
-		text += ", " + firstSeen + " " + p.Time.UTC().Format(time.RFC3339)
+	case p.Source == FirstSeen:
+		text += ", " + FirstSeen + " " + p.Time.UTC().Format(time.RFC3339)
 	default:
 		text += ", " + p.Time.UTC().Format(time.RFC3339) + " by " + p.Source
 	}

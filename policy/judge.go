@@ -23,6 +23,7 @@ type failure struct {
 	reason mirror.Reason
 	passes time.Time // when time alone mends it; zero: never
 	open   bool      // more evidence might mend it
+	comes  bool      // a wanted signature or attestation may still come: no other one by its signer is wrong
 	err    error     // it could not be asked
 }
 
@@ -33,7 +34,7 @@ type counted struct {
 	at     spot
 	time   time.Time
 	source string    // of the time
-	until  time.Time // when the signer's time ends, where only what we saw ourselves says that it signed before
+	until  time.Time // when the signer's time or its certificate ends, where only what we saw ourselves says that it signed before
 }
 
 // judge holds one layer's rules against what was found.
@@ -60,13 +61,8 @@ func (q question) judge(layer int, found evidence, subjects int) ruling {
 			all = append(all, have...)
 			r.failures = append(r.failures, failed...)
 		}
-		if rule.Each && rule.asks() && found.unlisted != "" {
-			w := signatureWords
-			if rule.Count == 0 {
-				w = attestationWords
-			}
-			// Open: where nobody could be asked, there is trouble too, and then nothing is known.
-			r.failures = append(r.failures, failure{lift: w.lift, open: true, reason: mirror.Because(w.wrong, "its platforms cannot be checked: %s", printable(found.unlisted))})
+		if rule.Each && found.unlisted != "" {
+			r.failures = append(r.failures, rule.unlisted(found.unlisted)...)
 		}
 		r.counted = append(r.counted, all...)
 		if failed, ok := q.young(rule, all); ok {
@@ -74,6 +70,21 @@ func (q question) judge(layer int, found evidence, subjects int) ruling {
 		}
 	}
 	return r
+}
+
+// unlisted gives the failures of a rule about platforms that are not known, one for each requirement, so that an
+// exception lifts no other. They are open: where nobody could be asked, there is trouble too, and then nothing is known.
+func (r rule) unlisted(why string) (all []failure) {
+	of := func(w words) failure {
+		return failure{lift: w.lift, open: true, reason: mirror.Because(w.wrong, "its platforms cannot be checked: %s", printable(why))}
+	}
+	if r.Count > 0 {
+		all = append(all, of(signatureWords))
+	}
+	if len(r.Attestations) > 0 {
+		all = append(all, of(attestationWords))
+	}
+	return all
 }
 
 // tally counts signatures and attestations of one subject for one rule.
@@ -93,8 +104,8 @@ func (q question) tally(layer int, r rule, s subject, found evidence) (all []cou
 		})
 		all = append(all, have...)
 		if len(have) < r.Count {
-			want := fmt.Sprintf("rule %q wants %d of %s", r.Match, r.Count, strings.Join(r.Signers, ", "))
-			failed = append(failed, missing(want, have, here, append(here.of(aboutSignatures), flaws...), s, signatureWords))
+			want := fmt.Sprintf("rule %q wants %d of %s%s", r.Match, r.Count, strings.Join(r.Signers, ", "), whose(r.Count, have, r.Signers))
+			failed = append(failed, missing(want, have, here, append(here.of(aboutSignatures), flaws...), s, signatureWords).with(q.mendSignatures(layer, r, s, have, here)))
 		}
 	}
 	for _, a := range r.Attestations {
@@ -109,8 +120,8 @@ func (q question) tally(layer int, r rule, s subject, found evidence) (all []cou
 		})
 		all = append(all, have...)
 		if len(have) < a.Count {
-			want := fmt.Sprintf("rule %q wants %s of %d of %s", r.Match, a.Type, a.Count, strings.Join(a.By, ", "))
-			failed = append(failed, missing(want, have, here, append(here.of(aboutAttestations), flaws...), s, attestationWords))
+			want := fmt.Sprintf("rule %q wants %s of %d of %s%s", r.Match, a.Type, a.Count, strings.Join(a.By, ", "), whose(a.Count, have, a.By))
+			failed = append(failed, missing(want, have, here, append(here.of(aboutAttestations), flaws...), s, attestationWords).with(q.mendAttestation(layer, a, s, have)))
 		}
 	}
 	return all, failed
@@ -129,13 +140,11 @@ var (
 )
 
 // missing tells what may still come from what is there and does not count.
-func missing(want string, have []counted, here *beside, flaws []string, s subject, w words) failure {
-	f := failure{lift: w.lift, open: true}
+func missing(want string, have []counted, here *beside, flaws []flaw, s subject, w words) failure {
+	definite := func(f flaw) bool { return !f.foreign }
+	f := failure{lift: w.lift, open: true, comes: !slices.ContainsFunc(flaws, definite)}
 	if s.child {
 		want = "for manifest " + mirror.Short(s.digest) + " " + want
-	}
-	if len(have) > 0 {
-		want += ", " + w.noun + " by " + strings.Join(signers(have), ", ")
 	}
 	switch {
 	case len(flaws) > 0:
@@ -146,6 +155,15 @@ func missing(want string, have []counted, here *beside, flaws []string, s subjec
 		f.reason = mirror.Because(w.none, "a wanted %s is missing: %s", w.noun, want)
 	}
 	return f
+}
+
+// whose says who is there and who is missing; nothing where all are.
+func whose(n int, have []counted, of []string) string {
+	if len(have) == 0 {
+		return ""
+	}
+	there := signers(have)
+	return fmt.Sprintf(", has %s; %s", strings.Join(there, ", "), lacking(n-len(have), there, of))
 }
 
 // signers gives the names of those who made proofs, each once, sorted.
@@ -159,10 +177,10 @@ func signers(all []counted) []string {
 }
 
 // of lists the flaws that are of interest to a requirement.
-func (b *beside) of(a about) (all []string) {
+func (b *beside) of(a about) (all []flaw) {
 	for _, f := range b.flaws {
 		if f.about&a != 0 {
-			all = append(all, f.text)
+			all = append(all, f)
 		}
 	}
 	return all
@@ -192,10 +210,10 @@ const (
 	shownRunes    = 160
 )
 
-func shown(flaws []string) string {
+func shown(flaws []flaw) string {
 	var parts []string
 	for _, f := range flaws[:min(len(flaws), shownFlaws)] {
-		parts = append(parts, printable(f))
+		parts = append(parts, printable(f.text))
 	}
 	if more := len(flaws) - shownFlaws; more > 0 {
 		parts = append(parts, fmt.Sprintf("and %d more", more))

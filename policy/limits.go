@@ -19,6 +19,12 @@ type Limits struct {
 	Time        time.Duration // for one image, all its requests included; default 30 s
 }
 
+// A large signature or attestation costs several times its size while it is verified, so that only few are at once, in
+// the whole process.
+const largeItem = 1 << 20
+
+var provingLarge = make(chan struct{}, 2)
+
 // maxPlatforms bounds the manifests of an index that a rule with platforms: each looks at.
 const maxPlatforms = 100
 

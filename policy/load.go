@@ -62,6 +62,9 @@ func (l *loader) policy(data []byte, ok bool) (Policy, mirror.Problems) {
 	if ok {
 		only = l.load(data)
 	}
+	if !l.floor {
+		l.leaked()
+	}
 	for i := range l.problems {
 		l.problems[i].Where.Commit = l.commit
 	}
@@ -81,8 +84,8 @@ func (l *loader) load(data []byte) layer {
 	if !malformed.Touch("version") {
 		l.problems = append(l.problems, mirror.CheckVersion(doc.Version, 1, l.at(doc.Where, "version"))...)
 	}
-	roots := newNames("root", "POL017", doc.Roots, malformed, l.root)
-	signers := newNames("signer", "POL011", doc.Signers, malformed, func(name string, entry signerEntry) (signer, bool) {
+	roots := newNames(l, "root", "POL017", doc.Roots, malformed, l.root)
+	signers := newNames(l, "signer", "POL011", doc.Signers, malformed, func(name string, entry signerEntry) (signer, bool) {
 		return l.signer(name, entry, roots)
 	})
 	p := layer{file: l.name, floor: l.floor, open: l.open(doc.Default), signers: signers.good, deny: l.deny(doc.Deny, signers), modes: l.modes(doc.Mode)}
@@ -93,6 +96,7 @@ func (l *loader) load(data []byte) layer {
 	written := map[mirror.Digest]mirror.Position{}
 	for i, entry := range doc.Rules {
 		if malformed.Touch(fmt.Sprintf("rules[%d]", i)) {
+			l.salvage(malformed, func() { l.rule(strconv.Itoa(i), entry, signers) })
 			continue
 		}
 		r := l.rule(strconv.Itoa(i), entry, signers)
@@ -101,6 +105,7 @@ func (l *loader) load(data []byte) layer {
 	}
 	for i, entry := range doc.Exceptions {
 		if malformed.Touch(fmt.Sprintf("exceptions[%d]", i)) {
+			l.salvage(malformed, func() { l.exception(strconv.Itoa(i), entry) })
 			continue
 		}
 		e := l.exception(strconv.Itoa(i), entry)
@@ -109,6 +114,21 @@ func (l *loader) load(data []byte) layer {
 	}
 	p.named = l.named
 	return p
+}
+
+// nameProblems are the codes of what is named and is not there, or is not what it is to be.
+var nameProblems = []string{"POL005", "POL006", "POL007", "POL008", "POL011", "POL016", "POL017"}
+
+// salvage reads an entry of which a part cannot be read, only to tell of what the rest of it names: all other problems
+// may come of that part.
+func (l *loader) salvage(malformed mirror.Problems, read func()) {
+	before := len(l.problems)
+	read()
+	found := slices.Clone(l.problems[before:])
+	l.problems = append(l.problems[:before], slices.DeleteFunc(found, func(p mirror.Problem) bool {
+		told := func(m mirror.Problem) bool { return m.Where.Line == p.Where.Line && m.Where.Column == p.Where.Column }
+		return !slices.Contains(nameProblems, p.Code) || p.Where.Line == 0 || slices.ContainsFunc(malformed, told)
+	})...)
 }
 
 // once tells of something that is written twice.
@@ -160,12 +180,13 @@ type names[T any] struct {
 }
 
 // newNames reads the entries of a part of the document in the order of their names.
-func newNames[E, T any](what, unknown string, entries map[string]E, malformed mirror.Problems, read func(string, E) (T, bool)) names[T] {
+func newNames[E, T any](l *loader, what, unknown string, entries map[string]E, malformed mirror.Problems, read func(string, E) (T, bool)) names[T] {
 	part := what + "s"
 	n := names[T]{what: what, unknown: unknown, good: map[string]T{}, written: slices.Sorted(maps.Keys(entries))}
 	n.unsure = slices.ContainsFunc(malformed, func(p mirror.Problem) bool { return p.Path == part })
 	for _, name := range n.written {
 		if malformed.Touch(part + "." + name) {
+			l.salvage(malformed, func() { read(name, entries[name]) })
 			continue
 		}
 		if value, ok := read(name, entries[name]); ok {
@@ -180,7 +201,11 @@ func newNames[E, T any](what, unknown string, entries map[string]E, malformed mi
 func (n names[T]) find(node mirror.Node, problems *mirror.Problems) (value T, ok bool) {
 	name, _ := node.Text()
 	if value, ok = n.good[name]; !ok && !n.unsure && !slices.Contains(n.written, name) {
-		problems.Add(n.unknown, node.Where(), didYouMean(name, n.written), "there is no %s %q", n.what, name)
+		fix := fmt.Sprintf("add it under %ss, where there is none yet", n.what)
+		if len(n.written) > 0 {
+			fix = didYouMean(name, n.written)
+		}
+		problems.Add(n.unknown, node.Where(), fix, "there is no %s %q", n.what, name)
 	}
 	return value, ok
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -53,6 +55,26 @@ func (l *loader) private(key, file string, data []byte) bool {
 		l.problems.Add("POL006", where, "make a new key pair, commit only its public key, and treat this one as lost", "%s: the file holds a private key", key)
 	}
 	return found
+}
+
+// maxLeak is how many bytes of a file are looked through for a private key that nothing names.
+const maxLeak = 64 << 10
+
+// aPrivateKey is how every private key in PEM form begins, also one that is indented.
+var aPrivateKey = regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----`)
+
+// leaked tells of private keys in files that the document does not name: whoever reads the repository has them.
+func (l *loader) leaked() {
+	for _, file := range l.files.Under(l.dir) {
+		data := l.files[file]
+		found := aPrivateKey.FindIndex(data[:min(len(data), maxLeak)])
+		told := func(p mirror.Problem) bool { return p.Code == "POL006" && p.Where.File == file }
+		if found == nil || slices.ContainsFunc(l.problems, told) {
+			continue
+		}
+		where := mirror.Position{File: file, Line: 1 + bytes.Count(data[:found[0]], []byte("\n"))}
+		l.problems.Add("POL006", where, "take it out, use a new key instead, and treat this one as lost: it stays in the history", "%s holds a private key", file)
+	}
 }
 
 // below gives the path in files of what the document names; false for one that leaves its folder.

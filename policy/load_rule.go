@@ -3,9 +3,6 @@ package policy
 import (
 	"slices"
 	"strconv"
-	"strings"
-
-	"github.com/bmatcuk/doublestar/v4"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
@@ -181,20 +178,4 @@ func repository(text string) (ref mirror.Reference, fix string) {
 		return mirror.Reference{}, "write " + ref.Name()
 	}
 	return ref, ""
-}
-
-// glob checks a pattern over host/repository. One that can match nothing is refused: a deny line that is
-// never true is worse than none.
-func (l *loader) glob(pattern string, where mirror.Position, what string) {
-	host, _, _ := strings.Cut(pattern, "/")
-	switch {
-	case pattern == "" || !doublestar.ValidatePattern(pattern):
-		l.problems.Add("POL015", where, "write a glob such as registry.example/team/**", "%s: malformed glob %q", what, pattern)
-	case strings.Contains(pattern, "@") || strings.Contains(pattern[strings.LastIndex(pattern, "/")+1:], ":"):
-		l.problems.Add("POL015", where, "leave tag and digest out", "%s: %q names a tag or digest, globs match host/repository", what, pattern)
-	case host == "index.docker.io" || host == "registry-1.docker.io":
-		l.problems.Add("POL015", where, "write docker.io"+strings.TrimPrefix(pattern, host), "%s: Docker Hub is called docker.io here", what)
-	case !strings.ContainsAny(host, ".:*?[{") && host != "localhost":
-		l.problems.Add("POL015", where, "write docker.io/library/... or **/"+pattern, "%s: %q does not begin with a host", what, pattern)
-	}
 }

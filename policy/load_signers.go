@@ -28,8 +28,11 @@ func (l *loader) signer(name string, entry signerEntry, roots names[loadedRoot])
 		return signer{}, false
 	}
 	s.notBefore, s.until = entry.NotBefore.begin(), entry.Until.end()
-	if !s.until.IsZero() && !s.notBefore.Before(s.until) {
+	switch {
+	case !s.until.IsZero() && !s.notBefore.Before(s.until):
 		l.problems.Add("POL022", l.at(entry.Where, "signers", name, "until"), "write a later until or an earlier notBefore", "signers.%s: until is not after notBefore, so no signature could count", name)
+	case !s.notBefore.IsZero() && entry.Keyless == nil:
+		l.dated(name, entry, roots)
 	}
 	if entry.Key == "" {
 		l.onlyWithKey(name, entry)
@@ -53,6 +56,20 @@ func (l *loader) onlyWithKey(name string, entry signerEntry) {
 	if !entry.Root.IsZero() {
 		l.problems.Add("POL018", entry.Root.Where(), "write it inside of keyless or certificate", "signers.%s.root: only beside key", name)
 	}
+}
+
+// dated tells of a beginning that nothing could prove: whoever holds a key may say that a signature is new.
+func (l *loader) dated(name string, entry signerEntry, roots names[loadedRoot]) {
+	if !entry.Root.IsZero() && entry.Certificate == nil {
+		if r, ok := roots.find(entry.Root, &mirror.Problems{}); !ok || r.ca || r.Facts().Timestamps+r.Facts().Logs > 0 {
+			return // it has times, or is a mistake that is told where it is
+		}
+	}
+	fix := "add root: and a root with a timestamp authority, or leave notBefore out: a key that is not in use yet signs nothing"
+	if entry.Certificate != nil {
+		fix = "leave it out: the certificates say from when on they are valid"
+	}
+	l.problems.Add("POL022", l.at(entry.Where, "signers", name, "notBefore"), fix, "signers.%s.notBefore: nothing says when something was signed, so no signature could count", name)
 }
 
 // key reads a public key twice: without its options, so that what is wrong with the file is not blamed on them.

@@ -15,7 +15,7 @@ type question struct {
 	here   bool             // content is read from a copy, so that signatures lie beside it wherever they lay upstream
 	stage  mirror.Stage
 	now    time.Time
-	seen   time.Time // when we first saw the digest
+	seen   time.Time // when we first saw the image's digest
 	vouch  vouching
 	asked  []asked
 	denied []trust.Signer // what they sign counts for nobody
@@ -37,16 +37,12 @@ type vouching struct {
 }
 
 func (v verifier) question(a mirror.Action) question {
-	q := question{image: a.Image, stage: a.Stage, now: v.At, seen: v.At, source: a.From.AtDigest(mirror.Digest{})}
+	q := question{image: a.Image, stage: a.Stage, now: v.At, source: a.From.AtDigest(mirror.Digest{})}
 	if a.From.IsZero() {
 		q.source = a.Image.AtDigest(mirror.Digest{})
 	}
 	q.here = q.source.Name() != a.Image.Name()
-	if v.Seen != nil {
-		if seen := v.Seen(a.Image.Digest); !seen.IsZero() {
-			q.seen = seen
-		}
-	}
+	q.seen = v.sight(a.Image.Digest)
 	for _, l := range v.policy.layers {
 		x := asked{layer: l, rules: l.matching(a.Image, a.Stage), mode: l.mode(a.Stage)}
 		for _, e := range l.exceptions {
@@ -62,6 +58,16 @@ func (v verifier) question(a mirror.Action) question {
 		}
 	}
 	return q
+}
+
+// sight gives when we first saw a digest; what was never seen is seen now.
+func (v verifier) sight(d mirror.Digest) time.Time {
+	if v.Seen != nil {
+		if seen := v.Seen(d); !seen.IsZero() {
+			return seen
+		}
+	}
+	return v.At
 }
 
 // rules gives the rules of all layers.

@@ -42,6 +42,10 @@ func (q question) trustHash() mirror.Digest {
 	return hashOf(all)
 }
 
+// judgedAs is told apart in the key of a verdict, so that what was judged in another way is not remembered: since 2, a
+// first sight is of the signature, proofs name their keys, and certificates that nobody dates end.
+const judgedAs = "2"
+
 // key names what a verdict by evidence depends on. The stage is not part of it, only what holds there; the tag is,
 // where a rule compares it.
 func (q question) key(v mirror.Verdict) string {
@@ -49,7 +53,7 @@ func (q question) key(v mirror.Verdict) string {
 	if slices.ContainsFunc(q.rules(), func(r rule) bool { return r.Reference == nameExact }) {
 		name += ":" + q.image.Tag
 	}
-	return hashOf([]string{name, q.image.Digest.String(), v.RuleHash.String(), v.TrustHash.String()}).String()
+	return hashOf([]string{judgedAs, name, q.image.Digest.String(), v.RuleHash.String(), v.TrustHash.String()}).String()
 }
 
 // usable says whether an earlier verdict still counts: it was reached by the same rules and trust, names enough
@@ -66,7 +70,7 @@ func (q question) usable(known, now mirror.Verdict) bool {
 	}
 	for _, p := range known.Proofs {
 		for _, s := range q.denied {
-			if s.Identity() != "" && s.Identity() == p.Identity {
+			if s.MeansKey(p.Identity, p.Key) {
 				return false
 			}
 		}
@@ -77,14 +81,14 @@ func (q question) usable(known, now mirror.Verdict) bool {
 // proven says whether a verdict names enough distinct identities for every rule, of the image itself.
 func (q question) proven(known mirror.Verdict) bool {
 	enough := func(l layer, kind string, by []string, count int) bool {
-		identities := map[string]bool{}
+		identities, keys := map[string]bool{}, map[string]bool{}
 		for _, p := range known.Proofs {
 			one := l.signers[p.Signer].Identity()
 			if p.Type == kind && p.Of == (mirror.Digest{}) && slices.Contains(by, p.Signer) && slices.Contains(known.Signers, p.Signer) && (one == "" || one == p.Identity) {
-				identities[p.Identity] = true
+				identities[p.Identity], keys[p.Key.String()] = true, true
 			}
 		}
-		return len(identities) >= count
+		return min(len(identities), len(keys)) >= count
 	}
 	for _, x := range q.asked {
 		for _, r := range x.rules {

@@ -20,6 +20,7 @@ type decision struct {
 	reason    mirror.Reason
 	exception *exception
 	until     time.Time
+	open      bool // of a refusal: a wanted signature or attestation may still come
 	warnings  []string
 	err       error // of an unknown one
 }
@@ -31,8 +32,7 @@ func (q question) settle(found evidence, trouble error, v mirror.Verdict) (mirro
 	for i := range q.asked {
 		all = append(all, q.decide(i, found, trouble))
 	}
-	silent := !slices.ContainsFunc(all, func(d decision) bool { return d.outcome != "" })
-	if silent {
+	if !slices.ContainsFunc(all, decision.says) {
 		d := decision{}
 		q.refuse(&d, []failure{{reason: q.nobodyVouches()}}, nil)
 		all = []decision{d}
@@ -43,13 +43,19 @@ func (q question) settle(found evidence, trouble error, v mirror.Verdict) (mirro
 			weakest = d
 		}
 	}
-	v.Outcome, v.Reason = weakest.outcome, weakest.reason
+	v.Outcome, v.Reason, v.Open = weakest.outcome, weakest.reason, weakest.open
 	v.Findings = findings(found)
 	q.tell(&v, all)
 	if v.Outcome == mirror.OutcomeUnknown {
 		return unknown(v, weakest.err)
 	}
 	return v, nil
+}
+
+// says says whether the layer vouches for the image or refuses it: one that asks for its age alone does not, also where
+// an exception lifts that.
+func (d decision) says() bool {
+	return d.outcome != "" && (d.outcome != mirror.OutcomeException || d.signed || d.pinned)
 }
 
 // weight orders outcomes: the heavier of two layers is the verdict.
@@ -78,7 +84,7 @@ func (q question) decide(layer int, found evidence, trouble error) decision {
 	case d.exception != nil:
 		e := d.exception
 		d.outcome = mirror.OutcomeException
-		d.reason = mirror.Because(mirror.Excepted, "exception %s by %s until %s lifts %s", e.Reason, e.ApprovedBy, e.Until.UTC().Format(time.RFC3339), joined(e.Skip))
+		d.reason = mirror.Because(mirror.Excepted, "%s by %s lifts %s until %s", e.Reason, e.ApprovedBy, joined(e.Skip), e.Until.UTC().Format(time.RFC3339))
 	case d.signed:
 		d.outcome, d.reason = mirror.OutcomeSigned, mirror.Because(mirror.Signed, "%s", vouchers(d.counted))
 	case d.pinned:
@@ -135,10 +141,16 @@ func (q question) stuck(found evidence, subjects int) bool {
 var severity = []mirror.ReasonCode{mirror.NoRule, mirror.NotPinned, mirror.BadSignature, mirror.BadAttestation, mirror.NoSignature, mirror.NoAttestation, mirror.TooYoung}
 
 // refuse tells what is left of the requirements, or admits it where the layer is not enforced. What more evidence
-// might mend is not refused while some could not be read.
+// might mend is not refused while some could not be read, and a layer that is not enforced admits nothing of which
+// something could not be asked.
 func (q question) refuse(d *decision, left []failure, trouble error) {
 	certain := slices.DeleteFunc(slices.Clone(left), func(f failure) bool { return f.err != nil || f.open && trouble != nil })
-	if len(certain) == 0 {
+	var x asked // of a policy that says nothing at all
+	if len(q.asked) > 0 {
+		x = q.asked[d.layer]
+	}
+	lenient := x.mode == modeWarn || x.mode == modeAudit
+	if len(certain) == 0 || lenient && len(certain) < len(left) {
 		d.outcome = mirror.OutcomeUnknown
 		for _, f := range left {
 			d.err = errors.Join(d.err, f.err)
@@ -149,10 +161,6 @@ func (q question) refuse(d *decision, left []failure, trouble error) {
 	slices.SortStableFunc(certain, func(a, b failure) int {
 		return slices.Index(severity, a.reason.Code) - slices.Index(severity, b.reason.Code)
 	})
-	var x asked // of a policy that says nothing at all
-	if len(q.asked) > 0 {
-		x = q.asked[d.layer]
-	}
 	d.outcome, d.reason = mirror.OutcomeRejected, certain[0].reason
 	if certain[0].reason.Code == mirror.TooYoung {
 		d.until = time.Time{}
@@ -175,6 +183,11 @@ func (q question) refuse(d *decision, left []failure, trouble error) {
 		d.outcome, d.reason = mirror.OutcomeWarn, mirror.Because(mirror.Warned, "not enforced at stage %s: %s", q.stage, d.reason.Detail)
 	case modeAudit:
 		d.outcome, d.reason = mirror.OutcomeWarn, mirror.Because(mirror.Warned, "audit only at stage %s: %s", q.stage, d.reason.Detail)
+	default:
+		wrong := func(f failure) bool {
+			return (f.lift == skipSignatures || f.lift == skipAttestations) && !f.comes
+		}
+		d.open = certain[0].comes && !slices.ContainsFunc(certain, wrong)
 	}
 }
 

@@ -21,7 +21,7 @@ const slsa = "https://slsa.dev/provenance/v1"
 
 // signedBy is a valid signature as it comes out of verification; with a time, a timestamp authority vouches for that.
 func signedBy(name string, times ...time.Time) proof {
-	p := proof{signer: name, manifest: mirror.Descriptor{Digest: mirror.DigestOf([]byte(name))},
+	p := proof{signer: name, sight: mirror.DigestOf([]byte("signature by " + name)), manifest: mirror.Descriptor{Digest: mirror.DigestOf([]byte(name))},
 		Proof: trust.Proof{Identity: "key " + name, Names: []string{"docker.io/library/app"}}}
 	for _, t := range times {
 		p.Times = append(p.Times, trust.Time{At: t, Source: "timestamp authority"})
@@ -35,9 +35,10 @@ func attestedBy(name, kind string, met error) proof {
 	return p
 }
 
-// scene is what a case of the table starts from: one rule that wants release, seen for a year.
+// scene is what a case of the table starts from: one rule that wants release, image and signatures seen for a year.
 type scene struct {
 	q       question
+	sighted time.Time // when we first saw the signatures
 	proofs  []proof
 	flaws   []flaw
 	trouble error
@@ -60,12 +61,15 @@ func (s *scene) floor(x asked) *asked {
 func newScene() *scene {
 	signers := map[string]signer{"release": {}, "sec-a": {}, "sec-b": {}, "ci": {}, "old": {until: noon.Add(-30 * day)}, "new": {notBefore: noon.Add(-30 * day)}, "leaving": {until: noon.Add(30 * day)}}
 	r := rule{Match: "docker.io/**", Signers: []string{"release"}, Count: 1, Reference: nameRepository}
-	return &scene{q: question{image: judgee, source: judgee.AtDigest(mirror.Digest{}), stage: "production", now: noon, seen: noon.Add(-365 * day),
+	return &scene{sighted: noon.Add(-365 * day), q: question{image: judgee, source: judgee.AtDigest(mirror.Digest{}), stage: "production", now: noon, seen: noon.Add(-365 * day),
 		asked: []asked{{layer: layer{file: mirror.PolicyFile, signers: signers}, rules: []rule{r}, mode: modeEnforce}}}}
 }
 
 func (s *scene) verdict() mirror.Verdict {
 	at := spot{s.q.source, judgee.Digest}
+	for i := range s.proofs {
+		s.proofs[i].seen = s.sighted
+	}
 	found := evidence{subjects: []subject{{digest: judgee.Digest}}, spots: map[spot]*beside{at: {items: len(s.proofs), proofs: s.proofs, flaws: s.flaws}}}
 	v, _ := s.q.settle(found, s.trouble, mirror.Verdict{})
 	return v
@@ -84,14 +88,26 @@ func TestSettle_JudgesByValuesAlone(t *testing.T) {
 		{"signed", func(s *scene) { s.signs(signedBy("release")) }, mirror.OutcomeSigned, mirror.Signed, "signed by release", time.Time{}},
 		{"signed by somebody else", func(s *scene) { s.signs(signedBy("sec-a")) }, mirror.OutcomeRejected, mirror.NoSignature, "missing", time.Time{}},
 		{"nothing there", func(*scene) {}, mirror.OutcomeRejected, mirror.NoSignature, "no signature found", time.Time{}},
-		{"something wrong there", func(s *scene) { s.flaws = []flaw{{aboutSignatures, "tampered"}} }, mirror.OutcomeRejected, mirror.BadSignature, "tampered", time.Time{}},
-		{"a flaw of an attestation is none of a signature", func(s *scene) { s.flaws = []flaw{{aboutAttestations, "tampered"}} }, mirror.OutcomeRejected, mirror.NoSignature, "", time.Time{}},
+		{"something wrong there", func(s *scene) { s.flaws = []flaw{{about: aboutSignatures, text: "tampered"}} }, mirror.OutcomeRejected, mirror.BadSignature, "tampered", time.Time{}},
+		{"a flaw of an attestation is none of a signature", func(s *scene) { s.flaws = []flaw{{about: aboutAttestations, text: "tampered"}} }, mirror.OutcomeRejected, mirror.NoSignature, "", time.Time{}},
 
 		{"two of one key under two names", func(s *scene) {
 			s.rule().Signers, s.rule().Count = []string{"sec-a", "sec-b"}, 2
 			a, b := signedBy("sec-a"), signedBy("sec-b")
 			b.Identity = a.Identity
 			s.proofs = []proof{a, a, b}
+		}, mirror.OutcomeRejected, mirror.NoSignature, "wants 2 of", time.Time{}},
+		{"two of one signature", func(s *scene) {
+			s.rule().Signers, s.rule().Count = []string{"sec-a", "sec-b"}, 2
+			a, b := signedBy("sec-a"), signedBy("sec-b")
+			b.sight = a.sight
+			s.proofs = []proof{a, b}
+		}, mirror.OutcomeRejected, mirror.NoSignature, "wants 2 of", time.Time{}},
+		{"two of one key, once in a certificate", func(s *scene) {
+			s.rule().Signers, s.rule().Count = []string{"sec-a", "sec-b"}, 2
+			a, b := signedBy("sec-a"), signedBy("sec-b")
+			a.Key, b.Key = mirror.DigestOf([]byte("key")), mirror.DigestOf([]byte("key"))
+			s.proofs = []proof{a, b}
 		}, mirror.OutcomeRejected, mirror.NoSignature, "wants 2 of", time.Time{}},
 		{"two of two", func(s *scene) {
 			s.rule().Signers, s.rule().Count = []string{"sec-a", "sec-b"}, 2
@@ -100,24 +116,36 @@ func TestSettle_JudgesByValuesAlone(t *testing.T) {
 
 		{"retired, seen before its end", func(s *scene) { s.rule().Signers = []string{"old"}; s.signs(signedBy("old")) }, mirror.OutcomeSigned, mirror.Signed, "", time.Time{}},
 		{"retired, seen after its end", func(s *scene) {
-			s.rule().Signers, s.q.seen = []string{"old"}, noon
+			s.rule().Signers, s.sighted = []string{"old"}, noon // the image itself we know for a year
 			s.signs(signedBy("old"))
 		}, mirror.OutcomeRejected, mirror.BadSignature, "counts only before", time.Time{}},
 		{"retired, seen at the very end", func(s *scene) {
-			s.rule().Signers, s.q.seen = []string{"old"}, noon.Add(-30*day)
+			s.rule().Signers, s.sighted = []string{"old"}, noon.Add(-30*day)
 			s.signs(signedBy("old"))
 		}, mirror.OutcomeRejected, mirror.BadSignature, "counts only before", time.Time{}},
 		{"retired, timestamped before its end", func(s *scene) {
-			s.rule().Signers, s.q.seen = []string{"old"}, noon
+			s.rule().Signers, s.sighted = []string{"old"}, noon
 			s.signs(signedBy("old", noon.Add(-31*day)))
 		}, mirror.OutcomeSigned, mirror.Signed, "", time.Time{}},
 		{"a good proof beside a late one of the same key", func(s *scene) {
-			s.rule().Signers, s.q.seen = []string{"old"}, noon
+			s.rule().Signers, s.sighted = []string{"old"}, noon
 			s.proofs = []proof{signedBy("old"), signedBy("old", noon.Add(-31*day))}
 		}, mirror.OutcomeSigned, mirror.Signed, "", time.Time{}},
 		{"retires later, as we saw it", func(s *scene) { s.rule().Signers = []string{"leaving"}; s.signs(signedBy("leaving")) }, mirror.OutcomeSigned, mirror.Signed, "", noon.Add(30 * day)},
 		{"retires later, timestamped", func(s *scene) { s.rule().Signers = []string{"leaving"}; s.signs(signedBy("leaving", noon)) }, mirror.OutcomeSigned, mirror.Signed, "", time.Time{}},
-		{"before its time", func(s *scene) { s.rule().Signers = []string{"new"}; s.signs(signedBy("new")) }, mirror.OutcomeRejected, mirror.BadSignature, "counts from", time.Time{}},
+		{"before its time", func(s *scene) {
+			s.rule().Signers = []string{"new"}
+			s.signs(signedBy("new", noon.Add(-31*day)))
+		}, mirror.OutcomeRejected, mirror.BadSignature, "counts from", time.Time{}},
+		{"a beginning that no timestamp proves", func(s *scene) {
+			s.rule().Signers, s.sighted = []string{"new"}, noon
+			s.signs(signedBy("new"))
+		}, mirror.OutcomeRejected, mirror.BadSignature, "nothing that is trusted says when", time.Time{}},
+		{"by a certificate that ends", func(s *scene) {
+			p := signedBy("release")
+			p.Until = noon.Add(day)
+			s.signs(p)
+		}, mirror.OutcomeSigned, mirror.Signed, "", noon.Add(day)},
 		{"from its first moment on", func(s *scene) {
 			s.rule().Signers = []string{"new"}
 			s.signs(signedBy("new", noon.Add(-30*day)))
@@ -140,11 +168,21 @@ func TestSettle_JudgesByValuesAlone(t *testing.T) {
 		{"young and unsigned waits for the signature", func(s *scene) { s.rule().MinAge, s.q.seen = 72*time.Hour, noon }, mirror.OutcomeRejected, mirror.NoSignature, "", time.Time{}},
 		{"age alone vouches for nothing", func(s *scene) { *s.rule() = rule{Match: "**", MinAge: time.Hour} }, mirror.OutcomeRejected, mirror.NoRule, "age alone", time.Time{}},
 
+		{"age alone vouches for nothing, also where an exception lifts it", func(s *scene) {
+			*s.rule(), s.q.seen = rule{Match: "**", MinAge: time.Hour}, noon
+			s.excuses(noon.Add(day), skipAge)
+		}, mirror.OutcomeRejected, mirror.NoRule, "age alone", time.Time{}},
+		{"an exception for the age that the floor asks", func(s *scene) {
+			s.signs(signedBy("release"))
+			s.q.seen = noon
+			s.floor(asked{rules: []rule{{Match: "**", MinAge: time.Hour}}, mode: modeEnforce,
+				exceptions: []exception{{Name: judgee.Name(), Skip: []skip{skipAge}, Until: noon.Add(day), Reason: "VEND-123", ApprovedBy: "alice"}}})
+		}, mirror.OutcomeException, mirror.Excepted, "VEND-123", noon.Add(day)},
 		{"exception", func(s *scene) { s.excuses(noon.Add(day), skipSignatures) }, mirror.OutcomeException, mirror.Excepted, "VEND-123", noon.Add(day)},
 		{"exception at its end", func(s *scene) { s.excuses(noon, skipSignatures) }, mirror.OutcomeRejected, mirror.NoSignature, "VEND-123 ended", time.Time{}},
 		{"exception for something else", func(s *scene) { s.excuses(noon.Add(day), skipAttestations, skipPinned, skipAge) }, mirror.OutcomeRejected, mirror.NoSignature, "", time.Time{}},
 		{"exception lifts what is wrong too", func(s *scene) {
-			s.flaws = []flaw{{aboutSignatures, "tampered"}}
+			s.flaws = []flaw{{about: aboutSignatures, text: "tampered"}}
 			s.excuses(noon.Add(day), skipSignatures)
 		}, mirror.OutcomeException, mirror.Excepted, "", noon.Add(day)},
 		{"exception that is not needed", func(s *scene) { s.excuses(noon.Add(day), skipSignatures); s.signs(signedBy("release")) }, mirror.OutcomeSigned, mirror.Signed, "", time.Time{}},
@@ -174,6 +212,18 @@ func TestSettle_JudgesByValuesAlone(t *testing.T) {
 		{"trouble", func(s *scene) { s.trouble = trouble }, mirror.OutcomeUnknown, mirror.NotVerified, "registry is away", time.Time{}},
 		{"trouble beside enough", func(s *scene) { s.trouble = trouble; s.signs(signedBy("release")) }, mirror.OutcomeSigned, mirror.Signed, "", time.Time{}},
 		{"trouble where it is not enforced", func(s *scene) { s.trouble, s.q.asked[0].mode = trouble, modeWarn }, mirror.OutcomeUnknown, mirror.NotVerified, "", time.Time{}},
+		{"trouble beside what is certain, where it is not enforced", func(s *scene) {
+			s.trouble, s.q.asked[0].mode, s.rule().Pinned = trouble, modeWarn, true
+			s.q.vouch.reason = mirror.Because(mirror.NotPinned, "nobody names it")
+		}, mirror.OutcomeUnknown, mirror.NotVerified, "registry is away", time.Time{}},
+		{"who could not be asked, where it is only audited", func(s *scene) {
+			s.q.asked[0].mode, s.rule().Pinned = modeAudit, true
+			s.q.vouch.err = trouble
+		}, mirror.OutcomeUnknown, mirror.NotVerified, "registry is away", time.Time{}},
+		{"trouble beside what is certain, enforced", func(s *scene) {
+			s.trouble, s.rule().Pinned = trouble, true
+			s.q.vouch.reason = mirror.Because(mirror.NotPinned, "nobody names it")
+		}, mirror.OutcomeRejected, mirror.NotPinned, "", time.Time{}},
 		{"trouble with what an exception lifts", func(s *scene) { s.trouble = trouble; s.excuses(noon.Add(day), skipSignatures) }, mirror.OutcomeException, mirror.Excepted, "", noon.Add(day)},
 		{"trouble with what no exception lifts", func(s *scene) {
 			s.trouble = trouble
@@ -264,7 +314,7 @@ func TestSettle_ProofsSayWhoSignedWhatAndWhen(t *testing.T) {
 	s.proofs = []proof{signedBy("release"), signedBy("sec-a", noon.Add(-day))}
 	v := s.verdict()
 	want := []mirror.Proof{
-		{Signer: "release", Identity: "key release", Manifest: s.proofs[0].manifest.Digest, Time: s.q.seen, Source: "first seen"},
+		{Signer: "release", Identity: "key release", Manifest: s.proofs[0].manifest.Digest, Time: s.sighted, Source: "first seen"},
 		{Signer: "sec-a", Identity: "key sec-a", Manifest: s.proofs[1].manifest.Digest, Time: noon.Add(-day), Source: "timestamp authority"},
 	}
 	if len(v.Proofs) != len(want) {
@@ -347,5 +397,36 @@ func TestSettle_EverySubjectNeedsItsOwnSignatures(t *testing.T) {
 		if v, _ = s.q.settle(found, nil, mirror.Verdict{}); v.Outcome.Admits() == each {
 			t.Errorf("each %v, platforms unknown: got %s", each, v.Outcome)
 		}
+	}
+}
+
+// How old the manifests of an index are says nothing of the index, which somebody may have made of them today.
+func TestSettle_AnIndexIsAsOldAsItself(t *testing.T) {
+	s := newScene()
+	s.rule().Each, s.rule().MinAge, s.q.seen = true, 72*time.Hour, noon
+	old, fresh := subject{mirror.DigestOf([]byte("old")), true}, subject{mirror.DigestOf([]byte("fresh")), true}
+	found := evidence{subjects: []subject{{digest: judgee.Digest}, old, fresh}, spots: map[spot]*beside{
+		{s.q.source, judgee.Digest}: {items: 1, proofs: []proof{signedBy("release")}},
+		{s.q.source, fresh.digest}:  {items: 1, proofs: []proof{signedBy("release")}},
+		{s.q.source, old.digest}:    {items: 1, proofs: []proof{signedBy("release", noon.Add(-400*day))}},
+	}}
+	if v, _ := s.q.settle(found, nil, mirror.Verdict{}); v.Reason.Code != mirror.TooYoung || !v.Until.Equal(noon.Add(3*day)) {
+		t.Errorf("got %s (%s) until %s", v.Outcome, v.Reason, v.Until)
+	}
+}
+
+func TestSettle_AnExceptionForSignaturesLiftsNoAttestationsOfUnknownPlatforms(t *testing.T) {
+	s := newScene()
+	s.rule().Each = true
+	s.rule().Attestations = []attestation{{Type: slsa, By: []string{"ci"}, Count: 1}}
+	s.excuses(noon.Add(day), skipSignatures)
+	found := evidence{subjects: []subject{{digest: judgee.Digest}}, spots: map[spot]*beside{
+		{s.q.source, judgee.Digest}: {items: 1, proofs: []proof{attestedBy("ci", slsa, nil)}}}}
+	if v, _ := s.q.settle(found, nil, mirror.Verdict{}); v.Outcome != mirror.OutcomeException {
+		t.Errorf("all platforms known: got %s (%s)", v.Outcome, v.Reason)
+	}
+	found.unlisted = "index: more than 100 manifests"
+	if v, _ := s.q.settle(found, nil, mirror.Verdict{}); v.Outcome != mirror.OutcomeRejected || v.Reason.Code != mirror.BadAttestation {
+		t.Errorf("platforms unknown: got %s (%s)", v.Outcome, v.Reason)
 	}
 }

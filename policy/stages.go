@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -22,7 +23,10 @@ func (p Policy) UnknownStages(known []mirror.Stage) (all mirror.Problems) {
 		names = append(names, string(stage))
 	}
 	for _, l := range p.layers {
-		for _, n := range l.named {
+		inOrder := slices.SortedFunc(slices.Values(l.named), func(a, b namedStage) int {
+			return cmp.Or(a.where.Line-b.where.Line, a.where.Column-b.where.Column)
+		})
+		for _, n := range inOrder {
 			if l.floor && !slices.Contains(told, n.stage) {
 				told = append(told, n.stage)
 				all.Add("POL032", n.where, didYouMean(string(n.stage), names), "the floor names the stage %q, which no set of this fleet has", n.stage)
@@ -30,6 +34,5 @@ func (p Policy) UnknownStages(known []mirror.Stage) (all mirror.Problems) {
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b mirror.Problem) int { return a.Where.Line - b.Where.Line })
 	return all
 }

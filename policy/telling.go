@@ -50,7 +50,7 @@ func countedOf(all []decision) (lists [][]counted) {
 }
 
 func (q question) proof(c counted) mirror.Proof {
-	p := mirror.Proof{Signer: c.signer, Identity: c.Identity, Type: c.Type, Manifest: c.manifest.Digest, Names: c.Names, Time: c.time, Source: c.source}
+	p := mirror.Proof{Signer: c.signer, Identity: c.Identity, Type: c.Type, Manifest: c.manifest.Digest, Sight: c.sight, Key: c.Key, Names: c.Names, Time: c.time, Source: c.source}
 	if c.of.child {
 		p.Of = c.of.digest
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/policy/trust"
 )
 
 // Known remembers admitting verdicts by signatures between cycles, for many goroutines at once. It must be a
@@ -26,12 +27,15 @@ type Options struct {
 	Known Known     // remembers verdicts; nil: nothing is remembered
 	Vouch Vouched   // says which commits vouch; nil: only the commit of this policy does
 	At    time.Time // now
-	// Seen says when we first saw a digest; a digest that it does not know is seen now. nil: every digest is.
+	// Seen says when we first saw a digest; a digest that it does not know is seen now. nil: every digest is. It is asked
+	// of images, and of signatures that are proven: of those by a digest of their own, which names nothing that is stored.
 	Seen func(mirror.Digest) time.Time
 	// Attested reads the verdict that this site's key signed for content in the local registry, if one lies beside
-	// it with this key, rules and trust; nil: only Known counts.
+	// it with this key, rules and trust; nil: only Known counts. Whether there is one or not, Seen is asked again after
+	// it: what lies there may tell of an earlier sight. No verdict has the key "".
 	Attested func(ctx context.Context, key string, a mirror.Action, c mirror.Content) (mirror.Verdict, bool)
-	Limits   Limits // of what is read; what is zero is as by default
+	Site     []trust.Signer // this site's own keys, whose statements and signatures are no flaw
+	Limits   Limits         // of what is read; what is zero is as by default
 }
 
 // Verifier judges by this policy.
@@ -60,14 +64,31 @@ func (v verifier) Verify(ctx context.Context, a mirror.Action, c mirror.Content)
 	q.vouch = v.vouching(ctx, a, q.rules())
 	verdict.VouchedBy = q.vouch.by
 	nothing := evidence{subjects: []subject{{digest: a.Image.Digest}}}
-	if plain, err := q.settle(nothing, errUnread, verdict); !slices.ContainsFunc(q.rules(), rule.asks) || plain.Outcome == mirror.OutcomeRejected {
+	plain, plainly := q.settle(nothing, errUnread, verdict)
+	if plain.Reason.Code == mirror.TooYoung && v.Attested != nil && c != nil {
+		v.Attested(ctx, "", a, c)
+		verdict.Seen, q.seen = v.sight(a.Image.Digest), v.sight(a.Image.Digest)
+		plain, plainly = q.settle(nothing, errUnread, verdict)
+	}
+	if plain.Outcome != mirror.OutcomeRejected {
+		why, err := v.deniedWithin(ctx, q, c)
+		if err != nil {
+			return unknown(verdict, err)
+		}
+		if why != "" {
+			verdict.Reason = mirror.Because(mirror.Denied, "%s", why)
+			return verdict, nil
+		}
+	}
+	if !slices.ContainsFunc(q.rules(), rule.asks) || plain.Outcome == mirror.OutcomeRejected {
 		plain.Warnings = append(plain.Warnings, ending(plain, v.At)...)
-		return plain, err // no evidence would change it
+		return plain, plainly // no evidence would change it
 	}
 	key := q.key(verdict)
 	if known, ok := v.remembered(ctx, key, a, c, q, verdict); ok {
 		return known, nil
 	}
+	verdict.Seen, q.seen = v.sight(a.Image.Digest), v.sight(a.Image.Digest)
 	judged, whole, err := v.judged(ctx, q, c, verdict)
 	if whole && err == nil && judged.Outcome.Admits() && v.Known != nil {
 		v.Known.Remember(key, judged)
@@ -124,7 +145,7 @@ func (v verifier) remembered(ctx context.Context, key string, a mirror.Action, c
 // judged reads evidence and judges by it; whole says that nothing was in the way. Trouble does not matter where what
 // could be read is enough; where it is not, the missing proof may be among what could not be.
 func (v verifier) judged(ctx context.Context, q question, c mirror.Content, verdict mirror.Verdict) (_ mirror.Verdict, whole bool, err error) {
-	x := &examination{question: q, content: c, limits: v.Limits, found: evidence{subjects: []subject{{digest: q.image.Digest}}}}
+	x := &examination{question: q, content: c, limits: v.Limits, sight: v.sight, site: v.Site, found: evidence{subjects: []subject{{digest: q.image.Digest}}}}
 	if c == nil {
 		x.trouble = []error{errors.New("no verdict is known and nothing may be asked")}
 	} else {

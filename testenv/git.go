@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/go-git/go-billy/v5/osfs"
 	gogit "github.com/go-git/go-git/v5"
@@ -26,6 +27,8 @@ const (
 type Git struct {
 	// User and Password are asked for, as HTTP Basic, when User is set. Set them before the first request.
 	User, Password string
+	// Now is the clock of people who commit; nil: the real one. Set it before the first commit.
+	Now func() time.Time
 
 	dir   string
 	front *Server

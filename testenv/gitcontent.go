@@ -81,6 +81,9 @@ func (g *Git) PutTree(entries ...GitEntry) (string, error) {
 // PutCommit stores a commit; no branch moves to it.
 func (g *Git) PutCommit(message, tree string, parents ...string) (string, error) {
 	who := object.Signature{Name: "A Person", Email: "person@fleet.example", When: time.Now()}
+	if g.Now != nil {
+		who.When = g.Now()
+	}
 	c := object.Commit{Author: who, Committer: who, Message: message, TreeHash: plumbing.NewHash(tree)}
 	for _, p := range parents {
 		c.ParentHashes = append(c.ParentHashes, plumbing.NewHash(p))

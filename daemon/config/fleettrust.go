@@ -6,7 +6,7 @@ var commitID = regexp.MustCompile("^[0-9a-f]{40}$")
 
 // fleetTrust checks who may sign commits, but for what the files hold.
 func (k *checker) fleetTrust(t FleetTrust, at keyPath) {
-	if t.IsZero() {
+	if k.emptyFleetTrust(t, at) || t.IsZero() {
 		return
 	}
 	if t.AllowedSigners == "" && t.Keyring == "" {
@@ -21,6 +21,34 @@ func (k *checker) fleetTrust(t FleetTrust, at keyPath) {
 		k.fileName(names[key], at.to(key))
 		k.fileName(forge[key], at.to("forge", key))
 	}
+}
+
+// emptyFleetTrust refuses what is written with nothing in it: whoever wrote it wants signatures, and without a word
+// none would be asked for.
+func (k *checker) emptyFleetTrust(t FleetTrust, at keyPath) bool {
+	if k.written == nil { // it was not loaded
+		return false
+	}
+	found := false
+	for _, one := range []struct {
+		empty bool
+		at    keyPath
+	}{
+		{t.IsZero(), at},
+		{t.AllowedSigners == "", at.to("allowedSigners")},
+		{t.Keyring == "", at.to("keyring")},
+		{t.Since == "", at.to("since")},
+		{t.Forge == Forge{}, at.to("forge")},
+		{t.Forge.AllowedSigners == "", at.to("forge", "allowedSigners")},
+		{t.Forge.Keyring == "", at.to("forge", "keyring")},
+	} {
+		place, written := k.written(one.at.String())
+		if one.empty && written {
+			found = true
+			k.ps.AddAt(one.at.String(), "CFG065", place, "write what belongs there, or delete the key", "%s is empty", one.at)
+		}
+	}
+	return found
 }
 
 // fileName refuses text that belongs into the file.

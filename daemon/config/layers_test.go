@@ -178,7 +178,7 @@ func TestLoad_MistakesOutsideOfFiles(t *testing.T) {
 		flags   map[string]any
 		want    []string
 	}{
-		{name: "duration", environ: []string{"POUNDLOCK_GIT__POLL=30"}, want: []string{"error[CFG020]: git.poll: want a duration\n  --> env POUNDLOCK_GIT__POLL\n", `did you mean "30s"?`}},
+		{name: "duration", environ: []string{"POUNDLOCK_GIT__POLL=30"}, want: []string{"error[CFG020]: git.poll: want a duration\n  --> env POUNDLOCK_GIT__POLL\n", "fix: write a number with its unit, such as 30s, 72h or 3h30m"}},
 		{name: "duration by a flag", flags: map[string]any{"git.poll": "soon"}, want: []string{"error[CFG020]: git.poll: want a duration\n  --> flag --set git.poll\n", "such as 30s"}},
 		{name: "number", environ: []string{"POUNDLOCK_REGISTRIES__LOCAL__LIMITS__CONCURRENT=many"}, want: []string{"error[CFG020]: registries.local.limits.concurrent: want a whole number"}},
 		{name: "octal is no number of another base", environ: []string{"POUNDLOCK_REGISTRIES__LOCAL__LIMITS__CONCURRENT=0x10"}, want: []string{"error[CFG020]"}},

@@ -61,6 +61,15 @@ func (s *settings) place(path ...string) mirror.Position {
 	return mirror.Position{}
 }
 
+// written says whether a key stands in some layer, be it with an empty value, and where.
+func (s *settings) written(path string) (mirror.Position, bool) {
+	if s == nil {
+		return mirror.Position{}, false
+	}
+	o, ok := s.origins[path]
+	return o.at, ok
+}
+
 // Origin says where the value at a key path such as git.poll or tls.caFiles[0] was set.
 func (c Config) Origin(path string) Origin {
 	if c.settings == nil {

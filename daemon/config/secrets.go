@@ -15,7 +15,8 @@ import (
 func (c *Config) Secrets() map[string]Secret {
 	all := map[string]Secret{"git.auth.password": c.Git.Auth.Password, "git.auth.token": c.Git.Auth.Token,
 		"git.auth.sshKey": c.Git.Auth.SSHKey, "git.signing.key": c.Git.Signing.Key,
-		"trust.site.key": c.Trust.Site.Key, "trust.site.password": c.Trust.Site.Password}
+		"trust.site.key": c.Trust.Site.Key, "trust.site.password": c.Trust.Site.Password,
+		"trust.site.sign.key": c.Trust.Site.Sign.Key, "trust.site.sign.password": c.Trust.Site.Sign.Password}
 	for name, r := range c.Registries {
 		all["registries."+name+".auth.password"], all["registries."+name+".auth.token"] = r.Auth.Password, r.Auth.Token
 	}

@@ -2,23 +2,30 @@ package config
 
 import "time"
 
-// Trust is what this site adds to the policy of the fleet repository: a floor, its own key, and who may write to the
+// Trust is what this site adds to the policy of the fleet repository: a floor, its own keys, and who may write to the
 // fleet repository.
 type Trust struct {
 	Floor     string      `yaml:"floor" jsonschema:"example=/etc/poundlock/floor.yaml" jsonschema_description:"Policy file on this machine, in the form of desired/policy.yaml, that must admit too; the fleet repository can only be stricter. Files that it names are relative to its folder."`
-	Site      Site        `yaml:"site" jsonschema_description:"This site's own key, which signs verdicts and what is promoted."`
+	Site      Site        `yaml:"site" jsonschema_description:"This site's own keys: one signs its verdicts and promotions, another one what is promoted."`
 	Fleet     FleetTrust  `yaml:"fleet" jsonschema_description:"Who must have signed the commits of the fleet repository; not asked when it is left out."`
 	Limits    TrustLimits `yaml:"limits" jsonschema_description:"How much is read to judge one image."`
 	Rejudging int         `yaml:"rejudging" jsonschema:"minimum=1,example=500" jsonschema_description:"How many standing images one step of a set judges again after the policy changed; the next steps go on."`
 }
 
-// Site is the key with which this site signs.
+// Site is what this site signs itself: statements with one key, and what is promoted with another.
 type Site struct {
-	Key       Secret   `yaml:"key" jsonschema_description:"Private key: as cosign generate-key-pair makes it, or PEM (PKCS #8, EC)."`
+	Key      Secret   `yaml:"key" jsonschema_description:"Private key that signs statements, which are verdicts and promotions: as cosign generate-key-pair makes it, or PEM (PKCS #8, EC)."`
+	Password Secret   `yaml:"password" jsonschema_description:"Password of that key; left out for a key without one."`
+	Verifier string   `yaml:"verifier" jsonschema:"format=uri,example=https://poundlock.example.org/berlin" jsonschema_description:"How statements name this site as their maker."`
+	Sign     SiteSign `yaml:"sign" jsonschema_description:"Signature of what is promoted, so that clusters need to trust its key alone."`
+}
+
+// SiteSign is what clusters verify: the signature of what is promoted.
+type SiteSign struct {
+	Stages    []string `yaml:"stages" jsonschema:"example=production" jsonschema_description:"Stages at which what is promoted is signed."`
+	Key       Secret   `yaml:"key" jsonschema_description:"Private key of the signatures, another one than that of statements: cosign counts every statement under a key as a signature by it."`
 	Password  Secret   `yaml:"password" jsonschema_description:"Password of that key; left out for a key without one."`
-	Sign      []string `yaml:"sign" jsonschema:"example=production" jsonschema_description:"Stages at which what is promoted is signed, so that clusters need to trust this key alone."`
 	Platforms string   `yaml:"platforms" jsonschema:"default=index,enum=index,enum=each" jsonschema_description:"What is signed of a multi-platform image: its index, or each of its manifests besides, which podman and CRI-O look at."`
-	Verifier  string   `yaml:"verifier" jsonschema:"format=uri,example=https://poundlock.example.org/berlin" jsonschema_description:"How statements name this site as their maker."`
 }
 
 // FleetTrust is who must have signed the commits that change desired/ or stages/.
@@ -37,12 +44,12 @@ type Forge struct {
 
 // TrustLimits bound what is read to judge one image; what is left out is as by default.
 type TrustLimits struct {
-	Payload     int           `yaml:"payload" jsonschema:"minimum=1" jsonschema_description:"Bytes of a simple-signing payload."`
-	Bundle      int           `yaml:"bundle" jsonschema:"minimum=1" jsonschema_description:"Bytes of a sigstore bundle that is a signature."`
-	Attestation int           `yaml:"attestation" jsonschema:"minimum=1" jsonschema_description:"Bytes of an attestation."`
-	Signatures  int           `yaml:"signatures" jsonschema:"minimum=1" jsonschema_description:"Signatures and attestations of one image that are looked at."`
-	Referrers   int           `yaml:"referrers" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Referrers of one image; with more of them it is refused."`
-	Time        time.Duration `yaml:"time" jsonschema:"example=30s" jsonschema_description:"Time to judge one image, all requests included."`
+	Payload     int           `yaml:"payload" jsonschema:"default=65536,minimum=1" jsonschema_description:"Bytes of a simple-signing payload."`
+	Bundle      int           `yaml:"bundle" jsonschema:"default=1048576,minimum=1" jsonschema_description:"Bytes of a sigstore bundle that is a signature."`
+	Attestation int           `yaml:"attestation" jsonschema:"default=16777216,minimum=1" jsonschema_description:"Bytes of an attestation."`
+	Signatures  int           `yaml:"signatures" jsonschema:"default=50,minimum=1" jsonschema_description:"Signatures and attestations of one image that are looked at."`
+	Referrers   int           `yaml:"referrers" jsonschema:"default=50,minimum=1,maximum=1000" jsonschema_description:"Referrers of one image; with more of them it is refused."`
+	Time        time.Duration `yaml:"time" jsonschema:"default=30s" jsonschema_description:"Time to judge one image, all requests included."`
 }
 
 // IsZero says whether commits need no signature.

@@ -17,8 +17,9 @@ import (
 
 // checker gathers the mistakes of a configuration, each by the path of its key.
 type checker struct {
-	where func(path ...string) mirror.Position
-	ps    mirror.Problems
+	where   func(path ...string) mirror.Position
+	written func(path string) (mirror.Position, bool) // whether a key stands there at all
+	ps      mirror.Problems
 }
 
 type keyPath []string
@@ -50,7 +51,7 @@ func (k *checker) missing(path keyPath, fix string) {
 // validate reports every mistake that types alone do not catch. where gives the place of a key path. Nothing that
 // it says repeats a value that may be a secret.
 func (c Config) validate(where func(path ...string) mirror.Position) mirror.Problems {
-	k := &checker{where: where}
+	k := &checker{where: where, written: c.settings.written}
 	k.need(c.Site, "name this site, such as site: berlin", "site")
 	if _, err := mirror.ParseStage(c.Site); err != nil && c.Site != "" {
 		k.add(keyPath{"site"}, "CFG002", "use lower-case letters and digits, joined by single dashes", "site %q cannot be the name of a folder", c.Site)

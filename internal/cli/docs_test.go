@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path"
 	"path/filepath"
@@ -141,5 +142,55 @@ func TestDocs_EveryCommandIsThere(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The tests that the page on policy shows pass by the policy of its fifth step, as it is printed.
+func TestDocs_TheExampleOfPolicyTestsPasses(t *testing.T) {
+	w, config := inWorld(t)
+	text, _ := docs.Page("policy")
+	var step, tests string
+	for _, block := range yamlBlock.FindAllStringSubmatch(text, -1) {
+		switch {
+		case strings.Contains(block[1], "mode: {production: warn}"):
+			step = block[1]
+		case strings.HasPrefix(block[1], "# "+policy.TestsFile):
+			tests = block[1]
+		}
+	}
+	if step == "" || tests == "" {
+		t.Fatal("the page has no fifth step, or no tests")
+	}
+	changed := map[string]string{mirror.PolicyFile: step, policy.TestsFile: tests}
+	for name, data := range material(t, step) {
+		changed["desired/"+name] = string(data)
+	}
+	vendor, err := testenv.NewSigner("p256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed["desired/keys/vendor.pub"] = vendor.PublicPEM()
+	d, err := testenv.Push(t.Context(), w.Upstream.Back(), "ghcr.io/vendor/app", "1.4.2", testenv.Image("app"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := vendor.SignLegacy(t.Context(), w.Upstream.Back()+"/ghcr.io/vendor/app", d, testenv.Claiming("ghcr.io/vendor/app")); err != nil {
+		t.Fatal(err)
+	}
+	code, out, talk := command(t, t.Context(), "-c", config, "policy", "test", aCheckout(t, w, changed))
+	if code != exitOK || !strings.Contains(out, ": 4 passed") {
+		t.Errorf("exit %d: %s%s", code, out, talk)
+	}
+	// What the page says of the day on which the mode is gone.
+	changed[mirror.PolicyFile] = strings.Replace(step, "mode: {production: warn}", "mode: enforce", 1)
+	changed[policy.TestsFile] = strings.Replace(tests, "expect: warn", "expect: rejected, reason: no-signature", 1)
+	if code, out, talk = command(t, t.Context(), "-c", config, "policy", "test", aCheckout(t, w, changed)); code != exitOK {
+		t.Errorf("enforced: exit %d: %s%s", code, out, talk)
+	}
+	// A registry that does not answer fails no test, and passes none.
+	w.Upstream.Proxy().Break(testenv.Always(func(*http.Request) bool { return true }, testenv.Fault{Status: http.StatusServiceUnavailable}))
+	if code, out, _ = command(t, t.Context(), "-c", config, "policy", "test", aCheckout(t, w, changed)); code != exitRetry || !strings.Contains(out, "?     ghcr.io/vendor/app:1.4.2 at snapshot") ||
+		strings.Contains(out, "FAIL") || !strings.Contains(out, "2 passed, 2 could not be asked now") {
+		t.Errorf("nobody answers: exit %d: %s", code, out)
 	}
 }

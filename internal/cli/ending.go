@@ -34,7 +34,7 @@ func (a *app) end(err error, code int) {
 		problems = append(problems, mirror.Problem{Code: "ERR002", What: mirror.Clean(wire.Mask(usage.text)), Fix: mirror.Clean(usage.hint)})
 	default:
 		problems = append(problems, daemon.Advise(a.loaded, err)...)
-		if written := (mirror.Problems)(nil); errors.As(err, &written) && len(written) == len(problems) {
+		if written := (mirror.Problems)(nil); errors.As(err, &written) && len(written) == len(problems) && !errors.As(err, new(begunError)) {
 			a.sayf("%s\n", a.typed(problems.Error())) // mistakes in what people wrote: counted, and nothing was changed
 			break
 		}

@@ -42,7 +42,7 @@ var exitCodes = []struct {
 	{exitRefused, "policy refused everything that was asked for", "read the reasons; nothing was copied"},
 	{exitConfig, "configuration, certificate, fleet repository, saved plan, or a name that none of them has", "mend what is named; a restart does not help (`RestartPreventExitStatus=6`)"},
 	{exitLocked, "another process holds the state directory", "the error names it; ask it instead: `status`, `trigger`"},
-	{exitWaiting, "everything else is done, and something waits for a person: a suspended set", "`poundlock status`, then `resume`"},
+	{exitWaiting, "everything else is done, and something waits for a person: a suspended set, or a rewritten history of the fleet repository", "`poundlock status`, then `resume` or `acknowledge`"},
 	{exitRetry, "some failed, and a retry may help; wins over 3", "run again later; the daemon does so by itself, with backoff"},
 	{exitInterrupted, "interrupted (Ctrl-C, SIGTERM); what was begun is safe", "run again: it goes on from there"},
 }

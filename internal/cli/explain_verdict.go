@@ -50,9 +50,9 @@ of is judged now. Exit codes: 0 admitted; 3 there is no such image; 5 refused; 9
 		}
 		switch {
 		case e.Verdict.Outcome == mirror.OutcomeRejected:
-			return exitCode(exitRefused)
+			return answeredNo(exitRefused, e.Image, e.Verdict, e.Fix)
 		case !e.Verdict.Outcome.Admits():
-			return exitCode(exitRetry)
+			return answeredNo(exitRetry, e.Image, e.Verdict, e.Fix)
 		}
 		return nil
 	}
@@ -91,6 +91,12 @@ func explanationText(e daemon.Explained, now time.Time) string {
 		fact(&b, 1, "stands", fmt.Sprintf("since %s (%s ago)", stamp(e.Stands), age(now, e.Stands)))
 	}
 	fact(&b, 1, "judged", judgedText(e, now))
+	switch {
+	case e.Newer != "":
+		fact(&b, 1, "note", "commit "+e.Newer+" is newer and not in force here: `poundlock status` tells why, --refresh asks Git and judges anew")
+	case e.Fetched:
+		fact(&b, 1, "note", "Git was not asked whether there is a newer commit; --refresh does")
+	}
 	fact(&b, 1, "looked at", e.Beside.Name())
 	for i, p := range v.Proofs {
 		fact(&b, 1, heading(i, "signed by"), proofText(p))

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -86,7 +88,7 @@ func entryRows(e daemon.EntryLook, output format) [][]string {
 	}
 	for _, s := range e.Stages {
 		if !s.Image.IsZero() {
-			row(s.Image, string(s.Stage), s.Basis, s.Since)
+			row(s.Image, string(s.Stage), basesOf(e, s.Image), s.Since)
 		}
 	}
 	for _, s := range e.Stages {
@@ -111,6 +113,29 @@ func entryRows(e daemon.EntryLook, output format) [][]string {
 		}
 	}
 	return rows
+}
+
+// basesOf gives what content stands on: at each stage for itself where that differs.
+func basesOf(e daemon.EntryLook, image mirror.Reference) string {
+	var bases []string
+	at := map[string][]string{}
+	for _, s := range e.Stages {
+		if s.Image != image {
+			continue
+		}
+		if at[s.Basis] == nil {
+			bases = append(bases, s.Basis)
+		}
+		at[s.Basis] = append(at[s.Basis], string(s.Stage))
+	}
+	if len(bases) == 1 {
+		return bases[0]
+	}
+	var parts []string
+	for _, basis := range bases {
+		parts = append(parts, strings.Join(at[basis], ",")+": "+cmp.Or(basis, "not known"))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // remarkText says what admits an entry in spite of the rules, or what policy warns of.

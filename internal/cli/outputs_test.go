@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/poundlock/poundlock/daemon"
 	"github.com/poundlock/poundlock/daemon/config"
+	"github.com/poundlock/poundlock/testenv"
 )
 
 // machineCommands are the command lines that TestOutputs runs, by command: for every one that has -o json.
@@ -153,8 +156,27 @@ func aDaemon(t *testing.T, file string) (stop func()) {
 	}
 }
 
+// vouched gives the same configuration with trust.fleet, which accepts the history up to now.
+func vouched(t *testing.T, w *testenv.World, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, signed := filepath.Join(t.TempDir(), "allowed"), filepath.Join(filepath.Dir(file), "vouched.yaml")
+	for name, data := range map[string]string{
+		keys:   "alice@corp ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIeqeC0sSx0Rj8Ddk2t0y0tYw0L0LAkXnQ1sB0fX2V1c\n",
+		signed: string(text) + "\ntrust: {fleet: {allowedSigners: " + keys + ", since: " + w.Git.Head() + "}}\n",
+	} {
+		if err := os.WriteFile(name, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return signed
+}
+
 func TestOutputs_EveryCommandKeepsItsSchema(t *testing.T) {
-	_, config := inWorld(t)
+	w, config := inWorld(t)
 	commands := speaksJSON((&app{out: io.Discard, talk: &talker{to: io.Discard}}).root())
 	// What there is to tell of comes about first; the last one wants a daemon.
 	turn := map[string]int{"sync": -3, "suspend": -2, "resume": -1, "trigger": 1}
@@ -171,7 +193,11 @@ func TestOutputs_EveryCommandKeepsItsSchema(t *testing.T) {
 			strictly(t, "events --follow", "event", follows(t, config))
 			seen["event"] = true
 		}
-		_, out, talk := command(t, t.Context(), slices.Concat([]string{"-c", config}, strings.Fields(name), args, []string{"-o", "json"})...)
+		file := config
+		if name == "acknowledge" {
+			file = vouched(t, w, config)
+		}
+		_, out, talk := command(t, t.Context(), slices.Concat([]string{"-c", file}, strings.Fields(name), args, []string{"-o", "json"})...)
 		documents := 0
 		for dec := json.NewDecoder(strings.NewReader(out)); ; documents++ {
 			var text json.RawMessage

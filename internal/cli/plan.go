@@ -41,7 +41,8 @@ local tags named and the policy. "sync --plan FILE" asks all of these again, ref
 (code PLN001, exit 6) and otherwise does what the plan says and nothing else. The file grants nothing: what policy
 does not admit at that moment is not done. A file that was edited is refused (PLN003).
 
-Exit codes: 0, also when something is refused; 2 with --detailed-exitcode when a sync would change something; 9 when
+Exit codes: 0, also when something is refused; 8 when a rewritten history of the fleet repository waits to be
+acknowledged (GIT031); 2 with --detailed-exitcode when a sync would change something; 9 when
 something could not be looked at now, 4 when that is because registries do not let us in.`,
 		Example: `  poundlock plan
   poundlock plan ess -v                          one set, and what is refused as before
@@ -96,6 +97,7 @@ func (a *app) plan(cmd *cobra.Command, o planOptions, f format) error {
 			err = saved.Write(o.out)
 		}
 	}
+	rewritten := line.Rewritten()
 	if err = closing(line, err); err != nil {
 		return err
 	}
@@ -104,7 +106,9 @@ func (a *app) plan(cmd *cobra.Command, o planOptions, f format) error {
 	}
 	switch {
 	case doc.Totals.Failed > 0:
-		return exitCode(codeOfFailed(failedRows(doc)))
+		return a.waiting(rewritten, codeOfFailed(failedRows(doc)))
+	case rewritten != nil:
+		return a.waiting(rewritten, exitWaiting)
 	case o.detailed && doc.Totals.Changes():
 		return exitCode(exitChanges)
 	}
@@ -123,7 +127,7 @@ func (a *app) printPlan(doc plan.Document, o planOptions, f format) error {
 		return plan.Names(a.out, doc)
 	}
 	t := a.terminal()
-	return plan.Text(a.out, doc, plan.Style{Width: t.width, Color: t.colour, All: o.verbose, Wide: f == asWide, Next: a.syncOf(o)})
+	return plan.Text(a.out, doc, plan.Style{Width: t.width, Color: t.colour, All: o.verbose, Wide: f == asWide, Next: a.syncOf(o), List: a.again(append([]string{"plan", "-v"}, o.only...)...)})
 }
 
 // syncOf gives the command that does what a plan shows.

@@ -52,7 +52,9 @@ func (a *app) policyTestCommand() *cobra.Command {
 fleet repository, such as that of a pull request; without it the newest commit of the fleet repository is tested. Signatures are read from the
 registries as configured; nothing is copied.
 
-Exit codes: 0 every verdict is as expected; 5 one is not, or could not be reached; 6 a file has a mistake.`,
+Above the first stage that includes what lies beside the local image, as for a sync; what is remembered does not count.
+
+Exit codes: 0 every verdict is as expected; 5 one is not; 6 a file has a mistake; 9 one could not be asked now (?) and none failed.`,
 		Example:           "  poundlock policy test           the fleet repository\n  poundlock policy test . -v      a checkout, with what is as expected\n  poundlock policy test . -o json",
 		ValidArgsFunction: folders,
 	}
@@ -82,10 +84,15 @@ Exit codes: 0 every verdict is as expected; 5 one is not, or could not be reache
 		default:
 			err = a.print(testedText(tested, verbose))
 		}
-		if err == nil && tested.Failed > 0 {
+		switch {
+		case err != nil:
+			return err
+		case tested.Failed > 0:
 			return exitCode(exitRefused)
+		case tested.Unsure > 0:
+			return exitCode(exitRetry)
 		}
-		return err
+		return nil
 	}
 	return cmd
 }
@@ -96,7 +103,11 @@ func testedText(t daemon.Tested, verbose bool) string {
 	for _, one := range t.Tests {
 		switch {
 		case !one.Passed:
-			fmt.Fprintf(&b, "FAIL  %s  (%s)\n", clean(one.Name), clean(one.Where.String()))
+			mark := "FAIL"
+			if one.Unsure {
+				mark = "?   "
+			}
+			fmt.Fprintf(&b, "%s  %s  (%s)\n", mark, clean(one.Name), clean(one.Where.String()))
 			fact(&b, 3, "image", one.Image.String()+" at "+string(one.Stage))
 			fact(&b, 3, "", one.Lacks)
 			for i, f := range one.Verdict.Findings {
@@ -110,11 +121,20 @@ func testedText(t daemon.Tested, verbose bool) string {
 	case len(t.Tests) == 0:
 		fmt.Fprintf(&b, "ok    %s: no tests\n", clean(t.From))
 	case t.Failed > 0:
-		fmt.Fprintf(&b, "FAIL  %s: %d of %d failed\n", clean(t.From), t.Failed, len(t.Tests))
+		fmt.Fprintf(&b, "FAIL  %s: %d of %d failed%s\n", clean(t.From), t.Failed, len(t.Tests), unsureText(t.Unsure))
+	case t.Unsure > 0:
+		fmt.Fprintf(&b, "?     %s: %d passed%s\n", clean(t.From), len(t.Tests)-t.Unsure, unsureText(t.Unsure))
 	default:
 		fmt.Fprintf(&b, "ok    %s: %d passed\n", clean(t.From), len(t.Tests))
 	}
 	return b.String()
+}
+
+func unsureText(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d could not be asked now", n)
 }
 
 func testedAnnotations(t daemon.Tested) string {

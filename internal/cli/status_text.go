@@ -46,7 +46,7 @@ func (a *app) statusText(s daemon.Status, f format, now time.Time) string {
 	}
 	var rows [][]string
 	for _, set := range s.Sets {
-		row := []string{set.Set, stateOf(set, now), stagesText(set.Stages), runText(set.LastRun, now)}
+		row := []string{set.Set, stateOf(set, now), stagesText(set.Stages) + heldText(set.Held), runText(set.LastRun, now)}
 		if f == asWide && set.LastRun != nil {
 			row = append(row, set.LastRun.ID, set.LastRun.Why, set.Commit)
 		} else if f == asWide {
@@ -65,14 +65,15 @@ func (a *app) statusText(s daemon.Status, f format, now time.Time) string {
 		}
 		b.WriteString("\n" + a.typed(text) + "\n")
 	}
-	for _, line := range policyLines(s.Sets, now) {
+	for _, line := range a.policyLines(s.Sets, now) {
 		b.WriteString("\n" + line + "\n")
 	}
 	return fit(b.String(), a.terminal().width)
 }
 
-// policyLines tells, for each set that it has anything to say of, what policy says besides yes and no.
-func policyLines(sets []daemon.SetStatus, now time.Time) (lines []string) {
+// policyLines tells, for each set that it has anything to say of, what policy says besides yes and no: of which image
+// at which stage, and which command lists the rest.
+func (a *app) policyLines(sets []daemon.SetStatus, now time.Time) (lines []string) {
 	for _, s := range sets {
 		text := policyText(s.Policy)
 		if text == "" {
@@ -82,11 +83,40 @@ func policyLines(sets []daemon.SetStatus, now time.Time) (lines []string) {
 			text += ", changes in " + age(when, now)
 		}
 		lines = append(lines, "set "+clean(s.Set)+": "+text)
-		for _, warning := range s.Policy.Warnings {
-			lines[len(lines)-1] += "\n  * warning: " + clean(warning)
+		for _, r := range s.Policy.Remarks {
+			mark, word := "*", "warning"
+			if r.Stands {
+				mark, word = "!", "admitted no longer"
+			}
+			more := ""
+			if r.More > 0 {
+				more = fmt.Sprintf(" (and %d more)", r.More)
+			}
+			lines[len(lines)-1] += fmt.Sprintf("\n  %s %s at %s%s: %s: %s", mark, clean(tagged(r.Image)), clean(string(r.Stage)), more, word, clean(r.Text))
 		}
+		lines[len(lines)-1] += "\n  Next: " + a.again("plan", s.Set, "-v")
 	}
 	return lines
+}
+
+// tagged gives a reference as people call it: by its tag, and by its digest where it has none.
+func tagged(image mirror.Reference) string {
+	if image.Tag == "" {
+		return image.String()
+	}
+	return image.WithDigest(mirror.Digest{}).String()
+}
+
+// heldText names the stages at which nothing moves for a rewritten history.
+func heldText(held []mirror.Stage) string {
+	if len(held) == 0 {
+		return ""
+	}
+	names := make([]string, len(held))
+	for i, stage := range held {
+		names[i] = clean(string(stage))
+	}
+	return " (held: " + strings.Join(names, ", ") + ")"
 }
 
 func policyText(p daemon.PolicyStatus) string {
@@ -139,6 +169,9 @@ func gitText(g daemon.GitStatus, now time.Time) string {
 	head, read := "not read yet", ""
 	if g.Head != "" {
 		head = "at " + short(g.Head, asTable)
+	}
+	if g.Refused != "" {
+		head = "is refused at " + short(g.Refused, asTable) + ", in force as of " + short(g.Head, asTable)
 	}
 	if !g.ReadAt.IsZero() {
 		read = ", read " + age(now, g.ReadAt) + " ago"

@@ -35,7 +35,7 @@ difference is listed with code PLN001. What of the plan is done already is left 
 sync can be run again.
 
 Exit codes: 0 done; 3 done but for what is refused or missing; 5 all is refused; 6 configuration, fleet repository or
-saved plan not acceptable; 8 a set is suspended; 9 something failed and a retry may help.`,
+saved plan not acceptable; 8 a set is suspended, or a rewritten history waits to be acknowledged; 9 something failed and a retry may help.`,
 		Example: "  poundlock sync\n  poundlock sync --only ess --only 'tools/ghcr.io/**'\n  poundlock sync --plan change.plan -o json",
 	}
 	format := a.outputFlag(cmd, asTable, asJSON, asYAML)
@@ -81,8 +81,12 @@ func (a *app) sync(ctx context.Context, only []string, file string, layers bool,
 	hush()
 	stop()
 	end.take(line, reports)
+	rewritten := line.Rewritten()
 	if err = closing(line, err); err != nil {
 		end.Code = codeOf(err)
+	}
+	if rewritten != nil && (end.Code == exitOK || end.Code == exitPartial) {
+		end.Code = exitWaiting
 	}
 	end.Outcome = cmp.Or(outcomes[end.Code], "failed")
 	if err == nil || len(reports) > 0 {
@@ -90,11 +94,29 @@ func (a *app) sync(ctx context.Context, only []string, file string, layers bool,
 			err = printErr
 		}
 	}
+	if err != nil && (len(reports) > 0 || end.Copied > 0) {
+		return begunError{err}
+	}
 	if err != nil {
 		return err
 	}
-	return exitCode(end.Code)
+	return a.waiting(rewritten, end.Code)
 }
+
+// waiting ends a command with a code, and tells of a rewritten history, for which somebody is awaited; nil for none.
+func (a *app) waiting(rewritten *mirror.Problem, code int) error {
+	if rewritten == nil {
+		return exitCode(code)
+	}
+	a.sayf("%s\n", a.typed(rewritten.Error()))
+	return exitError{code: code, problems: mirror.Problems{*rewritten}}
+}
+
+// begunError is the error of a command that did something before.
+type begunError struct{ error }
+
+// Unwrap gives that error itself.
+func (e begunError) Unwrap() error { return e.error }
 
 // syncArgs gives the arguments of a sync, to run it again.
 func syncArgs(only []string, file string) []string {

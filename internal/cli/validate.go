@@ -20,7 +20,8 @@ func (a *app) validateCommand() *cobra.Command {
 		Long: `Checks the configuration (--config, where one is given) and the fleet repository: DIR is a checkout on disk, in which desired/ and
 stages/ lie, directly or below git.path of the configuration. Without DIR and without configuration it is the current folder.
 
-All mistakes are told in one pass. Nothing is fetched: no network, no Git, no secret is read; poundlock doctor looks at those.
+All mistakes are told in one pass. Nothing is fetched: no network, no Git; poundlock doctor looks at those. Of what is secret only
+the keys of trust.site are read, where they are at hand, since a wrong one is a mistake of the configuration; floor and trust.fleet are read with it.
 Exit code 6 says that there is a mistake.`,
 		Example: `  poundlock -c config.yaml validate         the configuration
   poundlock -c config.yaml validate fleet   and a checkout of the fleet repository
@@ -53,7 +54,7 @@ type validation struct {
 
 func (a *app) validation(dir string, given bool) (validation, error) {
 	v := validation{Type: "validation", Version: 1, Problems: mirror.Problems{}}
-	gitPath := ""
+	gitPath, configured := "", config.Config{}
 	if a.config != "" {
 		overrides, err := a.overrides()
 		if err != nil {
@@ -67,10 +68,10 @@ func (a *app) validation(dir string, given bool) (validation, error) {
 		for _, warning := range c.Warnings {
 			fmt.Fprintln(a.talk, "warning:", mirror.Clean(warning))
 		}
-		v.Config, gitPath = a.config, c.Git.Path
+		v.Config, gitPath, configured = a.config, c.Git.Path, c
 		v.Problems = append(v.Problems, problems...)
 		if len(problems) == 0 {
-			v.Problems = append(v.Problems, daemon.CheckSigners(c)...)
+			v.Problems = append(v.Problems, daemon.CheckTrust(c)...)
 		}
 	}
 	if !given && a.config != "" {
@@ -88,6 +89,9 @@ func (a *app) validation(dir string, given bool) (validation, error) {
 	v.Fleet, v.Sets = root, len(desired.Sets)
 	v.Problems = append(v.Problems, problems...)
 	v.Problems = append(v.Problems, wrongSuspensions(root)...)
+	if len(problems) == 0 {
+		v.Problems = append(v.Problems, daemon.StrangeSignStages(configured, desired)...)
+	}
 	if a.config == "" && (isFile(filepath.Join(root, "config.yaml")) || isFile("config.yaml")) {
 		a.sayf("no configuration was named: only the fleet repository was read\n")
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/poundlock/poundlock/daemon"
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sync/plan"
 )
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -24,7 +25,10 @@ Exit codes: 0 admitted; 3 there is no such image; 5 refused; 9 it could not be a
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ref, err := mirror.ParseReference(args[0])
 			if err != nil {
-				return err
+				return misused(cmd, "", "%v", err)
+			}
+			if ref.Tag == "" && !ref.HasDigest() {
+				return misused(cmd, "", "%s has neither tag nor digest: add a tag or digest, such as %s:1.0", mirror.Clean(ref.Name()), mirror.Clean(ref.Name()))
 			}
 			line, err := a.open(cmd.Context(), daemon.Options{Temporary: true})
 			if err != nil {
@@ -45,7 +49,7 @@ Exit codes: 0 admitted; 3 there is no such image; 5 refused; 9 it could not be a
 				}
 			}
 			if verdict.Outcome == mirror.OutcomeRejected {
-				return exitCode(exitRefused)
+				return answeredNo(exitRefused, image, verdict, a.typed(plan.Mend(mirror.Action{Image: image, Reason: verdict.Reason})))
 			}
 			return err
 		},
@@ -66,10 +70,21 @@ func (a *app) missing(err error) error {
 		return err
 	}
 	problems := daemon.Advise(a.loaded, err)
-	for _, p := range problems {
+	for i, p := range problems {
+		if p.Code == "REG002" { // it was typed, and no line of desired/ names it
+			p.Fix = "correct the name or the tag that was typed: the registry's page shows which there are"
+			problems[i] = p
+		}
 		a.sayf("%s\n", a.typed(p.Error()))
 	}
 	return exitError{code: exitPartial, problems: problems}
+}
+
+// answeredNo ends a command that told a verdict which does not admit; programs find why in the object that ends the
+// talk, too.
+func answeredNo(code int, image mirror.Reference, v mirror.Verdict, fix string) error {
+	p := mirror.Problem{Code: "POL100", What: mirror.Clean(fmt.Sprintf("%s is %s: %s", image, outcomeText(v), v.Reason)), Fix: mirror.Clean(fix)}
+	return exitError{code: code, problems: mirror.Problems{p}}
 }
 
 // verdictText writes all of a verdict: what it is, on which rules, and what is proven by whom.

@@ -45,8 +45,38 @@ func TestPolicy_RemarksAreToldInWords(t *testing.T) {
 		t.Errorf("entries: %q", rows)
 	}
 	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
-	lines := policyLines([]daemon.SetStatus{{Set: "idle"}, {Set: "web", Policy: daemon.PolicyStatus{Exceptions: 2, Warned: 1, NoLonger: 3, Unjudged: 4, Warnings: []string{"ends soon"}, Changes: now.Add(48 * time.Hour)}}}, now)
-	if want := "set web: 3 stand and are admitted no longer, 2 by exception, 1 with a warning, 4 still to be judged, changes in 2d\n  * warning: ends soon"; len(lines) != 1 || lines[0] != want {
+	lines := (&app{}).policyLines([]daemon.SetStatus{{Set: "idle"}, {Set: "web", Policy: daemon.PolicyStatus{Exceptions: 2, Warned: 1, NoLonger: 3, Unjudged: 4, Warnings: []string{"ends soon"}, Changes: now.Add(48 * time.Hour),
+		Remarks: []daemon.PolicyRemark{{Stage: "production", Image: image, Text: "ends soon", More: 1}, {Stage: "staging", Image: image, Stands: true, Text: "no signature found"}}}}}, now)
+	if want := "set web: 3 stand and are admitted no longer, 2 by exception, 1 with a warning, 4 still to be judged, changes in 2d" +
+		"\n  * docker.io/library/web:1 at production (and 1 more): warning: ends soon\n  ! docker.io/library/web:1 at staging: admitted no longer: no signature found\n  Next: poundlock plan web -v"; len(lines) != 1 || lines[0] != want {
 		t.Errorf("status: got %q, want %q", lines, want)
+	}
+}
+
+// A reference that cannot be looked up is a mistake of the command line, with a way out.
+func TestVerify_WantsATagOrADigest(t *testing.T) {
+	_, config := inWorld(t)
+	for _, ref := range []string{"quay.io/example-tools/probe", "Quay.io/UPPER/x:1:2"} {
+		code, _, talk := command(t, t.Context(), "-c", config, "verify", ref)
+		if code != exitFailure || strings.Contains(talk, "ERR001") || !strings.Contains(talk, "--help") || ref == "quay.io/example-tools/probe" && !strings.Contains(talk, "add a tag or digest") {
+			t.Errorf("%s: exit %d: %s", ref, code, talk)
+		}
+	}
+}
+
+// BASIS says for each stage what stands on what where that differs.
+func TestEntries_TellTheBasisOfEachStage(t *testing.T) {
+	image := mirror.Reference{Host: "docker.io", Repository: "library/web", Tag: "1", Digest: mirror.DigestOf([]byte("web"))}
+	stand := func(stage, basis string) daemon.Stand {
+		return daemon.Stand{Stage: mirror.Stage(stage), State: daemon.Stands, Image: image, Basis: basis}
+	}
+	for want, stages := range map[string][]daemon.Stand{
+		"signed by vendor": {stand("snapshot", "signed by vendor"), stand("staging", "signed by vendor")},
+		"snapshot,staging: signed by vendor; production: signed by alice, bob": {stand("snapshot", "signed by vendor"), stand("staging", "signed by vendor"), stand("production", "signed by alice, bob")},
+	} {
+		rows := entryRows(daemon.EntryLook{Set: "s", Entry: "web", Stages: stages}, asTable)
+		if len(rows) != 1 || rows[0][5] != want {
+			t.Errorf("got %q, want %q", rows, want)
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/storage/filesystem"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
@@ -17,7 +18,10 @@ import (
 type Trust struct {
 	Allowed Signers // by any commit
 	Forge   Signers // by merges that bring nothing of their own
-	Own     Signers // ours: never
+	Own     Signers // ours: never, but for OwnFile
+
+	// OwnFile is a file of ours, relative to Options.Path, that others may change by hand: who does must sign, too.
+	OwnFile string
 
 	// Accepted are commits that are accepted with all of their history. Those that the clone does not hold count
 	// for nothing.
@@ -25,6 +29,12 @@ type Trust struct {
 	// OwnCounts accepts the history of a commit that we signed and that changes neither desired/ nor stages/, too:
 	// we only commit on what was accepted. It is for who forgot what was accepted last.
 	OwnCounts bool
+	// OwnIn is the folder that such a commit must change, relative to Options.Path: one that we made for another
+	// folder of the repository, or for another site, says nothing of the files here.
+	OwnIn string
+	// Since is a commit that must be among those below such a one, unless it is empty: what we made on a line that
+	// people gave up vouches for nothing.
+	Since string
 	// At is when it is asked.
 	At time.Time
 }
@@ -58,7 +68,7 @@ func (r *Repo) Judge(ctx context.Context, head string, t Trust) (Judged, error) 
 	if id.String() != head {
 		return Judged{}, fmt.Errorf("malformed commit id %q", head)
 	}
-	w := &history{repo: r, trust: t, nodes: map[plumbing.Hash]*node{}}
+	w := &history{repo: r, trust: t, head: id, nodes: map[plumbing.Hash]*node{}}
 	w.trust.Allowed, w.trust.Forge = t.Allowed.Without(t.Own), t.Forge.Without(t.Own)
 	news, err := w.news(ctx, id)
 	if err != nil {
@@ -115,11 +125,17 @@ func (w *history) unaccepted(ctx context.Context, n *node) (why string, needed b
 	if len(n.raw.parents) > 1 {
 		what = "it merges changes of " + strings.Join(changed, " and ")
 	}
+	if folder, err := w.unreadable(n); err != nil || folder != "" {
+		return what + ", and " + folder + " cannot be read without doubt", true, err // nobody knows what was signed
+	}
 	_, bad := w.trust.Allowed.verify(n.raw, w.trust.At)
 	if bad == nil {
 		return "", true, nil
 	}
 	if _, own := w.trust.Own.verify(n.raw, w.trust.At); own == nil {
+		if len(changed) == 1 && changed[0] == w.trust.OwnFile {
+			return "", true, nil
+		}
 		return what + ", and it is signed with the key of this site, which may not change them", true, nil
 	}
 	if _, forge := w.trust.Forge.verify(n.raw, w.trust.At); forge == nil {
@@ -136,7 +152,7 @@ func (w *history) unaccepted(ctx context.Context, n *node) (why string, needed b
 	return what + ", and " + bad.Error(), true, nil
 }
 
-// changes names those of desired/ and stages/ that differ from those of a parent.
+// changes names those of desired/, stages/ and OwnFile that differ from those of a parent.
 func (w *history) changes(n *node) ([]string, error) {
 	mine, err := w.inputs(n)
 	if err != nil {
@@ -158,16 +174,16 @@ func (w *history) changes(n *node) ([]string, error) {
 		before = append(before, theirs)
 	}
 	var changed []string
-	for i, dir := range inputDirs {
+	for i, name := range []string{"desired/", "stages/", w.trust.OwnFile} {
 		if slices.ContainsFunc(before, func(b inputTrees) bool { return b[i] != mine[i] }) {
-			changed = append(changed, dir+"/")
+			changed = append(changed, name)
 		}
 	}
 	return changed, nil
 }
 
-// own says whether a commit is one of ours, such as those that record what stands.
-func (w *history) own(n *node) (bool, error) {
+// own says whether a commit is one of ours that vouches for what is below it, such as those that record what stands.
+func (w *history) own(ctx context.Context, n *node) (bool, error) {
 	if n.malformed != nil || len(n.raw.parents) != 1 {
 		return false, nil
 	}
@@ -175,27 +191,68 @@ func (w *history) own(n *node) (bool, error) {
 		return false, nil
 	}
 	changed, err := w.changes(n)
-	return err == nil && len(changed) == 0, err
+	if err != nil || slices.ContainsFunc(changed, func(name string) bool { return name != w.trust.OwnFile }) {
+		return false, err
+	}
+	if here, err := w.madeHere(n); err != nil || !here {
+		return false, err
+	}
+	return w.aboveSince(ctx, n)
 }
 
-// inputDirs are what people write.
-var inputDirs = []string{"desired", "stages"}
+// madeHere says whether a commit with one parent changes the folder that ours change.
+func (w *history) madeHere(n *node) (bool, error) {
+	parent, err := w.node(n.raw.parents[0])
+	if err != nil || parent.malformed != nil {
+		return false, err
+	}
+	is, err := w.at(n, w.trust.OwnIn)
+	if err != nil {
+		return false, err
+	}
+	was, err := w.at(parent, w.trust.OwnIn)
+	return err == nil && is != was, err
+}
 
-// inputTrees are what stands at the places of inputDirs; the zero entry where nothing does.
-type inputTrees [2]entry
+// at gives what stands at a path relative to Options.Path in a commit that is well formed.
+func (w *history) at(n *node, path string) (entry, error) {
+	w.repo.mu.Lock()
+	defer w.repo.mu.Unlock()
+	return w.repo.lookup(n.raw.tree, strings.Trim(w.repo.opts.Path+"/"+path, "/"))
+}
 
-// inputs finds desired/ and stages/ of a commit without judging them: a link or a file in their place, or in that of
-// a folder above them, is something else than what stood there before, and no more.
+// unreadable names the folder of a commit that hides what lies in it; "" for none.
+func (w *history) unreadable(n *node) (string, error) {
+	mine, err := w.inputs(n)
+	if err != nil {
+		return "", err
+	}
+	i := slices.IndexFunc(mine[:], func(e entry) bool { return e.mode == modeUnreadable })
+	switch {
+	case i < 0:
+		return "", nil
+	case mine[i].id == n.raw.tree:
+		return "its top folder", nil
+	}
+	return "a folder above", nil
+}
+
+// inputTrees are what stands at desired/, stages/ and OwnFile; the zero entry where nothing does.
+type inputTrees [3]entry
+
+// inputs finds desired/, stages/ and OwnFile of a commit without judging them: a link or a file in their place, or in
+// that of a folder above them, is something else than what stood there before, and no more.
 func (w *history) inputs(n *node) (inputTrees, error) {
 	if n.inputs != nil {
 		return *n.inputs, nil
 	}
 	found := inputTrees{}
 	if n.malformed == nil {
-		w.repo.mu.Lock()
-		defer w.repo.mu.Unlock()
-		for i, dir := range inputDirs {
-			e, err := w.repo.lookup(n.raw.tree, strings.Trim(w.repo.opts.Path+"/"+dir, "/"))
+		for i, name := range []string{"desired", "stages", w.trust.OwnFile} {
+			if name == "" {
+				continue
+			}
+			e, err := w.at(n, name)
 			if err != nil {
 				return found, err
 			}
@@ -206,6 +263,9 @@ func (w *history) inputs(n *node) (inputTrees, error) {
 	return found, nil
 }
 
+// modeUnreadable is in place of the mode of a folder that Git itself would not have written.
+const modeUnreadable = "unreadable"
+
 // lookup gives what stands at a path of a tree, or what stands in the way to it. The caller holds mu.
 func (r *Repo) lookup(root plumbing.Hash, path string) (entry, error) {
 	e := entry{mode: modeTree, id: root}
@@ -213,7 +273,7 @@ func (r *Repo) lookup(root plumbing.Hash, path string) (entry, error) {
 		entries, err := r.tree(e.id)
 		var size *sizeError
 		if errors.Is(err, errTree) || errors.As(err, &size) {
-			return entry{mode: "unreadable", id: e.id}, nil
+			return entry{mode: modeUnreadable, id: e.id}, nil
 		}
 		if err != nil {
 			return entry{}, err
@@ -232,10 +292,25 @@ func (r *Repo) lookup(root plumbing.Hash, path string) (entry, error) {
 // Own gives the key that our commits are signed with; nobody where they are not.
 func (r *Repo) Own() Signers { return SignersOf(r.opts.Sign) }
 
-// Holds says whether the clone has a commit.
+// Holds says whether the clone has a commit of that id; another kind of object is none.
 func (r *Repo) Holds(commit string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.holdsCommit(commit)
+}
+
+// holdsCommit is Holds for a caller that holds mu.
+func (r *Repo) holdsCommit(commit string) bool {
 	id := plumbing.NewHash(commit)
-	return id.String() == commit && r.store != nil && r.store.HasEncodedObject(id) == nil
+	return id.String() == commit && r.store != nil && hasCommit(r.store, id)
+}
+
+func hasCommit(store *filesystem.Storage, id plumbing.Hash) (ok bool) {
+	defer func() {
+		if recover() != nil { // go-git was seen to panic on a damaged index
+			ok = false
+		}
+	}()
+	_, err := store.EncodedObject(plumbing.CommitObject, id)
+	return err == nil
 }

@@ -142,7 +142,8 @@ func (p *person) signers(names ...string) Signers {
 
 // trust allows alice, takes merges of the forge, and knows the daemon as bot.
 func (p *person) trust(accepted ...string) Trust {
-	return Trust{Allowed: p.signers("alice", "bot"), Own: p.signers("bot"), Accepted: accepted, At: at.Add(24 * time.Hour)}
+	return Trust{Allowed: p.signers("alice", "bot"), Own: p.signers("bot"), Accepted: accepted, At: at.Add(24 * time.Hour),
+		OwnIn: "rendered/demo", OwnFile: "rendered/demo/suspended.yaml"}
 }
 
 // edited commits a message of the caller's making with the object as it is, and moves the branch there.
@@ -159,6 +160,26 @@ func (p *person) raw(body string) string {
 func (p *person) body(id string) string {
 	p.t.Helper()
 	return p.git("cat-file", "commit", id) + "\n"
+}
+
+// sealed commits what a header without its people says, signed with a key, and moves the branch there.
+func (p *person) sealed(key, head, message string) string {
+	p.t.Helper()
+	private, err := os.ReadFile(filepath.Join(p.keys, key))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	signer, err := SSHSigner(private)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.clock += 60
+	head += fmt.Sprintf("author A <a@b> %d +0000\ncommitter A <a@b> %d +0000\n", p.clock, p.clock)
+	signature, err := signer.Sign([]byte(head + "\n" + message + "\n"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return p.raw(head + "gpgsig " + strings.ReplaceAll(strings.TrimSpace(signature), "\n", "\n ") + "\n\n" + message + "\n")
 }
 
 // judgement gives the subjects of the commits that do not count, the oldest first.
@@ -209,6 +230,43 @@ func TestJudge_EveryCommitThatChangesInputsIsAsked(t *testing.T) {
 			p.commit("bot", "records", map[string]string{"rendered/demo/x": "x"})
 			p.commit("bot", "changes stages", map[string]string{"stages/a/production.yaml": "x"})
 		}, nil, []string{"changes stages"}},
+		{"our own key may change the suspensions, and others who sign", func(p *person) {
+			p.commit("bot", "suspends", map[string]string{"rendered/demo/suspended.yaml": "x"})
+			p.commit("alice", "mends", map[string]string{"rendered/demo/suspended.yaml": "y"})
+			p.commit("", "another site's", map[string]string{"rendered/berlin/suspended.yaml": "z"})
+			p.commit("", "resumes", map[string]string{"rendered/demo/suspended.yaml": ""})
+		}, nil, []string{"resumes"}},
+		{"the folder of the suspensions goes", func(p *person) {
+			p.commit("bot", "suspends", map[string]string{"rendered/demo/suspended.yaml": "x"})
+			p.git("rm", "-q", "-r", "rendered")
+			p.commit("mallory", "goes", nil)
+		}, nil, []string{"goes"}},
+		{"our own key may not change desired besides", func(p *person) {
+			p.commit("bot", "both", map[string]string{"rendered/demo/suspended.yaml": "x", "desired/a.yaml": "b"})
+		}, nil, []string{"both"}},
+		{"the forge's merge beside a suspension", func(p *person) {
+			onSide(p, "alice", change("b"))
+			p.commit("bot", "suspends", map[string]string{"rendered/demo/suspended.yaml": "x"})
+			p.merge("forge", "side")
+		}, forge, nil},
+		{"the forge's merge that drops a suspension", func(p *person) {
+			onSide(p, "alice", change("b"))
+			p.commit("bot", "suspends", map[string]string{"rendered/demo/suspended.yaml": "x"})
+			p.git("checkout", "-q", "side")
+			p.merge("forge", "-s", "ours", "main")
+		}, forge, []string{"merge"}},
+		{"octopus of the forge with more sides than anybody makes", func(p *person) {
+			base, sides := p.head(), ""
+			p.git("checkout", "-q", "-b", "side")
+			tree := p.git("rev-parse", p.commit("alice", "on the side", change("b"))+"^{tree}")
+			for i := range maxSides {
+				p.git("checkout", "-q", "--detach", base)
+				sides += "parent " + p.commit("", fmt.Sprint("nothing ", i), nil) + "\n"
+			}
+			head := "tree " + tree + "\nparent " + p.git("rev-parse", "side") + "\n" + sides
+			p.git("checkout", "-q", "main")
+			p.sealed("forge", head, "octopus")
+		}, forge, []string{"octopus"}},
 		{"a mode is a change", func(p *person) {
 			p.git("update-index", "--chmod=+x", "desired/a.yaml")
 			p.git("commit", "-q", "-m", "mode")
@@ -345,6 +403,7 @@ func TestJudge_RefusesCommitsThatWereTamperedWith(t *testing.T) {
 		{"an unsigned extra header", strings.Replace(good, "gpgsig ", "encoding latin1\ngpgsig ", 1), "does not fit"},
 		{"text behind the armour", strings.Replace(good, "\n -----END SSH SIGNATURE-----", "\n -----END SSH SIGNATURE-----\n Approved-By: bob", 1), "does not fit"},
 		{"NUL in the header", strings.Replace(good, "author ", "author \x00", 1), "NUL"},
+		{"the signature under another name", strings.Replace(good, "gpgsig ", "gpgsig-sha512 x\ngpgsig ", 1), "a header gpgsig-sha512"},
 		{"no committer", "tree " + strings.Fields(good)[1] + "\nparent " + base + "\nauthor A <a@b> 1 +0000\n\nx\n", "no committer"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

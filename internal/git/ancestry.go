@@ -12,7 +12,9 @@ import (
 type history struct {
 	repo  *Repo
 	trust Trust
+	head  plumbing.Hash // that is judged
 	nodes map[plumbing.Hash]*node
+	above map[plumbing.Hash]bool // Since and what was built upon it; nil while nobody asked
 }
 
 // node is one commit. A malformed one has no parents here: it is refused, and what is behind it does not matter.
@@ -44,8 +46,8 @@ func (w *history) accepted() []plumbing.Hash {
 	defer w.repo.mu.Unlock()
 	var held []plumbing.Hash
 	for _, commit := range w.trust.Accepted {
-		if id := plumbing.NewHash(commit); id.String() == commit && w.repo.store != nil && w.repo.store.HasEncodedObject(id) == nil {
-			held = append(held, id)
+		if w.repo.holdsCommit(commit) {
+			held = append(held, plumbing.NewHash(commit))
 		}
 	}
 	return held
@@ -78,7 +80,7 @@ func (w *history) news(ctx context.Context, head plumbing.Hash) ([]*node, error)
 		n := p.next()
 		colour := p.colours[n.id]
 		if colour&isOld == 0 && w.trust.OwnCounts {
-			own, err := w.own(n)
+			own, err := w.own(ctx, n)
 			if err != nil {
 				return nil, err
 			}
@@ -117,7 +119,7 @@ func (w *history) below(ctx context.Context) (map[plumbing.Hash]bool, error) {
 		if !w.trust.OwnCounts {
 			break
 		}
-		own, err := w.own(w.nodes[id])
+		own, err := w.own(ctx, w.nodes[id])
 		if err != nil {
 			return nil, err
 		}
@@ -141,6 +143,49 @@ func (w *history) below(ctx context.Context) (map[plumbing.Hash]bool, error) {
 		queue = append(queue, n.raw.parents...)
 	}
 	return seen, nil
+}
+
+// aboveSince says whether a commit up to the head is Since or was built upon it; all of them are where it is empty.
+func (w *history) aboveSince(ctx context.Context, n *node) (bool, error) {
+	if w.trust.Since == "" {
+		return true, nil
+	}
+	since := plumbing.NewHash(w.trust.Since)
+	if w.above != nil {
+		return w.above[n.id], nil
+	}
+	children := map[plumbing.Hash][]plumbing.Hash{}
+	seen := map[plumbing.Hash]bool{w.head: true}
+	for queue := []plumbing.Hash{w.head}; len(queue) > 0; {
+		id := queue[len(queue)-1]
+		queue = queue[:len(queue)-1]
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		one, err := w.node(id)
+		if err != nil {
+			return false, err
+		}
+		for _, p := range one.raw.parents {
+			if children[p] = append(children[p], id); !seen[p] && id != since {
+				seen[p] = true
+				queue = append(queue, p)
+			}
+		}
+	}
+	w.above = map[plumbing.Hash]bool{}
+	queue := []plumbing.Hash{}
+	if seen[since] {
+		queue = append(queue, since)
+	}
+	for len(queue) > 0 {
+		id := queue[len(queue)-1]
+		if queue = queue[:len(queue)-1]; !w.above[id] {
+			w.above[id] = true
+			queue = append(queue, children[id]...)
+		}
+	}
+	return w.above[n.id], nil
 }
 
 // forks gives the newest commits that all of some commits were built upon; none where they have no history in

@@ -117,18 +117,21 @@ func checkSum(name string) error {
 	return nil
 }
 
-// readable reads the commit that the branch is at, and its tree.
+// readable reads the commit that the branch is at, and its tree. What is malformed or too large is no damage: anybody
+// can push it, and a clone that is made anew has it again.
 func (r *Repo) readable() error {
 	head, err := r.localHead()
 	if err != nil {
 		return err
 	}
 	c, err := r.commit(head)
-	if err != nil {
+	if err == nil {
+		_, err = r.tree(c.TreeHash)
+	}
+	if errors.Is(err, ErrDamaged) {
 		return err
 	}
-	_, err = r.tree(c.TreeHash)
-	return err
+	return nil
 }
 
 func (r *Repo) localHead() (plumbing.Hash, error) {
@@ -155,6 +158,9 @@ func (r *Repo) replaceClone(pack string, head plumbing.Hash) error {
 		return err
 	}
 	if err := importPack(store, pack); err != nil {
+		return err
+	}
+	if err := r.carry(store); err != nil {
 		return err
 	}
 	if err := store.SetReference(plumbing.NewHashReference(r.branch, head)); err != nil {

@@ -93,12 +93,12 @@ func (r *Repo) holds(head plumbing.Hash) (haves []plumbing.Hash, whole bool) {
 	next, err := r.localHead()
 	for err == nil && len(haves) < maxHaves {
 		c, readErr := r.commit(next)
-		if readErr != nil {
+		if errors.Is(readErr, ErrDamaged) {
 			r.damage = readErr
 			return nil, false
 		}
 		haves = append(haves, next)
-		if len(c.ParentHashes) == 0 {
+		if readErr != nil || len(c.ParentHashes) == 0 {
 			break
 		}
 		next = c.ParentHashes[0]

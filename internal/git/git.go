@@ -40,6 +40,9 @@ type Options struct {
 	Author Author
 	Sign   Signer // optional
 	Limits Limits
+	// Keep gives commits that a clone which is made anew takes over from the one before, with their history, since the
+	// remote may not have them any more; nil for none.
+	Keep func() []string
 }
 
 // Auth are the credentials for one remote. The secrets are asked for at each session, so that a rotated

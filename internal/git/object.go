@@ -121,11 +121,13 @@ func (r *Repo) Ancestor(ctx context.Context, old, new string) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id, c, err := r.named(new)
-	if err != nil {
+	switch {
+	case err != nil && (id.String() != new || errors.Is(err, ErrUnknownCommit) || errors.Is(err, ErrDamaged)):
 		return false, err
-	}
-	if id == want {
+	case id == want:
 		return true, nil
+	case err != nil:
+		return false, nil // as below
 	}
 	if errors.Is(r.store.HasEncodedObject(want), plumbing.ErrObjectNotFound) {
 		return false, nil
@@ -145,10 +147,12 @@ func (r *Repo) Ancestor(ctx context.Context, old, new string) (bool, error) {
 			return false, err
 		}
 		c, err := r.commit(id)
-		if err != nil {
+		if errors.Is(err, ErrDamaged) {
 			return false, err
 		}
-		queue = append(queue, c.ParentHashes...)
+		if err == nil { // else anybody may have pushed it, and nothing is built upon what nobody can read
+			queue = append(queue, c.ParentHashes...)
+		}
 	}
 	return false, nil
 }

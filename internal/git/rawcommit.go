@@ -11,6 +11,8 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 // errCommit is a commit that Git itself would not have written.
@@ -30,8 +32,8 @@ type rawCommit struct {
 
 // parseCommit reads a commit strictly: tree, parents, author, committer in this order and only there. The payload is
 // the commit without its gpgsig headers, which is how Git makes it (parse_buffer_signed_by_header in its commit.c):
-// headers of other signatures, such as gpgsig-sha256, are left out too, and everything else stays byte for byte,
-// mergetag and encoding included. More than one gpgsig is refused: tools differ in which of them they show.
+// the header gpgsig-sha256 is left out too, and everything else stays byte for byte, mergetag and encoding included.
+// More than one gpgsig is refused, and any other header of that prefix: tools differ in which of them they show.
 func parseCommit(body []byte) (rawCommit, error) {
 	var c rawCommit
 	head, message, ok := bytes.Cut(body, []byte("\n\n"))
@@ -57,6 +59,9 @@ func parseCommit(body []byte) (rawCommit, error) {
 		} else {
 			if name == "gpgsig" && slices.Contains(seen, name) {
 				return c, fmt.Errorf("%w: more than one gpgsig header", errCommit)
+			}
+			if strings.HasPrefix(name, "gpgsig") && name != "gpgsig" && name != "gpgsig-sha256" {
+				return c, fmt.Errorf("%w: a header %s, which is no signature", errCommit, mirror.Shorten(mirror.OneLine(name), 40))
 			}
 			if err := c.take(name, value, seen); err != nil {
 				return c, err

@@ -8,12 +8,15 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// tame says whether a merge brings nothing of its own into desired/ and stages/: every file is as it is on the side
+// maxSides is how many parents a merge may have that a forge makes; none makes more than two.
+const maxSides = 16
+
+// tame says whether a merge brings nothing of its own into desired/, stages/ and OwnFile: every file is as it is on the side
 // that changed it since the sides parted. Where both sides changed one file in different ways, nobody but a person
 // can say what it should be. A forge also signs merges whose files somebody made up, in the editor for conflicts or
 // through its API; and a merge can throw away all that one side did.
 func (w *history) tame(ctx context.Context, n *node) (bool, error) {
-	if len(n.raw.parents) < 2 {
+	if len(n.raw.parents) < 2 || len(n.raw.parents) > maxSides {
 		return false, nil
 	}
 	forks, err := w.forks(ctx, n.raw.parents)
@@ -50,7 +53,7 @@ func (w *history) tame(ctx context.Context, n *node) (bool, error) {
 		}
 	}
 	for _, base := range bases {
-		for i := range inputDirs {
+		for i := range is {
 			var at []entry
 			for _, s := range sides {
 				at = append(at, s[i])

@@ -89,7 +89,7 @@ func (d decoder) decode(n Node, v reflect.Value, path string) {
 		return
 	}
 	if v.Type() == durationType {
-		d.scalar(n, path, "a duration", "write a number with a unit, such as 30s, 15m or 72h", func(s string) error {
+		d.scalar(n, path, "a duration", "write a number with its unit, such as 30s, 72h or 3h30m", func(s string) error {
 			span, err := time.ParseDuration(s)
 			v.SetInt(int64(span))
 			return mismatch(err, suggestDuration(s))

@@ -22,14 +22,11 @@ func mismatch(err error, near string) error {
 	return typeError{near}
 }
 
+// suggestDuration reads days as hours. A bare number gets no guess: whoever thought of hours would be told seconds.
 func suggestDuration(s string) string {
 	days, isDays := strings.CutSuffix(s, "d")
-	switch n, err := strconv.Atoi(days); {
-	case err != nil || n <= 0 || n > 10000:
-	case isDays:
+	if n, err := strconv.Atoi(days); isDays && err == nil && n > 0 && n <= 10000 {
 		return strconv.Itoa(24*n) + "h"
-	default:
-		return s + "s"
 	}
 	return ""
 }

@@ -49,9 +49,9 @@ const (
 	Denied          ReasonCode = "denied"           // the deny list names it
 	NoRule          ReasonCode = "no-rule"          // no rule matches, default deny
 	NoSignature     ReasonCode = "no-signature"     // none found; retried, since signers lag behind pushes
-	BadSignature    ReasonCode = "bad-signature"    // found and not acceptable; waits for a changed input
+	BadSignature    ReasonCode = "bad-signature"    // found and not acceptable; retried where a wanted one may still come
 	NoAttestation   ReasonCode = "no-attestation"   // none of the wanted type found; retried like a signature
-	BadAttestation  ReasonCode = "bad-attestation"  // found and not acceptable; waits for a changed input
+	BadAttestation  ReasonCode = "bad-attestation"  // found and not acceptable; retried like a signature
 	TooYoung        ReasonCode = "too-young"        // it has to age first; time alone mends it
 	NotPinned       ReasonCode = "not-pinned"       // policy wants a digest in desired/, the entry has a tag only
 	NotVerified     ReasonCode = "not-verified"     // could not be checked
@@ -70,6 +70,7 @@ type Reason struct {
 	Code    ReasonCode `json:"code"`
 	Detail  string     `json:"detail,omitempty"`
 	Problem string     `json:"problem,omitempty"` // the code of the problem behind it, such as AUTH002; "" for none
+	Mend    string     `json:"mend,omitempty"`    // what would make policy admit it, in words; "" where the code says enough
 	Fix     string     `json:"-"`                 // what mends that problem; "" where the code says enough
 }
 

@@ -46,6 +46,7 @@ type Verdict struct {
 	Seen      time.Time  `json:"seen,omitzero"`       // when we first saw the digest
 	Until     time.Time  `json:"until,omitzero"`      // when time alone may change the verdict; zero: never
 	Warnings  []string   `json:"warnings,omitempty"`  // what people should know although it is admitted
+	Open      bool       `json:"open,omitempty"`      // of a refusal: a wanted signature or attestation may still come
 	Findings  []string   `json:"findings,omitempty"`  // what was found and does not count, and why; never more than a few
 	Attested  bool       `json:"attested,omitempty"`  // it was read from an attestation of this site, not judged again
 }
@@ -64,6 +65,8 @@ type Proof struct {
 	Type     string    `json:"type,omitempty"`   // predicate type of an attestation; "" for a signature
 	Of       Digest    `json:"of,omitzero"`      // what was signed where that is a child of the image's index
 	Manifest Digest    `json:"manifest"`         // that holds it
+	Sight    Digest    `json:"sight,omitzero"`   // of the signature itself, by which its first sight is remembered
+	Key      Digest    `json:"key,omitzero"`     // of the public key that verified it
 	Names    []string  `json:"names,omitempty"`  // what it calls the image; none where it does not say
 	Time     time.Time `json:"time,omitzero"`    // when it was made at the latest
 	Source   string    `json:"source,omitempty"` // who says so: timestamp authority, transparency log, first seen

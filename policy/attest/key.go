@@ -18,7 +18,7 @@ import (
 	"github.com/poundlock/poundlock/policy/trust"
 )
 
-// Key is the site's key: it signs statements, and what it verifies counts as ours. The private half stays inside a
+// Key is a key of the site: it signs statements, and what it verifies counts as ours. The private half stays inside a
 // function, so that nothing that prints a value can show it.
 type Key struct {
 	sign   func(message []byte) ([]byte, error)
@@ -102,6 +102,9 @@ func (k *Key) PublicPEM() []byte { return bytes.Clone(k.pem) }
 
 // Identity names the key: "key sha256:..." of its public half, as in proofs.
 func (k *Key) Identity() string { return k.signer.Identity() }
+
+// Signer accepts what this key signed.
+func (k *Key) Signer() trust.Signer { return k.signer }
 
 // String names the key.
 func (k *Key) String() string { return fmt.Sprintf("%s, %s", k.signer.Kind(), k.Identity()) }

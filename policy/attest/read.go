@@ -47,8 +47,40 @@ func (k *Key) ReadVerdict(ctx context.Context, c mirror.Content, at mirror.Refer
 	if err != nil {
 		return mirror.Verdict{}, fmt.Errorf("statements of %s: %w", d, err)
 	}
+	return k.readVerdict(ctx, c, at, d, list, key)
+}
+
+// ReadVerdicts is ReadVerdict, and where none has that key, or counts, it gives besides the error the newest of the
+// others by their keys: they do not say what is to be asked now, but what this site saw and when.
+func (k *Key) ReadVerdicts(ctx context.Context, c mirror.Content, at mirror.Reference, d mirror.Digest, key string) (mirror.Verdict, map[string]mirror.Verdict, error) {
+	list, err := c.Referrers(ctx, at.AtDigest(d), d)
+	if err != nil {
+		return mirror.Verdict{}, nil, fmt.Errorf("statements of %s: %w", d, err)
+	}
+	v, err := k.readVerdict(ctx, c, at, d, list, key)
+	if err == nil {
+		return v, nil, nil
+	}
+	others, tried := map[string]mirror.Verdict{}, 0
+	for _, f := range k.Marked(list) {
+		other, is := strings.CutPrefix(string(f.Mark), string(VerdictMark("")))
+		if _, known := others[other]; !is || known || other == key {
+			continue
+		}
+		if tried++; tried > maxTries {
+			break
+		}
+		if o, err := k.readVerdict(ctx, c, at, d, []mirror.Descriptor{f.Descriptor}, other); err == nil {
+			others[other] = o
+		}
+	}
+	return v, others, err
+}
+
+// readVerdict is ReadVerdict among referrers that were listed.
+func (k *Key) readVerdict(ctx context.Context, c mirror.Content, at mirror.Reference, d mirror.Digest, list []mirror.Descriptor, key string) (mirror.Verdict, error) {
 	var v mirror.Verdict
-	err = k.first(list, VerdictMark(key), func(f Found) error {
+	err := k.first(list, VerdictMark(key), func(f Found) error {
 		p, err := k.prove(ctx, c, at, d, f)
 		if err == nil && p.Type != VerdictType {
 			err = fmt.Errorf("its statement is of type %q", p.Type)

@@ -103,7 +103,7 @@ func (b BundleCheck) byCertificate(ctx context.Context, c *Candidate, m root.Tru
 		return "", err
 	}
 	times, _ := c.times(m, nil) // the library was content with those that it found
-	if err := inTime(c, m, times); err != nil {
+	if _, err := inTime(c, m, times); err != nil {
 		return "", err
 	}
 	return who.text(true)

@@ -39,10 +39,8 @@ type Candidate struct {
 // Prepare parses an item. An error says why it can count for nobody.
 func Prepare(it Item) (*Candidate, error) {
 	c := &Candidate{item: it}
-	if it.Form != Payload { // the library builds the whole of a bundle or an envelope before it looks at any of it
-		if err := mirror.CheckValues(it.Body); err != nil {
-			return nil, err
-		}
+	if err := checkShape(it.Form, it.Body); err != nil {
+		return nil, err
 	}
 	err := guarded(func() error {
 		if it.Form == Bundle {
@@ -60,8 +58,9 @@ func Prepare(it Item) (*Candidate, error) {
 	return c, nil
 }
 
-// Prove verifies a candidate over the digest d. An error says why it does not count for this signer. Certificates
-// that nothing trusted gives a time for are held against at, which is now.
+// Prove verifies a candidate over the digest d. An error says why it does not count for this signer; ErrStranger is in
+// its chain where somebody else signed. Certificates that nothing trusted gives a time for are held against at, which
+// is now.
 func (c *Candidate) Prove(ctx context.Context, s Signer, d mirror.Digest, at time.Time) (Proof, error) {
 	var p Proof
 	err := guarded(func() (err error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"time"
@@ -80,14 +79,33 @@ type byCertificate struct {
 
 // accept verifies the candidate by its certificate.
 func (b byCertificate) accept(ctx context.Context, c *Candidate, d mirror.Digest, at time.Time) (Proof, error) {
+	p, err := b.verify(ctx, c, d, at)
+	if err != nil && !b.means(c) {
+		err = stranger{err}
+	}
+	return p, err
+}
+
+// means says whether the certificate is one of those that the signer means, whatever else is wrong.
+func (b byCertificate) means(c *Candidate) bool {
+	if c.leaf == nil {
+		return false
+	}
+	if _, err := b.knows(c.leaf); err != nil {
+		return false
+	}
+	_, err := verify.VerifyLeafCertificate(c.leaf.NotBefore, c.leaf, b.material(c))
+	return err == nil
+}
+
+func (b byCertificate) verify(ctx context.Context, c *Candidate, d mirror.Digest, at time.Time) (Proof, error) {
 	if c.leaf == nil {
 		return Proof{}, errNoCertificate
 	}
-	who, err := b.knows(c.leaf)
+	p, err := b.provenBy(c.leaf)
 	if err != nil {
 		return Proof{}, err
 	}
-	p := Proof{Identity: who}
 	m := b.material(c)
 	var why error // no more times are known
 	p.Times, why = c.times(m, nil)
@@ -103,20 +121,34 @@ func (b byCertificate) accept(ctx context.Context, c *Candidate, d mirror.Digest
 	if err != nil {
 		return p, err
 	}
-	return p, inTime(c, m, b.lived(p.Times, at))
+	ends, err := inTime(c, m, b.lived(p.Times, at))
+	if len(p.Times) == 0 {
+		p.Until = ends // nothing but the certificates says that it was signed in their time
+	}
+	return p, err
+}
+
+// provenBy is a proof by whom the certificate names, if that is whom this signer means.
+func (b byCertificate) provenBy(leaf *x509.Certificate) (p Proof, err error) {
+	if p.by, err = b.knows(leaf); err != nil {
+		return p, err
+	}
+	if p.Identity, err = p.by.text(b.keyless); err != nil {
+		return p, err
+	}
+	der, err := x509.MarshalPKIXPublicKey(leaf.PublicKey)
+	p.Key = mirror.DigestOf(der)
+	return p, err
 }
 
 // knows says who the certificate names, if that is whom this signer means. The library compares too; this is for what
 // it would let through: no issuer, or several subjects.
-func (b byCertificate) knows(leaf *x509.Certificate) (string, error) {
+func (b byCertificate) knows(leaf *x509.Certificate) (named, error) {
 	who, err := whoIs(leaf)
-	if err != nil {
-		return "", err
+	if err == nil && (!b.issuer.compiled.MatchString(who.issuer) || !b.subject.compiled.MatchString(who.subject)) {
+		err = fmt.Errorf("the certificate names %q of issuer %q", who.subject, who.issuer)
 	}
-	if !b.issuer.compiled.MatchString(who.issuer) || !b.subject.compiled.MatchString(who.subject) {
-		return "", fmt.Errorf("the certificate names %q of issuer %q", who.subject, who.issuer)
-	}
-	return who.text(b.keyless)
+	return who, err
 }
 
 // material is the root, with the intermediate certificates that came with a signature where its authorities may have
@@ -200,54 +232,24 @@ func (b byCertificate) lived(times []Time, at time.Time) []Time {
 
 // inTime holds the whole chain against each moment at which the signature is known to have existed. The library holds
 // only the leaf of an annotated certificate against it, and accepts authorities that had expired long before
-// (CVE-2026-24122, not mended in its second version); of several timestamps by one authority it looks at the first.
-func inTime(c *Candidate, m root.TrustedMaterial, times []Time) error {
+// (CVE-2026-24122, not mended in its second version); of several timestamps by one authority it looks at the first. It
+// gives the first moment at which the chain is not valid any more.
+func inTime(c *Candidate, m root.TrustedMaterial, times []Time) (ends time.Time, err error) {
 	if len(times) == 0 {
-		return errNoTime
+		return ends, errNoTime
 	}
 	for _, t := range times {
-		if _, err := verify.VerifyLeafCertificate(t.At, c.leaf, m); err != nil {
-			return fmt.Errorf("at %s the certificate or its authorities were not valid: %w", t.At.UTC().Format(time.RFC3339), err)
-		}
-	}
-	return nil
-}
-
-// withChain is trusted material with intermediate certificates besides, which must lead to one of its roots.
-type withChain struct {
-	root.TrustedMaterial
-	chain []*x509.Certificate
-}
-
-func (w withChain) FulcioCertificateAuthorities() []root.CertificateAuthority {
-	var authorities []root.CertificateAuthority
-	for _, a := range w.TrustedMaterial.FulcioCertificateAuthorities() {
-		if known, ok := a.(*root.FulcioCertificateAuthority); ok {
-			more := *known
-			more.Intermediates = append(append([]*x509.Certificate{}, known.Intermediates...), w.chain...)
-			a = &more
-		}
-		authorities = append(authorities, a)
-	}
-	return authorities
-}
-
-// certificates reads at most limit PEM certificates and nothing else.
-func certificates(text string, limit int) ([]*x509.Certificate, error) {
-	var certs []*x509.Certificate
-	block, rest := pem.Decode([]byte(text))
-	for ; block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("a PEM block of type %q is no certificate", block.Type)
-		}
-		if len(certs) == limit {
-			return nil, fmt.Errorf("more than %d certificates", limit)
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
+		chains, err := verify.VerifyLeafCertificate(t.At, c.leaf, m)
 		if err != nil {
-			return nil, err
+			return ends, fmt.Errorf("at %s the certificate or its authorities were not valid: %w", t.At.UTC().Format(time.RFC3339), err)
 		}
-		certs = append(certs, cert)
+		for _, chain := range chains { // the earliest of all: what another chain proves longer is judged again then
+			for _, cert := range chain {
+				if end := cert.NotAfter.Add(time.Second); ends.IsZero() || end.Before(ends) {
+					ends = end
+				}
+			}
+		}
 	}
-	return certs, nil
+	return ends, nil
 }

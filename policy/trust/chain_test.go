@@ -2,6 +2,7 @@ package trust_test
 
 import (
 	"encoding/json"
+	"errors"
 	"testing"
 	"time"
 
@@ -89,8 +90,8 @@ func TestCertificate_AnotherAuthorityOfTheSameNameIsRefused(t *testing.T) {
 		if err := make(signer, t.Context(), image); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := prove(t, image.only(t), s, image.digest); err == nil {
-			t.Errorf("%s: the certificate of a stranger was accepted", form)
+		if _, err := prove(t, image.only(t), s, image.digest); !errors.Is(err, trust.ErrStranger) {
+			t.Errorf("%s: the certificate of a stranger: got %v", form, err)
 		}
 	}
 }

@@ -21,10 +21,11 @@ type Identity struct {
 type pattern struct {
 	source   string // anchored, for the library
 	compiled *regexp.Regexp
+	loose    *regexp.Regexp // the same, whatever the case of letters
 }
 
 // whole is a pattern that accepts every text.
-var whole = pattern{`^(?s:.*)$`, regexp.MustCompile(`^(?s:.*)$`)}
+var whole = pattern{`^(?s:.*)$`, regexp.MustCompile(`^(?s:.*)$`), regexp.MustCompile(`^(?s:.*)$`)}
 
 // compile gives the pattern of a field that is written as a glob or as a regular expression.
 func compile(field, glob, expression string) (pattern, error) {
@@ -53,7 +54,11 @@ func anchored(expression string) (pattern, error) {
 	}
 	source := "^(?:" + expression + ")$"
 	compiled, err := regexp.Compile(source)
-	return pattern{source, compiled}, err
+	if err != nil {
+		return pattern{}, err
+	}
+	loose, err := regexp.Compile("(?i)" + source)
+	return pattern{source, compiled, loose}, err
 }
 
 func globbed(glob string) string {
@@ -73,7 +78,10 @@ func globbed(glob string) string {
 }
 
 // named is who a certificate says signed.
-type named struct{ issuer, subject string }
+type named struct {
+	issuer, subject string
+	folds           bool // the subject is an address or a host name, in which the case of letters says nothing
+}
 
 // whoIs reads issuer and subject. A certificate with several subjects would let one person count as several.
 func whoIs(leaf *x509.Certificate) (named, error) {
@@ -82,17 +90,22 @@ func whoIs(leaf *x509.Certificate) (named, error) {
 		return named{}, fmt.Errorf("the certificate names %d subjects, want one", len(subjects))
 	}
 	e := cosign.CertExtensions{Cert: leaf}
-	return named{issuer: e.GetIssuer(), subject: subjects[0]}, nil
+	folds := len(leaf.EmailAddresses)+len(leaf.DNSNames) > 0
+	return named{issuer: e.GetIssuer(), subject: subjects[0], folds: folds}, nil
 }
 
 // text is the identity of a proof, the same for all certificates of one subject. Keyless ones name the issuer that
 // knows it, in which no space can be.
 func (n named) text(keyless bool) (string, error) {
+	subject := n.subject
+	if n.folds {
+		subject = strings.ToLower(subject) // or one person would count as several
+	}
 	if !keyless {
-		return "certificate " + n.subject, nil
+		return "certificate " + subject, nil
 	}
 	if n.issuer == "" || strings.ContainsAny(n.issuer, " \t\r\n") {
 		return "", errors.New("the certificate names no issuer")
 	}
-	return n.issuer + " " + n.subject, nil
+	return n.issuer + " " + subject, nil
 }

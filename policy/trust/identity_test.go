@@ -80,7 +80,7 @@ func TestWhoIs_WantsOneSubject(t *testing.T) {
 
 func TestText_IsAnotherForAnotherPerson(t *testing.T) {
 	seen := map[string]named{}
-	for _, n := range []named{{"https://a", "b"}, {"https://a", "b c"}, {"https://a b", "c"}, {"", "https://a b"}} {
+	for _, n := range []named{{issuer: "https://a", subject: "b"}, {issuer: "https://a", subject: "b c"}, {issuer: "https://a b", subject: "c"}, {subject: "https://a b"}} {
 		text, err := n.text(true)
 		if err != nil {
 			continue

@@ -12,8 +12,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
+	"github.com/sigstore/cosign/v2/pkg/cosign"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
@@ -66,7 +68,8 @@ func NewKey(name string, data []byte, o KeyOptions) (Signer, error) {
 	if err != nil {
 		return Signer{}, err
 	}
-	k := byKey{identity: "key " + mirror.DigestOf(der).String(), verifier: verifier}
+	k := byKey{key: mirror.DigestOf(der), verifier: verifier}
+	k.identity = "key " + k.key.String()
 	hash := mirror.DigestOf(data)
 	if o != (KeyOptions{}) {
 		said := hash.String() + " " + o.Hash
@@ -75,7 +78,7 @@ func NewKey(name string, data []byte, o KeyOptions) (Signer, error) {
 		}
 		hash = mirror.DigestOf([]byte(said))
 	}
-	return Signer{name: name, kind: kind, identity: k.identity, hash: hash, accept: k}, nil
+	return Signer{name: name, kind: kind, identity: k.identity, hash: hash, accept: k, key: k.key}, nil
 }
 
 // verifierOf gives the verifier of a key. The default of each type is what cosign signs with: Ed25519 pre-hashed,
@@ -116,27 +119,46 @@ func kindOf(public crypto.PublicKey) (string, error) {
 // byKey accepts what one public key signed.
 type byKey struct {
 	identity string
+	key      mirror.Digest
 	verifier signature.Verifier
 	root     root.TrustedMaterial // whose times count; nil for nobody's
 }
 
 // accept verifies the candidate with the key. A bundle may name nothing: cosign writes no name into one.
 func (k byKey) accept(ctx context.Context, c *Candidate, d mirror.Digest, _ time.Time) (Proof, error) {
-	p := Proof{Identity: k.identity}
-	o := withKey(checkOpts(&root.BaseTrustedMaterial{}, c.item.Form, &p), k.verifier) // keys need no root, but the library insists
-	if c.bundle != nil {
-		if err := verifyBundle(ctx, c, d, o, &p); err != nil {
-			return p, err
+	p := Proof{Identity: k.identity, Key: k.key}
+	key := &noted{Verifier: k.verifier}
+	o := withKey(checkOpts(&root.BaseTrustedMaterial{}, c.item.Form, &p), key) // keys need no root, but the library insists
+	if err := k.verify(ctx, c, d, o, &p); err != nil {
+		if !key.signed {
+			err = stranger{err}
 		}
-	} else {
-		bare, err := c.signature()
-		if err != nil {
-			return p, err
-		}
-		if err := c.verify(ctx, bare, d, o); err != nil {
-			return p, err
-		}
+		return p, err
 	}
 	p.Times, _ = c.times(k.root, k.verifier) // a key needs none
 	return p, nil
+}
+
+func (k byKey) verify(ctx context.Context, c *Candidate, d mirror.Digest, o *cosign.CheckOpts, p *Proof) error {
+	if c.bundle != nil {
+		return verifyBundle(ctx, c, d, o, p)
+	}
+	bare, err := c.signature()
+	if err != nil {
+		return err
+	}
+	return c.verify(ctx, bare, d, o)
+}
+
+// noted is the verifier of a key that takes note of whether the key made a signature, whatever else is wrong with it.
+type noted struct {
+	signature.Verifier
+	signed bool
+}
+
+// VerifySignature is that of the key.
+func (n *noted) VerifySignature(sig, message io.Reader, o ...signature.VerifyOption) error {
+	err := n.Verifier.VerifySignature(sig, message, o...)
+	n.signed = n.signed || err == nil
+	return err
 }

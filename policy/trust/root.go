@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
 
@@ -42,10 +43,24 @@ func parseRoot(data []byte) (r *Root, err error) {
 	}
 	err = guarded(func() error {
 		parsed, err := root.NewTrustedRootFromJSON(data)
+		err = plain(err)
 		r = &Root{material: parsed, hash: mirror.DigestOf(data)}
 		return err
 	})
 	return r, err
+}
+
+// plain gives an error of the library in its own words: in front of them stand the names of packages, and between those
+// a space that is none in one build and one in another, so that nobody relies on the text.
+func plain(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := strings.ReplaceAll(err.Error(), "\u00a0", " ")
+	if _, words, found := strings.Cut(text, "proto: "); found {
+		text = words
+	}
+	return errors.New(text)
 }
 
 // ParseCA reads certificate authorities in PEM form: at least one root, which is signed by itself, and intermediate

@@ -88,7 +88,7 @@ func TestParseRoot_RefusesWhatIsNone(t *testing.T) {
 		want string
 	}{
 		"good":        {good, ""},
-		"empty file":  {nil, "trusted root"},
+		"empty file":  {nil, "syntax error"},
 		"other JSON":  {[]byte(`{"a":1}`), "unknown field"},
 		"hollow":      {[]byte(`{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}`), "holds no authority and no log"},
 		"other type":  {bytes.Replace(good, []byte("version=0.1"), []byte("version=9"), 1), "media type"},

@@ -9,6 +9,7 @@ package trust
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -41,6 +42,15 @@ type Proof struct {
 	Predicate json.RawMessage // of an attestation
 	Names     []string        // what the statement calls the image; none where it does not say
 	Times     []Time          // when it was signed at the latest, as far as somebody trusted says so
+	Key       mirror.Digest   // of the public key in DER form that verified it, whatever names it
+	Until     time.Time       // the first moment at which its certificates prove nothing any more; zero: never
+
+	by named // whom the certificate names
+}
+
+// Digest identifies the signature by its bytes, wherever it lies and whatever else lies there.
+func (it Item) Digest() mirror.Digest {
+	return mirror.DigestOf([]byte("signature " + it.Signature + " over " + mirror.DigestOf(it.Body).String()))
 }
 
 // Time is a moment that trusted material vouches for.
@@ -56,12 +66,23 @@ type Signer struct {
 	identity string        // of a key; "" where certificates name many
 	hash     mirror.Digest // of all that it trusts
 	accept   acceptor
+	key      mirror.Digest // of a key: its DER form
 }
 
 // acceptor verifies a candidate for one signer.
 type acceptor interface {
 	accept(ctx context.Context, c *Candidate, d mirror.Digest, at time.Time) (Proof, error)
 }
+
+// ErrStranger is in the chain of an error that says nothing of the signer whom an item was held against: somebody else
+// signed it, as far as anybody can tell. One that was tampered with looks the same. All other errors are of what the
+// signer itself made, or of what cannot be read.
+var ErrStranger = errors.New("somebody else signed it")
+
+// stranger is an error of a signature by somebody else. It reads as the error that shows it.
+type stranger struct{ error }
+
+func (s stranger) Unwrap() []error { return []error{s.error, ErrStranger} }
 
 // Name is what policy calls the signer.
 func (s Signer) Name() string { return s.name }
@@ -71,6 +92,21 @@ func (s Signer) Kind() string { return s.kind }
 
 // Identity is the one that proofs of this signer have; "" where it accepts several.
 func (s Signer) Identity() string { return s.identity }
+
+// Means says whether a proof is by whom this signer means, however it was proven: by the same key, under whatever hash or
+// certificate, or by somebody of whom a certificate says what this signer asks for, below whatever root. It is for
+// denying: the case of letters is not told apart, and an authority is not asked.
+func (s Signer) Means(p Proof) bool {
+	if b, ok := s.accept.(byCertificate); ok {
+		return p.by.subject != "" && b.issuer.loose.MatchString(p.by.issuer) && b.subject.loose.MatchString(p.by.subject)
+	}
+	return s.MeansKey(p.Identity, p.Key)
+}
+
+// MeansKey says whether this signer is the key of a proof with an identity.
+func (s Signer) MeansKey(identity string, key mirror.Digest) bool {
+	return s.identity != "" && (s.identity == identity || s.key == key)
+}
 
 // Hash identifies all that the signer trusts: the bytes of its key or root, and what it asks of certificates.
 func (s Signer) Hash() mirror.Digest { return s.hash }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -14,12 +15,21 @@ func Fix(a mirror.Action) string {
 	}
 	switch a.Kind {
 	case mirror.Refuse, mirror.Missing, mirror.Failed:
-		return fix(a)
+	default:
+		return ""
 	}
-	return ""
+	text := Mend(a)
+	switch a.Reason.Code {
+	case mirror.NoSignature, mirror.BadSignature, mirror.NoAttestation, mirror.BadAttestation:
+		if a.Image.HasDigest() && a.Stage != "" {
+			text += fmt.Sprintf("; `poundlock explain-verdict %s --stage %s` shows where", a.Image, a.Stage)
+		}
+	}
+	return text
 }
 
-func fix(a mirror.Action) string {
+// Mend is Fix of what is refused, missing or failed, without the command that tells more of a verdict.
+func Mend(a mirror.Action) string {
 	if a.Reason.Fix != "" {
 		return a.Reason.Fix
 	}
@@ -27,15 +37,15 @@ func fix(a mirror.Action) string {
 	case mirror.NoRule:
 		return "add a rule for " + a.Image.Name() + " to " + mirror.PolicyFile
 	case mirror.NoSignature:
-		return "have it signed, or require a pinned digest for it in " + mirror.PolicyFile + " and name that; it is looked at again by itself"
+		return cmp.Or(a.Reason.Mend, "have it signed by those whom the rule names") + "; or add an exception that skips signatures"
 	case mirror.NoAttestation:
-		return "have somebody state what the rule asks for, or take it out of the rule in " + mirror.PolicyFile + "; it is looked at again by itself"
+		return cmp.Or(a.Reason.Mend, "have somebody state what the rule asks for") + "; or add an exception that skips attestations"
 	case mirror.BadAttestation:
-		return "ask whoever makes the attestation; do not admit it unless they say why it does not hold"
+		return cmp.Or(a.Reason.Mend, "ask whoever makes the attestation; do not admit it unless they say why it does not hold")
 	case mirror.TooYoung:
 		return "wait: it is admitted by itself when it is old enough; an exception that skips age admits it now"
 	case mirror.BadSignature:
-		return "ask the vendor; do not admit it unless they say which key signed it"
+		return cmp.Or(a.Reason.Mend, "ask whoever signed it; do not admit it unless they say which key it was")
 	case mirror.Denied:
 		return "leave it out with exclude in the set, or take it off the deny list of " + mirror.PolicyFile
 	case mirror.NotPinned:

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/charmbracelet/x/ansi"
@@ -17,6 +18,7 @@ type Style struct {
 	All   bool   // list also what is refused or missing as it was at the last run
 	Wide  bool   // whole digests, the local tag, what policy says
 	Next  string // the command to run next, where there is something to do
+	List  string // the command that lists what is counted and not shown; "" to name none
 }
 
 var symbols = map[mirror.Kind]string{
@@ -55,9 +57,19 @@ func Text(w io.Writer, d Document, s Style) error {
 	if s.Next != "" && d.Totals.Changes() {
 		last += "   Run: " + s.Next
 	}
+	if s.List != "" && d.hides(s) {
+		last += "   List them: " + s.List
+	}
 	var b strings.Builder
 	writeLine(&b, "", last, s.Width)
 	return write(w, &b)
+}
+
+// hides says whether something that policy has more to say of than yes or no is counted and has no row.
+func (d Document) hides(s Style) bool {
+	return slices.ContainsFunc(d.Plans, func(p Set) bool {
+		return slices.ContainsFunc(p.Actions, func(a Row) bool { return (special(a.Action) || a.Stands) && !s.shown(a.Action) })
+	})
 }
 
 // Rows writes the rows of Text without the last line.
