@@ -13,8 +13,8 @@ import (
 
 // What a cache keeps.
 const (
-	cacheBytes = 16 << 20  // of all that it holds; what was used longest ago goes first
-	cacheBlob  = 256 << 10 // of one blob; larger ones pass through
+	cacheBytes = 16 << 20 // of all that it holds; what was used longest ago goes first
+	cacheBlob  = 1 << 20  // of one blob: a signature at its largest; larger ones pass through
 )
 
 // Cached gives the same content with a memory for manifests and small blobs, which is kept as long as what it gives.
