@@ -79,7 +79,7 @@ func named(prefix string, signers []policy.Signer) []Check {
 	var keys, people []string
 	for _, s := range signers {
 		text := fmt.Sprintf("%q (%s)", s.Name, s.Kind)
-		if s.Key {
+		if s.Identity != "" {
 			keys = append(keys, text)
 		} else {
 			people = append(people, text)

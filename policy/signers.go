@@ -12,8 +12,7 @@ import (
 type Signer struct {
 	Name             string
 	Kind             string // ECDSA P-256, RSA 3072, Ed25519, keyless, X.509
-	Key              bool   // it is one key, and no identities that certificates name
-	Identity         string // of a key: as proofs name it; "" where it accepts several
+	Identity         string // of a key: as proofs name it; "" where certificates name many
 	File             string // of the policy document that names it
 	NotBefore, Until time.Time
 }
@@ -24,7 +23,7 @@ func (p Policy) Signers() []Signer {
 	for _, l := range p.layers {
 		for _, name := range slices.Sorted(maps.Keys(l.signers)) {
 			s := l.signers[name]
-			all = append(all, Signer{Name: name, Kind: s.Kind(), Key: s.Identity() != "", Identity: s.Identity(), File: l.file, NotBefore: s.notBefore, Until: s.until})
+			all = append(all, Signer{Name: name, Kind: s.Kind(), Identity: s.Identity(), File: l.file, NotBefore: s.notBefore, Until: s.until})
 		}
 	}
 	return all

@@ -15,7 +15,7 @@ const (
 )
 
 // SameKey is why one key is not enough for statements and signatures.
-const SameKey = "cosign verify takes any statement that a key signed for a signature by it, so verdicts would pass for signatures at stages that are not in stages"
+const SameKey = "cosign verify takes any statement that a key signed for a signature by it, so a verdict of an image at the first stage would pass for a signature of it"
 
 // site checks what is said of this site's own keys, but for the keys themselves.
 func (k *checker) site(s Site, at keyPath) {

@@ -68,6 +68,11 @@ func (a *app) statusText(s daemon.Status, f format, now time.Time) string {
 	for _, line := range a.policyLines(s.Sets, now) {
 		b.WriteString("\n" + line + "\n")
 	}
+	for _, set := range s.Sets {
+		if n := set.Unattached; n > 0 {
+			fmt.Fprintf(&b, "\nset %s: %d statements or signatures of this site still to be attached\n", clean(set.Set), n)
+		}
+	}
 	return fit(b.String(), a.terminal().width)
 }
 
