@@ -297,7 +297,31 @@ func TestSettle_JudgesByValuesAlone(t *testing.T) {
 			if s.q.asked[0].mode == modeAudit && len(v.Warnings) > 0 {
 				t.Errorf("got warnings %q from an audit", v.Warnings)
 			}
+			s.explains(t, v)
 		})
+	}
+}
+
+// explains holds what people are told of each requirement against the verdict: an admission by evidence has all of
+// them met, a refusal for want of something has one that is not.
+func (s *scene) explains(t *testing.T, v mirror.Verdict) {
+	t.Helper()
+	admitted := v.Outcome == mirror.OutcomeSigned || v.Outcome == mirror.OutcomePinned
+	if refused := v.Outcome == mirror.OutcomeRejected && v.Reason.Code != mirror.NoRule; !admitted && !refused {
+		return
+	}
+	v.VouchedBy = s.q.vouch.by
+	met := true
+	for _, x := range s.q.asked {
+		x.layer.rules = x.rules
+		for _, e := range (Policy{layers: []layer{x.layer}}).Explain(judgee, s.q.stage, v, noon) {
+			for _, r := range e.Rules {
+				met = met && !slices.ContainsFunc(r.Wants, func(w Want) bool { return w.State != WantMet })
+			}
+		}
+	}
+	if met != admitted {
+		t.Errorf("%s (%s) is explained as all requirements met: %v", v.Outcome, v.Reason, met)
 	}
 }
 
