@@ -404,7 +404,6 @@ func TestSignedFleet_ABranchThatWasSetBackTakesNothingBack(t *testing.T) {
 func TestSignedFleet_FilesOfKeysAreChecked(t *testing.T) {
 	s := newVouchedSite(t)
 	public := must(os.ReadFile(s.path("alice.pub")))(t)
-	t.Setenv("POUNDLOCK_TEST_GIT_PASSWORD", "git-pass-canary")
 	for _, tt := range []struct{ name, config, code string }{
 		{"gone", "allowedSigners: /nowhere/allowed", "CFG067"},
 		{"authority", fmt.Sprintf("allowedSigners: %q", s.path("ca")), "CFG068"},

@@ -469,7 +469,6 @@ func TestSiteKey_AWrongOneIsToldAtTheStartAndNotShown(t *testing.T) {
 		if err := os.WriteFile(file, []byte(s.config), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s.t.Setenv("POUNDLOCK_TEST_GIT_PASSWORD", "git-pass-canary")
 		var logged strings.Builder
 		l, err := Open(t.Context(), must(config.Load(file, nil, nil))(t), Options{Log: slog.New(slog.NewTextHandler(&logged, nil)), Now: s.clock})
 		if c.place == "" {

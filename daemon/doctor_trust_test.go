@@ -65,7 +65,6 @@ func TestDoctor_LooksAtWhatTheSiteAdds(t *testing.T) {
 	s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy})
 	look := func() string {
 		t.Helper()
-		s.t.Setenv("POUNDLOCK_TEST_GIT_PASSWORD", "git-pass-canary")
 		s.write(s.dir+"/config.yaml", s.config)
 		d := &doctor{config: must(config.Load(s.dir+"/config.yaml", nil, nil))(t), now: s.clock}
 		var lines []string

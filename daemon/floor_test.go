@@ -38,7 +38,6 @@ func (s *site) write(name, text string) {
 func (s *site) openFloor() error {
 	s.t.Helper()
 	s.close()
-	s.t.Setenv("POUNDLOCK_TEST_GIT_PASSWORD", "git-pass-canary")
 	file := filepath.Join(s.dir, "config.yaml")
 	s.write(file, s.config)
 	c, err := config.Load(file, nil, nil)

@@ -34,7 +34,6 @@ func (s *site) looks(o PreviewOptions, offline bool, only ...string) (plan.Docum
 // looking opens a line that only looks, beside whatever line is open.
 func (s *site) looking(offline bool) *Line {
 	s.t.Helper()
-	s.t.Setenv("POUNDLOCK_TEST_GIT_PASSWORD", "git-pass-canary")
 	file := filepath.Join(s.dir, "look.yaml")
 	if err := os.WriteFile(file, []byte(s.config), 0o600); err != nil {
 		s.t.Fatal(err)

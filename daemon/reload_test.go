@@ -69,7 +69,6 @@ func (s *site) serve() *serving {
 func (s *site) startService(file string) *serving {
 	s.t.Helper()
 	s.close()
-	s.t.Setenv("POUNDLOCK_TEST_GIT_PASSWORD", "git-pass-canary")
 	r := &serving{site: s, file: file, reload: make(chan struct{}), began: make(chan began, 10), ended: make(chan error, 1), log: &talk{}}
 	if _, err := os.Lstat(file); err != nil {
 		r.write(s.config)

@@ -126,7 +126,6 @@ func (s *site) pushSigned(ref, seed string, layers ...testenv.Layer) mirror.Refe
 func (s *site) open() *Line {
 	s.t.Helper()
 	s.close()
-	s.t.Setenv("POUNDLOCK_TEST_GIT_PASSWORD", "git-pass-canary")
 	file := filepath.Join(s.dir, "config.yaml")
 	if err := os.WriteFile(file, []byte(s.config), 0o600); err != nil {
 		s.t.Fatal(err)

@@ -24,7 +24,6 @@ func (s *attesting) loaded() config.Config {
 	s.t.Helper()
 	file := filepath.Join(s.dir, "config.yaml")
 	s.write(file, s.config)
-	s.t.Setenv("POUNDLOCK_TEST_GIT_PASSWORD", "git-pass-canary")
 	return must(config.Load(file, nil, nil))(s.t)
 }
 

@@ -153,7 +153,6 @@ func TestDoctor_TellsOfGoodKeysSignersAndRoots(t *testing.T) {
 		map[string]string{"root.json": string(authority.TrustedRoot())})
 	s.config = s.plain + fmt.Sprintf("trust: {floor: floor/floor.yaml, site: {key: {file: %q}, sign: {key: {file: %q}, stages: [staging, production]}}, fleet: {allowedSigners: %q}}\n",
 		filepath.Join(s.dir, "site.key"), filepath.Join(s.dir, "release.key"), filepath.Join(s.dir, "allowed_signers"))
-	s.t.Setenv("POUNDLOCK_TEST_GIT_PASSWORD", "git-pass-canary")
 	s.write(s.dir+"/config.yaml", s.config)
 	d := &doctor{config: must(config.Load(s.dir+"/config.yaml", nil, nil))(t), now: s.clock}
 	var lines []string

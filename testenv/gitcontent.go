@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,8 +40,17 @@ func (g *Git) Log() ([]GitCommit, error) {
 	return log, nil
 }
 
-// Files gives all files at a commit or a branch, by path.
+// Files gives all files at a commit or a branch, by path. Somebody may push and have the objects packed while they are
+// read: what is missing then is there at the next look.
 func (g *Git) Files(revision string) (map[string]string, error) {
+	files, err := g.files(revision)
+	if errors.Is(err, plumbing.ErrObjectNotFound) {
+		return g.files(revision)
+	}
+	return files, err
+}
+
+func (g *Git) files(revision string) (map[string]string, error) {
 	store := g.store()
 	if ref, err := store.Reference(plumbing.NewBranchReferenceName(revision)); err == nil {
 		revision = ref.Hash().String()
