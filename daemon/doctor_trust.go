@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,9 +31,12 @@ func (d *doctor) checkTrust(rules policy.Policy, problems mirror.Problems) []Che
 	if len(problems) > 0 {
 		return []Check{none("trust", "", "not known while the fleet has problems")}
 	}
-	checks := append(named("", rules.Signers()), d.checkRoots("", rules.Roots())...)
-	checks = append(checks, d.ownSigners("", rules)...)
-	return append(checks, d.ending("", rules)...)
+	return d.vouching("", rules)
+}
+
+// vouching tells whom a policy document trusts, and whose time ends. prefix names the document.
+func (d *doctor) vouching(prefix string, rules policy.Policy) []Check {
+	return slices.Concat(named(prefix, rules.Signers()), d.checkRoots(prefix, rules.Roots()), d.ownSigners(prefix, rules), d.ending(prefix, rules))
 }
 
 // checkSiteTrust looks at what this machine adds: its floor, its key, and whose commits count.
@@ -67,11 +71,7 @@ func (d *doctor) checkFloor() []Check {
 	if len(problems) > 0 {
 		return []Check{d.failed("trust", "floor", problems)}
 	}
-	checks := []Check{ok("trust", "floor", "floor %s must admit, too", d.config.Trust.Floor)}
-	checks = append(checks, named("floor: ", rules.Signers())...)
-	checks = append(checks, d.checkRoots("floor: ", rules.Roots())...)
-	checks = append(checks, d.ownSigners("floor: ", rules)...)
-	return append(checks, d.ending("floor: ", rules)...)
+	return append([]Check{ok("trust", "floor", "floor %s must admit, too", d.config.Trust.Floor)}, d.vouching("floor: ", rules)...)
 }
 
 // named lists signers: keys in a line, and one line for those whom certificates name.

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/policy"
 )
 
 // PolicyDiff is what another policy would say of what stands and of what is refused.
@@ -175,8 +176,7 @@ func wanting(a mirror.Action) bool {
 	case mirror.Copy, mirror.Tag:
 		return true
 	case mirror.Refuse:
-		return slices.Contains([]mirror.ReasonCode{mirror.Denied, mirror.NoRule, mirror.NoSignature, mirror.BadSignature, mirror.NoAttestation,
-			mirror.BadAttestation, mirror.TooYoung, mirror.NotPinned, mirror.Held}, a.Reason.Code)
+		return a.Reason.Code == mirror.Held || slices.Contains(policy.Refusals, a.Reason.Code)
 	}
 	return false
 }

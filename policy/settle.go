@@ -137,8 +137,10 @@ func (q question) stuck(found evidence, subjects int) bool {
 	return false
 }
 
-// severity orders refusals: what no retry mends is told before what may still come.
-var severity = []mirror.ReasonCode{mirror.NoRule, mirror.NotPinned, mirror.BadSignature, mirror.BadAttestation, mirror.NoSignature, mirror.NoAttestation, mirror.TooYoung}
+// Refusals are the reasons for which policy refuses. Of several the first is told: what no retry mends before what may
+// still come.
+var Refusals = []mirror.ReasonCode{mirror.Denied, mirror.NoRule, mirror.NotPinned, mirror.BadSignature, mirror.BadAttestation,
+	mirror.NoSignature, mirror.NoAttestation, mirror.TooYoung}
 
 // refuse tells what is left of the requirements, or admits it where the layer is not enforced. What more evidence
 // might mend is not refused while some could not be read, and a layer that is not enforced admits nothing of which
@@ -159,7 +161,7 @@ func (q question) refuse(d *decision, left []failure, trouble error) {
 		return
 	}
 	slices.SortStableFunc(certain, func(a, b failure) int {
-		return slices.Index(severity, a.reason.Code) - slices.Index(severity, b.reason.Code)
+		return slices.Index(Refusals, a.reason.Code) - slices.Index(Refusals, b.reason.Code)
 	})
 	d.outcome, d.reason = mirror.OutcomeRejected, certain[0].reason
 	if certain[0].reason.Code == mirror.TooYoung {

@@ -41,11 +41,8 @@ type testEntry struct {
 // TestsDocument gives the Go value whose tags say what TestsFile may hold, for its published schema.
 func TestsDocument() any { return testsDocument{} }
 
-var (
-	expectable = []string{string(mirror.OutcomeSigned), string(mirror.OutcomePinned), string(mirror.OutcomeException), string(mirror.OutcomeWarn), string(mirror.OutcomeRejected)}
-	refusals   = []string{string(mirror.Denied), string(mirror.NoRule), string(mirror.NoSignature), string(mirror.BadSignature),
-		string(mirror.NoAttestation), string(mirror.BadAttestation), string(mirror.TooYoung), string(mirror.NotPinned)}
-)
+// expectable are the outcomes that a test may name.
+var expectable = []string{string(mirror.OutcomeSigned), string(mirror.OutcomePinned), string(mirror.OutcomeException), string(mirror.OutcomeWarn), string(mirror.OutcomeRejected)}
 
 // LoadTests reads TestsFile at one commit of the fleet repository, with all its mistakes in one pass. There are no
 // tests where there is no such file.
@@ -137,8 +134,12 @@ func (l *testLoader) test(i int, entry testEntry) Test {
 	case entry.Reason.IsZero():
 	case t.Expect != mirror.OutcomeRejected:
 		l.problems.Add("FLT041", entry.Reason.Where(), "leave it out, or expect: rejected", "tests: only a refusal has a reason to expect")
-	case !slices.Contains(refusals, reason):
-		l.problems.Add("FLT041", entry.Reason.Where(), mirror.Suggest(reason, refusals), "tests: %q is no reason of a refusal", reason)
+	case !slices.Contains(Refusals, t.Reason):
+		var known []string
+		for _, code := range Refusals {
+			known = append(known, string(code))
+		}
+		l.problems.Add("FLT041", entry.Reason.Where(), mirror.Suggest(reason, known), "tests: %q is no reason of a refusal", reason)
 	}
 	return t
 }

@@ -206,7 +206,7 @@ func proofText(p mirror.Proof) string {
 	if p.Of != (mirror.Digest{}) {
 		words = append(words, "of its manifest "+mirror.Short(p.Of))
 	}
-	if p.Source != "" && p.Source != "first seen" { // when the digest was first seen is a fact of its own
+	if p.Source != "" && p.Source != policy.FirstSeen { // when the digest was first seen is a fact of its own
 		words = append(words, "at "+stamp(p.Time)+" by "+p.Source)
 	}
 	return strings.Join(append(words, "in "+mirror.Short(p.Manifest)), " ")

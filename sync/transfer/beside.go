@@ -2,15 +2,11 @@ package transfer
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
-	"github.com/google/go-containerregistry/pkg/v1/types"
-
 	"github.com/poundlock/poundlock/internal/mirror"
-	"github.com/poundlock/poundlock/internal/registry"
 )
 
 // here is where content that was made in this process is said to come from.
@@ -49,35 +45,7 @@ func (m *Mover) Detach(ctx context.Context, to mirror.Reference, referrers []mir
 
 // unlist writes the index at the fallback tag without some of its manifests, where there is such a tag.
 func (c *cargo) unlist(ctx context.Context, subject mirror.Digest, gone []mirror.Digest) error {
-	to := c.to.WithTag(registry.FallbackTag(subject))
-	unlock, err := c.m.subjects.lock(ctx, to.String())
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	index, err := c.index(ctx, to)
-	if err != nil {
-		return err
-	}
-	var all []json.RawMessage
-	if raw := index["manifests"]; raw != nil {
-		if err := json.Unmarshal(raw, &all); err != nil {
-			return local(c.to, fmt.Errorf("fallback tag %s: %w", to.Tag, err))
-		}
-	}
-	kept := slices.DeleteFunc(slices.Clone(all), func(raw json.RawMessage) bool {
-		var d struct {
-			Digest mirror.Digest `json:"digest"`
-		}
-		return json.Unmarshal(raw, &d) == nil && slices.Contains(gone, d.Digest)
+	return c.relist(ctx, subject, func(all []listed) []listed {
+		return slices.DeleteFunc(all, func(l listed) bool { return slices.Contains(gone, l.digest) })
 	})
-	if len(kept) == len(all) {
-		return nil
-	}
-	index["manifests"] = encode(kept)
-	m := mirror.NewManifest(string(types.OCIImageIndex), encode(index))
-	if err := c.m.write(ctx, func() error { _, err := c.m.target.Put(ctx, to, m); return err }); err != nil {
-		return local(c.to, fmt.Errorf("fallback tag %s: %w", to.Tag, err))
-	}
-	return nil
 }

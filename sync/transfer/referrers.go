@@ -129,6 +129,25 @@ func (c *cargo) fallback(ctx context.Context, subject mirror.Digest, add []refer
 	if len(add) == 0 {
 		return nil
 	}
+	return c.relist(ctx, subject, func(all []listed) []listed {
+		for _, r := range add {
+			if !slices.ContainsFunc(all, func(l listed) bool { return l.digest == r.Descriptor.Digest }) {
+				all = append(all, listed{r.Descriptor.Digest, encode(r.describe())})
+			}
+		}
+		return all
+	})
+}
+
+// listed is one line of the index under a fallback tag, whose bytes stay as they are.
+type listed struct {
+	digest mirror.Digest
+	raw    json.RawMessage
+}
+
+// relist writes the index under the fallback tag of a digest with other lines, where they differ in number. No registry
+// compares and swaps a tag; within this process one at a time reads, changes and writes it.
+func (c *cargo) relist(ctx context.Context, subject mirror.Digest, change func([]listed) []listed) error {
 	to := c.to.WithTag(registry.FallbackTag(subject))
 	unlock, err := c.m.subjects.lock(ctx, to.String())
 	if err != nil {
@@ -140,24 +159,27 @@ func (c *cargo) fallback(ctx context.Context, subject mirror.Digest, add []refer
 		return err
 	}
 	var manifests []json.RawMessage
-	have := map[mirror.Digest]bool{}
+	var known []struct {
+		Digest mirror.Digest `json:"digest"`
+	}
 	if raw := index["manifests"]; raw != nil {
-		var known []struct {
-			Digest mirror.Digest `json:"digest"`
-		}
 		if err := errors.Join(json.Unmarshal(raw, &manifests), json.Unmarshal(raw, &known)); err != nil {
 			return local(c.to, fmt.Errorf("fallback tag %s: %w", to.Tag, err))
 		}
-		for _, d := range known {
-			have[d.Digest] = true
-		}
 	}
-	for _, r := range add {
-		if !have[r.Descriptor.Digest] {
-			manifests = append(manifests, encode(r.describe()))
-		}
+	var all []listed
+	for i, raw := range manifests {
+		all = append(all, listed{known[i].Digest, raw})
 	}
-	index["manifests"] = encode(manifests)
+	all = change(all)
+	if len(all) == len(manifests) {
+		return nil
+	}
+	lines := make([]json.RawMessage, 0, len(all))
+	for _, l := range all {
+		lines = append(lines, l.raw)
+	}
+	index["manifests"] = encode(lines)
 	m := mirror.NewManifest(string(types.OCIImageIndex), encode(index))
 	if err := c.m.write(ctx, func() error { _, err := c.m.target.Put(ctx, to, m); return err }); err != nil {
 		return local(c.to, fmt.Errorf("fallback tag %s: %w", to.Tag, err))
