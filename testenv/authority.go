@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -49,6 +50,7 @@ type Authority struct {
 	logV2       ed25519.PrivateKey
 	logV2ID     []byte
 	ctLog       *ecdsa.PrivateKey // nil: none
+	trusted     []byte            // its trusted root, written once: the library orders the logs anew each time
 }
 
 // NewAuthority makes an authority that is valid from 2020 until 2050.
@@ -85,13 +87,18 @@ func NewAuthorityWith(o AuthorityOptions) (_ *Authority, err error) {
 		return nil, err
 	}
 	if !o.WithoutCT {
-		a.ctLog, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if a.ctLog, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			return nil, err
+		}
 	}
+	a.trusted, err = a.root()
 	return a, err
 }
 
-// TrustedRoot gives the trusted_root.json that trusts all of this authority.
-func (a *Authority) TrustedRoot() []byte {
+// TrustedRoot gives the trusted_root.json that trusts all of this authority, the same bytes each time.
+func (a *Authority) TrustedRoot() []byte { return bytes.Clone(a.trusted) }
+
+func (a *Authority) root() ([]byte, error) {
 	authority := &root.FulcioCertificateAuthority{Root: a.ca.above[0], Intermediates: []*x509.Certificate{a.ca.cert},
 		ValidityPeriodStart: a.from, ValidityPeriodEnd: a.until, URI: "https://ca.authority.example"}
 	clock := &root.SigstoreTimestampingAuthority{Root: a.tsa.above[0], Intermediates: []*x509.Certificate{a.tsa.cert}, Leaf: a.stamper.cert,
@@ -102,9 +109,12 @@ func (a *Authority) TrustedRoot() []byte {
 	if a.ctLog != nil {
 		certificates = a.log("https://ct.authority.example", a.ctLog.Public(), keyID(a.ctLog.Public()))
 	}
-	trusted := must(root.NewTrustedRoot(root.TrustedRootMediaType01, []root.CertificateAuthority{authority}, certificates,
-		[]root.TimestampingAuthority{clock}, logs))
-	return must(trusted.MarshalJSON())
+	trusted, err := root.NewTrustedRoot(root.TrustedRootMediaType01, []root.CertificateAuthority{authority}, certificates,
+		[]root.TimestampingAuthority{clock}, logs)
+	if err != nil {
+		return nil, err
+	}
+	return trusted.MarshalJSON()
 }
 
 func (a *Authority) log(url string, key crypto.PublicKey, id []byte) map[string]*root.TransparencyLog {
