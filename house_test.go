@@ -117,7 +117,7 @@ var rooms = []room{
 	{"the nouns stand alone", []string{"internal/mirror"}, nil, nil},
 	{"the pages know nobody", []string{"docs"}, nil, nil},
 	{"the reader of files knows nobody", []string{"internal/file"}, nil, nil},
-	{"the way out and the forges know no noun of ours", []string{"internal/wire", "internal/forge"}, []string{"internal/file"}, testWorld},
+	{"the way out and the forges know no noun of ours", []string{"internal/wire", "internal/forge", "internal/hook", "internal/notify"}, []string{"internal/file"}, testWorld},
 	{"schemas know no document of ours", []string{"internal/schema"}, nil, nil},
 	{"registry and git know the nouns alone", []string{"internal/registry", "internal/registry/embedded", "internal/git"}, append(nouns, "internal/file"), testWorld},
 	{"a step of the line knows nouns and registries, never a sibling", []string{"sources", "sync/plan", "sync/transfer", "sync/promote", "sync/render", "sync/publish", "internal/epr"}, append(nouns, "internal/registry"), testWorld},
@@ -126,7 +126,7 @@ var rooms = []room{
 	{"policy judges by trust material and statements", []string{"policy"}, append(nouns, "internal/registry", "policy/trust", "policy/attest"), testWorld},
 	{"the configuration knows no client and no line", []string{"daemon/config"}, []string{"internal/file", "internal/mirror", "internal/wire", "sync/publish"}, nil},
 	{"the outside world knows neither daemon nor commands", []string{"testenv"}, append(nouns, "internal/registry", "internal/registry/embedded"), []string{"policy/...", "sources"}},
-	{"the daemon puts all together, without tests' furniture", []string{"daemon"}, []string{"daemon/config", "internal/file", "internal/mirror", "internal/wire", "internal/forge", "internal/registry/...", "internal/git", "internal/epr", "sources", "policy/...", "sync/..."}, testWorld},
+	{"the daemon puts all together, without tests' furniture", []string{"daemon"}, []string{"daemon/config", "internal/file", "internal/mirror", "internal/wire", "internal/forge", "internal/hook", "internal/notify", "internal/registry/...", "internal/git", "internal/epr", "sources", "policy/...", "sync/..."}, testWorld},
 	{"the commands call the daemon", []string{"internal/cli"}, []string{"daemon", "daemon/config", "docs", "testenv", "internal/...", "policy/...", "sources", "sync/..."}, testWorld},
 	{"main only calls the commands", []string{"."}, []string{"internal/cli"}, testWorld},
 }

@@ -37,13 +37,23 @@ const (
 	EventHeadAccepted EventType = "head-accepted" // after one that was refused: the newest head is in force again
 	EventRewritten    EventType = "rewritten"     // the fleet repository has another history than before; the upper stages wait
 	EventAcknowledged EventType = "acknowledged"  // someone accepted that
+	EventProposed     EventType = "proposed"      // a proposal for a promotion was opened or renewed
+	EventDeclined     EventType = "declined"      // people closed it without merging
+	EventWaiting      EventType = "waiting"       // a merged promotion waits for time, people or checks
+	EventPromoted     EventType = "promoted"      // what a stage file asks for stands at its stage
+	EventRolledBack   EventType = "rolled-back"   // a stage returned to what stood there before
+	EventHeld         EventType = "held"          // automation leaves entries of a stage alone from now on
+	EventReleased     EventType = "released"      // and no longer does
+	EventHookRefused  EventType = "hook-refused"  // somebody sent a webhook that is not genuine
+	EventOverdue      EventType = "overdue"       // a scheduled look did not happen in time
 )
 
 // EventTypes lists every type of event.
 func EventTypes() []EventType {
 	return []EventType{EventCopied, EventCopyFailed, EventMoved, EventCommitted, EventRefused, EventMissing, EventFailed, EventWarned, EventRunFailed,
 		EventTriggered, EventSuspended, EventResumed, EventReloaded, EventReloadFailed,
-		EventHeadRefused, EventHeadAccepted, EventRewritten, EventAcknowledged}
+		EventHeadRefused, EventHeadAccepted, EventRewritten, EventAcknowledged,
+		EventProposed, EventDeclined, EventWaiting, EventPromoted, EventRolledBack, EventHeld, EventReleased, EventHookRefused, EventOverdue}
 }
 
 // Event is one thing that happened, for logs, for `events` and for whoever follows the daemon.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/registry"
+	"github.com/poundlock/poundlock/policy"
 	"github.com/poundlock/poundlock/sources"
 	"github.com/poundlock/poundlock/sync/plan"
 	"github.com/poundlock/poundlock/sync/transfer"
@@ -78,7 +79,7 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	if l.offline {
 		v.plan = unknown(v.plan, inventory)
 	}
-	v.plan = l.limit.leaveOut(f.policy.Gate(v.plan, set, trusted), false)
+	v.plan = l.limit.leaveOut(f.policy.Gate(v.plan, set, policy.Facts{Record: trusted}, at), false)
 	v.plan, set = f.holdUpper(v.plan, set)
 	v.set = set
 	rest := l.ration(w)

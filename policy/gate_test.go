@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/policy"
@@ -54,7 +55,7 @@ func TestGate_LiftsOnlyWhatStoodBelowOrHere(t *testing.T) {
 			if c.deny {
 				p = denied
 			}
-			out := p.Gate(in, set, record)
+			out := p.Gate(in, set, policy.Facts{Record: record}, time.Time{})
 			if got := out.Actions[0]; got.Kind != c.want || got.Reason.Code != c.code {
 				t.Errorf("got %s, %s (%s); want %s, %s", got.Kind, got.Reason.Code, got.Reason, c.want, c.code)
 			}
@@ -69,7 +70,7 @@ func TestGate_WithoutARecordNothingRises(t *testing.T) {
 	a := action(mirror.Reference{Host: "docker.io", Repository: "library/app", Digest: mirror.DigestOf(nil)})
 	a.Stage = "staging"
 	p := load(t, nil, "rules: [{match: docker.io/**, require: {pinned: true}}]\n")
-	out := p.Gate(mirror.Plan{Actions: []mirror.Action{a}}, mirror.Set{Name: "web", Stages: mirror.DefaultStages}, mirror.Record{})
+	out := p.Gate(mirror.Plan{Actions: []mirror.Action{a}}, mirror.Set{Name: "web", Stages: mirror.DefaultStages}, policy.Facts{}, time.Time{})
 	if out.Actions[0].Kind != mirror.Refuse {
 		t.Errorf("got %s, want refuse", out.Actions[0].Kind)
 	}
@@ -88,7 +89,7 @@ func TestGate_TheDenyListOfTheFloorCountsToo(t *testing.T) {
 		policy policy.Policy
 		want   mirror.Kind
 	}{{p, mirror.Copy}, {p.WithFloor(floor), mirror.Refuse}} {
-		got := c.policy.Gate(mirror.Plan{Actions: []mirror.Action{a}}, set, mirror.Record{}).Actions[0]
+		got := c.policy.Gate(mirror.Plan{Actions: []mirror.Action{a}}, set, policy.Facts{}, time.Time{}).Actions[0]
 		if got.Kind != c.want {
 			t.Errorf("got %s (%s), want %s", got.Kind, got.Reason, c.want)
 		}

@@ -29,6 +29,11 @@ type Config struct {
 	Listen     string              `yaml:"listen" jsonschema_description:"Address (host:port) of health and metrics."`
 	Socket     string              `yaml:"socket" jsonschema:"example=/run/poundlock/poundlock.sock" jsonschema_description:"Unix socket on which the daemon answers the commands; poundlock.sock in stateDir when it is left out."`
 	TLS        TLS                 `yaml:"tls" jsonschema_description:"Trust and identity for every host."`
+	Forge      ForgeConfig         `yaml:"forge" jsonschema_description:"The forge that holds the fleet repository."`
+	Webhooks   Webhooks            `yaml:"webhooks" jsonschema_description:"What may tell the daemon to look now, over HTTP."`
+	Notify     map[string]Notifier `yaml:"notify" jsonschema_description:"Whom to tell what happened, by a name of yours."`
+	Calls      map[string]Call     `yaml:"calls" jsonschema_description:"Who outside is asked whether a promotion may happen, by the name that gates use."`
+	Schedules  map[string]string   `yaml:"schedules" jsonschema_description:"Schedules of single sets, by the name of the set, in the form of schedule; audit is that of the audit."`
 	Trust      Trust               `yaml:"trust" jsonschema_description:"What this site adds to the policy of the fleet repository."`
 	Limits     Limits              `yaml:"limits" jsonschema_description:"How long one cycle and a stop may take."`
 
@@ -40,16 +45,17 @@ type Config struct {
 
 // GitConfig says where the fleet repository is and who commits to it.
 type GitConfig struct {
-	URL      string          `yaml:"url" jsonschema:"required,example=https://git.example.org/platform/fleet.git,example=ssh://git@git.example.org/platform/fleet.git" jsonschema_description:"Address of the fleet repository: https, ssh, or a local path; without a password in it."`
-	Branch   string          `yaml:"branch" jsonschema_description:"Branch that is read and committed to."`
-	Path     string          `yaml:"path" jsonschema:"example=sites/berlin" jsonschema_description:"Subfolder of the repository that holds desired/, stages/ and rendered/; its top when it is left out."`
-	Poll     time.Duration   `yaml:"poll" jsonschema:"example=1m" jsonschema_description:"How often Git is asked for a new commit; one listing of its refs each time."`
-	Auth     GitAuth         `yaml:"auth" jsonschema_description:"How Git lets us in: username and password, or a token, or an SSH key."`
-	Author   Author          `yaml:"author" jsonschema_description:"Who our commits are by."`
-	Message  publish.Message `yaml:"message" jsonschema:"example={{.Subject}}" jsonschema_description:"Template of commit messages (Go text/template) over .Set, .Site, .Cycle, .Moves and .Subject; our own when it is left out."`
-	Signing  Signing         `yaml:"signing" jsonschema_description:"Signs our commits; they are not signed when it is left out."`
-	TLS      TLS             `yaml:"tls" jsonschema_description:"Trust and identity for the Git server, besides what holds for every host."`
-	Insecure bool            `yaml:"insecure" jsonschema_description:"Allows plain http to the Git server."`
+	URL         string          `yaml:"url" jsonschema:"required,example=https://git.example.org/platform/fleet.git,example=ssh://git@git.example.org/platform/fleet.git" jsonschema_description:"Address of the fleet repository: https, ssh, or a local path; without a password in it."`
+	Branch      string          `yaml:"branch" jsonschema_description:"Branch that is read and committed to."`
+	StateBranch string          `yaml:"stateBranch" jsonschema:"example=poundlock-state" jsonschema_description:"Branch that takes rendered/ where the branch itself is protected; that branch when it is left out."`
+	Path        string          `yaml:"path" jsonschema:"example=sites/berlin" jsonschema_description:"Subfolder of the repository that holds desired/, stages/ and rendered/; its top when it is left out."`
+	Poll        time.Duration   `yaml:"poll" jsonschema:"example=1m" jsonschema_description:"How often Git is asked for a new commit; one listing of its refs each time."`
+	Auth        GitAuth         `yaml:"auth" jsonschema_description:"How Git lets us in: username and password, or a token, or an SSH key."`
+	Author      Author          `yaml:"author" jsonschema_description:"Who our commits are by."`
+	Message     publish.Message `yaml:"message" jsonschema:"example={{.Subject}}" jsonschema_description:"Template of commit messages (Go text/template) over .Set, .Site, .Cycle, .Moves and .Subject; our own when it is left out."`
+	Signing     Signing         `yaml:"signing" jsonschema_description:"Signs our commits; they are not signed when it is left out."`
+	TLS         TLS             `yaml:"tls" jsonschema_description:"Trust and identity for the Git server, besides what holds for every host."`
+	Insecure    bool            `yaml:"insecure" jsonschema_description:"Allows plain http to the Git server."`
 }
 
 // GitAuth is how Git lets us in: username and password, or a token, or an SSH key.
@@ -132,6 +138,7 @@ func Default() Config {
 		Schedule: "@every 15m",
 		Audit:    6 * time.Hour,
 		Listen:   "127.0.0.1:8686",
+		Forge:    ForgeConfig{Poll: 5 * time.Minute},
 		Trust:    Trust{Rejudging: 500},
 		Limits:   Limits{Cycle: 2 * time.Hour, Stop: 20 * time.Second},
 	}

@@ -3,6 +3,7 @@ package mirror
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Kind is what an action does.
@@ -52,6 +53,17 @@ const (
 	BadSignature    ReasonCode = "bad-signature"    // found and not acceptable; retried where a wanted one may still come
 	NoAttestation   ReasonCode = "no-attestation"   // none of the wanted type found; retried like a signature
 	BadAttestation  ReasonCode = "bad-attestation"  // found and not acceptable; retried like a signature
+	Soaking         ReasonCode = "soaking"          // it has to stand in the stage below for longer; time alone mends it
+	OutOfWindow     ReasonCode = "out-of-window"    // nothing moves at this hour; time alone mends it
+	Frozen          ReasonCode = "frozen"           // nothing moves until a day; time alone mends it
+	NotApproved     ReasonCode = "not-approved"     // people who may do so have not approved it
+	NotChecked      ReasonCode = "not-checked"      // a check that is asked for has not succeeded
+	NotAllowed      ReasonCode = "not-allowed"      // somebody outside who is asked says no
+	NotKnown        ReasonCode = "not-known"        // whether a gate is open could not be learnt; asked again
+	Downgrade       ReasonCode = "downgrade"        // it is older than what stands and not marked as a rollback
+	Immutable       ReasonCode = "immutable"        // the same tag stood here with other content
+	NotAll          ReasonCode = "not-all"          // the stage takes all that stands below, or nothing
+	TooLate         ReasonCode = "too-late"         // it waited for its time longer than it may
 	TooYoung        ReasonCode = "too-young"        // it has to age first; time alone mends it
 	NotPinned       ReasonCode = "not-pinned"       // policy wants a digest in desired/, the entry has a tag only
 	NotVerified     ReasonCode = "not-verified"     // could not be checked
@@ -87,6 +99,25 @@ func (r Reason) String() string {
 	return r.Detail
 }
 
+// Waits says whether a refusal waits for time, people or checks rather than for a change in desired/ or policy.
+func (r Reason) Waits() bool {
+	switch r.Code {
+	case Soaking, OutOfWindow, Frozen, NotApproved, NotChecked, NotAllowed, NotKnown, TooYoung:
+		return true
+	}
+	return false
+}
+
+// Gate is one condition of a promotion, with its reason for yes and no.
+type Gate struct {
+	Name   string     `json:"name"` // such as soak or approvals, as in the policy
+	Open   bool       `json:"open"`
+	Exempt bool       `json:"exempt,omitempty"` // open because it is a rollback
+	Code   ReasonCode `json:"code,omitempty"`   // of a gate that is closed
+	Why    string     `json:"why"`
+	Until  time.Time  `json:"until,omitzero"` // when time alone opens it
+}
+
 // Action is one thing to do or to leave, with its reason.
 type Action struct {
 	Kind   Kind      `json:"kind"`
@@ -108,6 +139,12 @@ type Action struct {
 	Stands   bool     `json:"stands,omitempty"`   // refused, and stands here: policy admits no longer what it admitted
 	Size     Size     `json:"size,omitzero"`      // of a copy, in previews
 	AsBefore bool     `json:"asBefore,omitempty"` // refused, missing or warned of: as the last run found it
+
+	Gates    []Gate    `json:"gates,omitempty"`    // of a promotion, each with its reason
+	Until    time.Time `json:"until,omitzero"`     // when time alone may open the gates that are closed
+	Asked    string    `json:"asked,omitempty"`    // of a promotion: the commit that asks for it
+	Proposal int       `json:"proposal,omitempty"` // of a promotion: the proposal that brought that commit; 0 for none
+	Rollback bool      `json:"rollback,omitempty"` // it returns to what stood here before
 }
 
 // Size is how much content an action brings, without signatures. What several images share is counted at each

@@ -18,11 +18,12 @@ const KeptReferences = 10
 type Line struct {
 	Image   Reference // upstream reference with digest
 	Since   time.Time
-	Basis   string            // the verdict in words: "signed by release", "pinned"
-	Vouch   string            // the commit whose desired/ names the digest, where the basis is pinned
-	Commit  string            // the desired commit that asked for it
-	Was     []Reference       // what stood before, newest first
-	Vouched map[Digest]string // the commits that vouched for what stood before
+	Basis   string                   // the verdict in words: "signed by release", "pinned"
+	Vouch   string                   // the commit whose desired/ names the digest, where the basis is pinned
+	Commit  string                   // the desired commit that asked for it
+	Was     []Reference              // what stood before, newest first
+	Vouched map[Digest]string        // the commits that vouched for what stood before
+	Stood   map[Digest]time.Duration // for how long what stood before stood, the longest time of each
 
 	// Claimed is what a file says stood before and nothing else confirms: kept, never believed.
 	Claimed []Reference
