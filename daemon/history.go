@@ -69,8 +69,10 @@ type Event struct {
 	Bytes  int64             `json:"bytes,omitempty"` // blob bytes that crossed
 	Commit string            `json:"commit,omitempty"`
 	Reason string            `json:"reason,omitempty"`
-	Code   mirror.ReasonCode `json:"code,omitempty"` // of the reason
-	By     string            `json:"by,omitempty"`   // who asked for it
+	Code   mirror.ReasonCode `json:"code,omitempty"`     // of the reason
+	By     string            `json:"by,omitempty"`       // who asked for it
+	Number int               `json:"proposal,omitempty"` // of the proposal
+	URL    string            `json:"url,omitempty"`      // of its page
 	Where  mirror.Position   `json:"where,omitzero"`
 	Fix    string            `json:"fix,omitempty"` // what mends it
 }

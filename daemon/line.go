@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/poundlock/poundlock/daemon/config"
+	"github.com/poundlock/poundlock/internal/forge"
 	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/registry"
@@ -27,6 +28,7 @@ type Line struct {
 	config   config.Config
 	local    mirror.Local
 	git      *git.Repo
+	forge    forge.Forge // nil: none is configured, people open the proposals
 	registry *registry.Client
 	evidence mirror.Content // the same, with a memory for signatures and attestations that were read
 	mover    *transfer.Mover
