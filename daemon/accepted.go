@@ -77,7 +77,7 @@ func (l *Line) accepts(ctx context.Context, head string) (headTrust, error) {
 		}
 	}
 	trust.Own, trust.At, trust.OwnCounts = l.git.Own(), at, last == ""
-	trust.OwnIn, trust.OwnFile, trust.Since = l.renderedDir(), l.suspensionFile(), since
+	trust.OwnIn, trust.OwnFiles, trust.Since = l.renderedDir(), l.editable(), since
 	trust.Accepted = l.kept()
 	judged, err := l.git.Judge(ctx, head, trust)
 	if err != nil {
@@ -100,7 +100,7 @@ func (l *Line) accepted() string {
 
 // kept gives the commits that are accepted with their history, which the clone must not lose.
 func (l *Line) kept() []string {
-	return slices.DeleteFunc([]string{l.accepted(), l.config.Trust.Fleet.Since}, func(commit string) bool { return commit == "" })
+	return slices.DeleteFunc([]string{l.accepted(), l.config.Trust.Fleet.Since, l.state.acceptedState()}, func(commit string) bool { return commit == "" })
 }
 
 // shownUnsigned is how many commits that do not count are told of one by one.

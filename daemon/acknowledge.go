@@ -35,13 +35,18 @@ func (l *Line) Acknowledge(ctx context.Context, commit, by string) (Acknowledged
 	if f.refused != nil {
 		return Acknowledged{}, slices.Clone(f.refused).Err()
 	}
+	took, err := l.acknowledgeState(ctx, f)
+	if err != nil {
+		return Acknowledged{}, err
+	}
+	f = l.fleet.Load()
 	if is, err := l.isHead(ctx, f, commit); err != nil || !is {
 		return Acknowledged{}, errors.Join(err, mirror.Problems{{Code: "GIT032", What: fmt.Sprintf("%s is not the head of the fleet repository", mirror.OneLine(commit)),
 			Why: "the head is " + f.head, Fix: "look at that one, then `poundlock acknowledge " + f.head + "`"}})
 	}
 	was := cmp.Or(l.accepted(), l.config.Trust.Fleet.Since)
-	a := Acknowledged{Commit: f.head, Was: was, Needed: f.rewritten != nil}
-	if !a.Needed {
+	a := Acknowledged{Commit: f.head, Was: was, Needed: took || f.rewritten != nil}
+	if f.rewritten == nil {
 		return a, nil
 	}
 	if err := l.state.setAccepted(f.head, l.config.Git.Path, l.now()); err != nil {

@@ -119,6 +119,16 @@ func (s *support) fleet(l *Line, f *fleet) {
 		s.problem("list the fleet repository", err)
 		return
 	}
+	if l.apart() {
+		rendered, err := l.renderedFiles(f)
+		if err != nil {
+			s.problem("list branch "+l.config.Git.State(), err)
+		}
+		for name, body := range rendered {
+			all[l.config.Git.State()+":"+name] = body
+		}
+		s.files["fleet/state.txt"] = []byte(f.state + "\n")
+	}
 	var b strings.Builder
 	for _, name := range sortedKeys(all) {
 		fmt.Fprintf(&b, "%8d  %s\n", len(all[name]), name)

@@ -19,7 +19,7 @@ func (p *progress) resolved() []mirror.Candidate {
 func (p *progress) resolve(candidates []mirror.Candidate, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.candidates, p.before = candidates, nil
+	p.candidates, p.before, p.lookouts = candidates, nil, lookouts{}
 	for _, c := range candidates {
 		if c.Err != nil && !errors.Is(c.Err, mirror.ErrNotFound) {
 			p.askAgain = p.retryAfter(candidatesKey, at)

@@ -28,7 +28,13 @@ func (l *Line) openClients(ctx context.Context, dir string) error {
 	}
 	l.onClose(func(context.Context) error { out.Close(); return nil })
 	l.registry = registry.New(l.out(out), endpoints)
+	if l.teller, err = newTeller(l, l.config, out); err != nil {
+		return err
+	}
 	l.evidence = policy.Cached(l.registry)
+	if err := l.openForge(out); err != nil {
+		return err
+	}
 	return l.openGit(ctx, filepath.Join(dir, "git"), out)
 }
 
@@ -59,6 +65,10 @@ func hostsOf(c config.Config) (map[string]wire.Host, map[string]registry.Endpoin
 		}
 		hosts[gitHost.Host] = h
 	}
+	if err := forgeHost(c, hosts); err != nil {
+		return nil, nil, err
+	}
+	addToldHosts(c, hosts)
 	return hosts, endpoints, nil
 }
 
@@ -123,7 +133,7 @@ func (l *Line) openGit(ctx context.Context, dir string, out http.RoundTripper) (
 
 // gitOptions gives how the fleet repository is reached, with its clone in dir; commits are not signed.
 func gitOptions(g config.GitConfig, dir string, out http.RoundTripper) git.Options {
-	options := git.Options{URL: g.URL, Branch: g.Branch, Path: g.Path, Dir: dir, HTTP: out,
+	options := git.Options{URL: g.URL, Branch: g.Branch, State: g.State(), Path: g.Path, Dir: dir, HTTP: out,
 		Author: git.Author{Name: g.Author.Name, Email: g.Author.Email},
 		Auth:   git.Auth{Username: g.Auth.Username, Password: text(g.Auth.Password), Token: text(g.Auth.Token), KnownHosts: g.Auth.KnownHosts}}
 	if !g.Auth.SSHKey.IsZero() {

@@ -43,6 +43,7 @@ func (l *Line) Step(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	defer p.looks(time.Time{})
 	w = p.owing(w, at)
 	report, err := l.step(ctx, f, set, run.ID, w, at)
+	l.stepped(f, set.Name, report, err)
 	l.metrics.duration.WithLabelValues(set.Name).Observe(l.now().Sub(run.Began).Seconds())
 	if err != nil {
 		err = l.again(set.Name, w, at, err)
@@ -92,6 +93,7 @@ func (l *Line) step(ctx context.Context, f *fleet, set mirror.Set, run string, w
 	}
 	report.Plan = v.plan
 	l.tell(v, moved)
+	l.wait(v, at)
 	l.remark(v)
 	if err != nil {
 		return report, err
@@ -114,7 +116,7 @@ func (l *Line) again(set string, w Wake, at time.Time, err error) error {
 }
 
 // tell shows what came of a step: gauges, and an event for each entry that got into trouble. What
-// waits for a stage below that is about to be filled is in none.
+// waits for a stage below that is about to be filled is in none, and what waits at a gate is told by wait.
 func (l *Line) tell(v *view, moved []mirror.Done) {
 	l.metrics.plan(v.plan)
 	rising := func(a mirror.Action) bool {
@@ -123,7 +125,8 @@ func (l *Line) tell(v *view, moved []mirror.Done) {
 		}))
 	}
 	var events []Event
-	for _, a := range l.progress(v.set.Name).news(slices.DeleteFunc(slices.Clone(v.plan.Actions), rising)) {
+	quiet := func(a mirror.Action) bool { return rising(a) || waiting(a) }
+	for _, a := range l.progress(v.set.Name).news(slices.DeleteFunc(slices.Clone(v.plan.Actions), quiet)) {
 		events = append(events, Event{Type: troubles[a.Kind], Run: v.run, Set: a.Key.Set, Entry: a.Key.Entry, Stage: a.Stage, Image: a.Image,
 			Reason: a.Reason.String(), Code: a.Reason.Code, Where: a.Where, Fix: plan.Fix(a)})
 	}

@@ -20,7 +20,7 @@ func (d *doctor) checkStages(desired mirror.Desired) (checks []Check) {
 	if len(problems) > 0 {
 		return checks // told as the floor's
 	}
-	for _, p := range least.UnknownStages(stagesOf(desired)) {
+	for _, p := range append(least.UnknownStages(stagesOf(desired)), least.UnknownSets(desired.Sets)...) {
 		checks = append(checks, d.warned("trust", "floor", p))
 	}
 	return checks

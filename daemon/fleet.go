@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/poundlock/poundlock/daemon/config"
+	"github.com/poundlock/poundlock/internal/forge"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/policy"
 	"github.com/poundlock/poundlock/sources"
@@ -39,6 +40,11 @@ type fleet struct {
 	refused     mirror.Problems // why the newest head does not count by its signatures: this is the last one that did
 	refusedHead string          // that newest head
 	rewritten   *mirror.Problem // the head is of another history than before, which nobody acknowledged yet
+
+	state      string          // the commit at which rendered/ stands, where that is in a branch of its own; "" while there is none
+	stateWrong mirror.Problems // why that commit does not count by its signatures
+
+	proposed *forge.Proposal // only looked at: what it would make of the fleet if it were merged; nil of one in force
 }
 
 // pin is an entry with the content that a reviewed file names for it.
@@ -106,10 +112,16 @@ func (l *Line) atHead(ctx context.Context) (*fleet, error) {
 		return nil, err
 	}
 	l.sawGit(nil)
+	if f, err = l.atState(ctx, f); err != nil {
+		return nil, err
+	}
 	if f != l.fleet.Load() {
 		next, err := l.pausing(f)
 		if err != nil {
 			return nil, err
+		}
+		if last := l.fleet.Load(); len(next.wrong) == 0 && (last == nil || last.parsed != next.parsed) {
+			l.warnOrphans(next)
 		}
 		l.put(next, "")
 		l.leave(next)
@@ -123,12 +135,12 @@ func (l *Line) newest(ctx context.Context) (*fleet, error) {
 	if l.offline {
 		return l.asFetched(ctx)
 	}
-	remote, err := l.git.Remote(ctx)
+	remote, state, err := l.tips(ctx)
 	if err != nil {
 		return nil, gitError(err)
 	}
 	last, below := l.fleet.Load(), readFloor(l.config)
-	if last != nil && last.refused == nil && last.head == remote && last.floor == below.print {
+	if last != nil && last.refused == nil && last.head == remote && last.state == state && last.floor == below.print {
 		if _, err := l.git.Inputs(remote); err == nil {
 			return last, nil
 		} // the clone was damaged or deleted: fetch it anew
@@ -173,6 +185,10 @@ func (l *Line) leave(f *fleet) {
 			delete(l.sets, name)
 			l.metrics.remarks(name, nil, 0)
 			l.metrics.statements.DeleteLabelValues(name)
+			l.metrics.noLooks(name)
+			if err := l.state.setWaits(name, nil); err != nil {
+				l.log.Warn("what waited of a set that is no more is not forgotten", keySet, name, keyError, err)
+			}
 			if err := l.state.setRemarks(name, nil); err != nil {
 				l.log.Warn("what was remarked of a set that is no more is not forgotten", keySet, name, keyError, err)
 			}
@@ -181,6 +197,24 @@ func (l *Line) leave(f *fleet) {
 	if err := l.state.forgetAsked(f.desired); err != nil {
 		l.log.Warn("what is known of sets that are no more is not forgotten", keyError, err)
 	}
+}
+
+// tips asks where the branches are that are followed, by one listing of the refs, and calls the desk for proposals that
+// moved since the listing before. state is "" where rendered/ is in no branch of its own, or nobody made that yet.
+func (l *Line) tips(ctx context.Context) (head, state string, err error) {
+	now, err := l.git.Listing(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	if before := l.listed.Swap(&now); before != nil {
+		if moved := now.Moved(*before); len(moved) > 0 {
+			l.callDesk(moved...)
+		}
+	}
+	if l.apart() {
+		state = now.Branch(l.config.Git.State())
+	}
+	return now.Head, state, nil
 }
 
 // gitError says of what an error is, and whether a change of the configuration mends it.
@@ -211,9 +245,6 @@ func (l *Line) read(last *fleet, head, inputs string, below floor) (*fleet, erro
 		next = *last
 	}
 	next.head, next.inputs, next.wrong = head, inputs, wrong
-	if len(wrong) == 0 {
-		l.warnOrphans(head, next.desired)
-	}
 	return l.under(last, next, below)
 }
 
@@ -230,6 +261,7 @@ func (l *Line) under(last *fleet, f fleet, below floor) (*fleet, error) {
 		f.least, f.below = least, below.print
 	}
 	l.warnStages(f.desired, f.least)
+	l.warnSchedules(f.desired)
 	l.warnSignStages(f.desired)
 	f.floor, f.version, f.policy = below.print, f.parsed+f.below, f.rules.WithFloor(f.least)
 	return &f, nil
@@ -237,8 +269,8 @@ func (l *Line) under(last *fleet, f fleet, below floor) (*fleet, error) {
 
 // warnOrphans tells of sets that stand in rendered/ and that nobody asks for any more. Removing them is up to
 // people: a consumer may still read them.
-func (l *Line) warnOrphans(head string, desired mirror.Desired) {
-	for _, set := range l.orphans(head, desired) {
+func (l *Line) warnOrphans(f *fleet) {
+	for _, set := range l.orphans(f, f.desired) {
 		if _, told := l.shared.orphans.LoadOrStore(set, true); told {
 			continue
 		}
@@ -246,11 +278,23 @@ func (l *Line) warnOrphans(head string, desired mirror.Desired) {
 	}
 }
 
+// warnSchedules tells, once, of schedules that belong to no set.
+func (l *Line) warnSchedules(desired mirror.Desired) {
+	for _, name := range sortedKeys(l.config.Schedules) {
+		if _, ok := desired.Set(name); ok {
+			continue
+		}
+		if _, told := l.shared.strays.LoadOrStore("schedules "+name, true); !told {
+			l.log.Warn("no set of desired/ has the name that has a schedule", keySet, name, keyWhere, "schedules."+name)
+		}
+	}
+}
+
 // warnStages tells, once, of stages that the floor names and that no set has.
 func (l *Line) warnStages(desired mirror.Desired, least policy.Policy) {
-	for _, p := range least.UnknownStages(stagesOf(desired)) {
+	for _, p := range append(least.UnknownStages(stagesOf(desired)), least.UnknownSets(desired.Sets)...) {
 		if _, told := l.shared.strays.LoadOrStore(p.What, true); !told {
-			l.log.Warn("a rule of the floor may hold nowhere", adviceOf(p)...)
+			l.log.Warn("a rule or gate of the floor may hold nowhere", adviceOf(p)...)
 		}
 	}
 }
@@ -336,24 +380,26 @@ func (l *Line) fence(f *fleet, set string) func(context.Context) error {
 		if _, suspended := l.Suspended(set); suspended {
 			return fmt.Errorf("fence: %w", errSuspended)
 		}
-		remote, err := l.git.Remote(ctx)
+		remote, state, err := l.tips(ctx)
 		if err != nil {
 			return fmt.Errorf("fence: %w", err)
 		}
-		if remote == f.head {
+		if remote == f.head && state == f.state {
 			return nil
 		}
-		if remote, err = l.fetchTrusted(ctx, f); err != nil {
+		branch := l.rendererOf(f)
+		at, err := branch.Fetch(ctx)
+		if err != nil {
 			return fmt.Errorf("fence: %w", err)
 		}
-		inputs, err := l.git.Inputs(remote)
+		inputs, err := branch.Inputs(at)
 		if err != nil {
 			return fmt.Errorf("fence: %w", err)
 		}
 		if inputs != f.inputs {
 			return fmt.Errorf("fence: %w", publish.ErrSuperseded)
 		}
-		paused, _, err := l.suspensions(remote)
+		paused, _, err := l.suspensions(at)
 		if errors.As(err, new(mirror.Problems)) {
 			return fmt.Errorf("fence: %w: %w", errSuspended, err)
 		}

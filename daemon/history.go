@@ -238,6 +238,15 @@ var eventLogs = map[EventType]struct {
 	EventHeadAccepted: {slog.LevelInfo, "the newest head counts again"},
 	EventRewritten:    {slog.LevelWarn, "the history of the fleet repository was rewritten"},
 	EventAcknowledged: {slog.LevelInfo, "rewritten history acknowledged"},
+	EventProposed:     {slog.LevelInfo, "promotion proposed"},
+	EventDeclined:     {slog.LevelInfo, "proposal declined"},
+	EventWaiting:      {slog.LevelInfo, "promotion waits"},
+	EventPromoted:     {slog.LevelInfo, "promoted"},
+	EventRolledBack:   {slog.LevelWarn, "rolled back"},
+	EventHeld:         {slog.LevelInfo, "held"},
+	EventReleased:     {slog.LevelInfo, "released"},
+	EventHookRefused:  {slog.LevelWarn, "webhook refused"},
+	EventOverdue:      {slog.LevelWarn, "a scheduled look is overdue"},
 }
 
 // logEvent writes an event to the log; like says that one like it is told there.

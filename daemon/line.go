@@ -37,17 +37,21 @@ type Line struct {
 	metrics  *metrics
 	now      func() time.Time
 	wakes    *wakes
+	desk     *desk // nil: of a line that is only tried out
 	copying  *copying
 	offline  bool
 	limit    limit // what a command line asks for
 	shared   *shared
 	attester *attester // of this site's statements; nil without a site key
+	hooks    *webhooks
+	teller   *teller // nil: of a line that is not open yet
 	arrive   func(mirror.Done)
 	fleet    atomic.Pointer[fleet] // the last one that was read without mistakes
 	closers  []func(context.Context) error
 
 	orders     sync.WaitGroup            // orders that it was given and carries out
 	publishing sync.Mutex                // one commit at a time, and one look at what others committed
+	proposing  *proposer                 // proposals of ours
 	wanting    sync.Mutex                // held while the mover is told what a set wants
 	auditing   atomic.Pointer[time.Time] // since when audits are made; nil: the line does not run
 	temporary  bool
@@ -56,7 +60,8 @@ type Line struct {
 	pastOf  string                  // the head that history belongs to
 	history map[string]map[pin]bool // what earlier commits pin, by id
 
-	accepting accepting // what was said last of a head by the signatures of its commits
+	listed    atomic.Pointer[git.Listing] // what the refs of the fleet repository named when it was looked at last
+	accepting accepting                   // what was said last of a head by the signatures of its commits
 
 	mu       sync.Mutex
 	sets     map[string]*progress
@@ -87,8 +92,8 @@ var errStarting = errors.New("the first cycle has not ended yet")
 // Open wires the line together and takes the lock of the state directory; ErrLocked when another process
 // has it. Nothing is asked of any network yet.
 func Open(ctx context.Context, c config.Config, o Options) (_ *Line, err error) {
-	l := &Line{config: c, log: o.Log, now: o.Now, shared: o.share(), wakes: newWakes(), copying: newCopying(), offline: o.Offline, temporary: o.Temporary,
-		sets: map[string]*progress{}, notReady: errStarting}
+	l := &Line{config: c, log: o.Log, now: o.Now, shared: o.share(), wakes: newWakes(), desk: newDesk(), copying: newCopying(), offline: o.Offline, temporary: o.Temporary,
+		sets: map[string]*progress{}, notReady: errStarting, proposing: newProposer()}
 	l.metrics = l.shared.metrics
 	l.arrive = o.Arrived
 	defer func() {
@@ -100,7 +105,7 @@ func Open(ctx context.Context, c config.Config, o Options) (_ *Line, err error) 
 		return nil, err
 	}
 	if !o.Temporary { // a command that only looks tells it where it needs the policy
-		if err := errors.Join(checkFloor(c), checkSite(c), CheckSigners(c).Err()); err != nil {
+		if err := errors.Join(checkFloor(c), checkSite(c), CheckSigners(c).Err(), checkTelling(c).Err()); err != nil {
 			return nil, err
 		}
 	}
@@ -130,6 +135,8 @@ func Open(ctx context.Context, c config.Config, o Options) (_ *Line, err error) 
 	}
 	l.mover = transfer.New(l.registry, journal{l.state}, transfer.Limits{Referrers: l.config.Trust.Limits.Referrers}, l.progressed)
 	l.onClose(func(ctx context.Context) error { l.mover.Close(ctx); return nil })
+	l.hooks = newWebhooks(l)
+	l.onClose(l.hooks.close)
 	return l, l.mover.Recover()
 }
 

@@ -17,5 +17,5 @@ func CheckTrust(c config.Config) mirror.Problems {
 	} else if err != nil && !errors.As(err, new(*config.SecretError)) {
 		problems = append(problems, Advise(c, err)...)
 	}
-	return append(problems, CheckSigners(c)...)
+	return append(append(problems, CheckSigners(c)...), checkEvents(c)...)
 }

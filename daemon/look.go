@@ -38,9 +38,10 @@ type StageLook struct {
 	Set      string       `json:"set"`
 	Stage    mirror.Stage `json:"stage"`
 	Atomic   bool         `json:"atomic"`
-	Wanted   int          `json:"wanted"`   // entries that are asked for
-	AsWanted int          `json:"asWanted"` // of those, how many stand as asked
-	Standing int          `json:"standing"` // entries that stand at all
+	Wanted   int          `json:"wanted"`            // entries that are asked for
+	AsWanted int          `json:"asWanted"`          // of those, how many stand as asked
+	Standing int          `json:"standing"`          // entries that stand at all
+	Waiting  int          `json:"waiting,omitempty"` // of those that are asked for and do not stand, how many wait at a gate
 	Changed  time.Time    `json:"changed,omitzero"`
 	Commit   string       `json:"commit,omitempty"` // the commit of desired/ or stages/ that asked for the last change
 }
@@ -66,6 +67,8 @@ type Stand struct {
 	Vouch   string           `json:"vouch,omitempty"`  // the commit whose desired/ names the digest
 	Commit  string           `json:"commit,omitempty"` // the commit that asked for what stands
 	Trouble *Trouble         `json:"trouble,omitempty"`
+	Waits   *Wait            `json:"waits,omitempty"`  // why what is asked for does not stand yet
+	Hold    *mirror.Hold     `json:"hold,omitempty"`   // automation leaves it as it is
 	Remark  *Remark          `json:"remark,omitempty"` // what policy has more to say of than yes or no
 }
 
@@ -133,7 +136,9 @@ type glance struct {
 	events []Event           // newest first
 	newest map[string]*Event // by set, stage and entry
 
-	remarks map[string][]Remark          // by set
+	remarks map[string][]Remark // by set
+	waits   map[string][]Wait   // by set
+	held    mirror.Holds
 	places  map[string]map[string]string // by set, where a run noted it: what is refused or missing, by placeKey
 }
 
@@ -166,6 +171,15 @@ func (l *Line) glance(ctx context.Context) (*glance, error) {
 			g.places[set.Name] = places
 		}
 	}
+	g.waits = map[string][]Wait{}
+	for _, set := range f.desired.Sets {
+		if g.waits[set.Name], err = l.state.Waits(set.Name); err != nil {
+			l.log.Debug("what waits cannot be read", keySet, set.Name, keyError, err)
+		}
+	}
+	if g.held, err = l.holds(f); err != nil {
+		l.log.Warn("what is held cannot be read", keyError, err)
+	}
 	g.newest = map[string]*Event{}
 	for i, e := range g.events {
 		if key := standKey(e.Set, e.Stage, e.Entry); e.Entry != "" && g.newest[key] == nil {
@@ -181,7 +195,7 @@ func standKey(set string, stage mirror.Stage, entry string) string {
 
 // record gives what stands for a set: what this state committed, else what the fleet repository says.
 func (g *glance) record(set mirror.Set) (mirror.Record, error) {
-	record, err := g.line.record(g.fleet.head, set)
+	record, err := g.line.record(g.fleet, set)
 	if err != nil || !g.line.state.Knows(set.Name) {
 		return record, err
 	}
@@ -223,6 +237,9 @@ func stageLook(set mirror.Set, stage mirror.Stage, lines []EntryLook) StageLook 
 			}
 			if at.State == Stands {
 				s.AsWanted++
+			}
+			if at.Waits != nil {
+				s.Waiting++
 			}
 			if !at.Image.IsZero() {
 				s.Standing++
@@ -296,7 +313,15 @@ func (g *glance) stand(set mirror.Set, stage mirror.Stage, entry string, w mirro
 	default:
 		s.State = Behind
 	}
-	s.Trouble = g.trouble(set, stage, entry, w)
+	if _, hold, ok := g.held.Over(set.Name, stage, entry); ok {
+		s.Hold = &hold
+	}
+	if s.State != Stands {
+		s.Waits = g.wait(set.Name, stage, entry, w.Image)
+	}
+	if s.Waits == nil {
+		s.Trouble = g.trouble(set, stage, entry, w)
+	}
 	s.Remark = g.remark(set, stage, entry, line.Image)
 	return s
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -30,7 +31,12 @@ type metrics struct {
 	unjudged    *prometheus.GaugeVec
 	statements  *prometheus.GaugeVec
 	refused     prometheus.Gauge
+	hooks       *prometheus.CounterVec
+	told        *prometheus.CounterVec
 	rewritten   prometheus.Gauge
+	heartbeat   prometheus.Gauge
+	nextLook    *prometheus.GaugeVec
+	overdue     *prometheus.GaugeVec
 }
 
 func newMetrics(version string) *metrics {
@@ -54,9 +60,15 @@ func newMetrics(version string) *metrics {
 	m.refused = prometheus.NewGauge(prometheus.GaugeOpts{Name: "poundlock_fleet_refused", Help: "1 while the newest commit of the fleet repository does not count by its signatures, else 0."})
 	m.rewritten = prometheus.NewGauge(prometheus.GaugeOpts{Name: "poundlock_fleet_rewritten", Help: "1 while the history of the fleet repository is another one than before and nobody acknowledged that, else 0."})
 	m.statements = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_statements_missing", Help: "Statements and signatures of this site that are still to be attached to what stands of a set."}, []string{"set"})
+	m.heartbeat = prometheus.NewGauge(prometheus.GaugeOpts{Name: "poundlock_heartbeat_timestamp_seconds", Help: "When a cycle of the daemon last ended, whatever came of it; it stands still when the daemon does."})
+	m.nextLook = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_next_look_timestamp_seconds", Help: "When the schedule of a set asks its moving upstream tags again."}, []string{"set"})
+	m.overdue = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_overdue", Help: "1 while a scheduled look at a set has not happened in time, else 0."}, []string{"set"})
+	m.hooks = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "poundlock_webhooks_total", Help: "Webhook deliveries, by receiver and what became of them."}, []string{"receiver", "result"})
+	m.told = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "poundlock_notifications_total", Help: "Messages to notifiers, by what became of them."}, []string{"notifier", "result"})
+	m.registry.MustRegister(m.hooks, m.told)
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_build_info", Help: "Constant 1, by version."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
-	m.registry.MustRegister(m.lastSuccess, m.duration, m.entries, m.copied, m.verified, m.requests, m.conflicts, m.reloadOK, m.reloadAt, m.suspended, m.exceptions, m.warnings, m.noLonger, m.unjudged, m.statements, m.refused, m.rewritten, build)
+	m.registry.MustRegister(m.lastSuccess, m.duration, m.entries, m.copied, m.verified, m.requests, m.conflicts, m.reloadOK, m.reloadAt, m.suspended, m.exceptions, m.warnings, m.noLonger, m.unjudged, m.statements, m.refused, m.rewritten, m.heartbeat, m.nextLook, m.overdue, build)
 	return m
 }
 
@@ -90,6 +102,23 @@ func (m *metrics) remarks(set string, all []Remark, unjudged int) {
 		}
 	}
 	m.unjudged.WithLabelValues(set).Set(float64(unjudged))
+}
+
+// looks shows when a set is looked at by its schedule, and whether that is late.
+func (m *metrics) looks(set string, next time.Time, late bool) {
+	if m.nextLook.DeleteLabelValues(set); !next.IsZero() {
+		m.nextLook.WithLabelValues(set).Set(float64(next.Unix()))
+	}
+	m.overdue.WithLabelValues(set).Set(0)
+	if late {
+		m.overdue.WithLabelValues(set).Set(1)
+	}
+}
+
+// noLooks forgets a set that is no more.
+func (m *metrics) noLooks(set string) {
+	m.nextLook.DeleteLabelValues(set)
+	m.overdue.DeleteLabelValues(set)
 }
 
 // head shows whether the newest commit of the fleet repository counts.

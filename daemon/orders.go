@@ -18,7 +18,7 @@ import (
 
 // Bounds of what the socket answers.
 const (
-	maxOrder    = 16 << 10         // bytes of one body
+	maxOrder    = 256 << 10        // bytes of one body: a promotion may name many entries
 	writeWithin = 10 * time.Second // one document of a stream
 	stateWithin = 2 * time.Minute  // a copy of the state
 	everyStatus = time.Second      // between two looks for a status that changed
@@ -31,6 +31,11 @@ type (
 		Reason string `json:"reason,omitempty"`
 		By     string `json:"by,omitempty"`
 		Commit string `json:"commit,omitempty"`
+
+		Stage   mirror.Stage `json:"stage,omitempty"`
+		Entries []string     `json:"entries,omitempty"`
+		Way     Way          `json:"way,omitempty"`
+		Back    bool         `json:"back,omitempty"`
 	}
 	// Triggered is what came of asking for a run.
 	Triggered struct {
@@ -40,6 +45,9 @@ type (
 	}
 	resumed struct {
 		Was *Suspension `json:"was,omitempty"`
+	}
+	released struct {
+		Places []mirror.Place `json:"places"`
 	}
 	happened struct {
 		Events []Event `json:"events"`
@@ -63,6 +71,14 @@ func (f *face) orders() http.Handler {
 		return l.Suspend(ctx, o.Set, o.Reason, o.By)
 	}))
 	mux.HandleFunc("POST /v1/acknowledge", f.obey(func(ctx context.Context, l *Line, o order) (any, error) { return l.Acknowledge(ctx, o.Commit, o.By) }))
+	mux.HandleFunc("POST /v1/promote", f.obey(func(ctx context.Context, l *Line, o order) (any, error) { return l.Promote(ctx, o.promotion()) }))
+	mux.HandleFunc("POST /v1/hold", f.obey(func(ctx context.Context, l *Line, o order) (any, error) {
+		return l.Hold(ctx, o.Set, o.Stage, o.Entries, o.Reason, o.By)
+	}))
+	mux.HandleFunc("POST /v1/release", f.obey(func(ctx context.Context, l *Line, o order) (any, error) {
+		places, err := l.Release(ctx, o.Set, o.Stage, o.Entries, o.By)
+		return released{places}, err
+	}))
 	mux.HandleFunc("POST /v1/resume", f.obey(func(ctx context.Context, l *Line, o order) (any, error) {
 		was, ok, err := l.Resume(ctx, o.Set, o.By)
 		if !ok {

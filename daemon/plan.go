@@ -20,6 +20,8 @@ type PreviewOptions struct {
 	Audit   bool          // ask every tag of the local registry now
 	MaxAge  time.Duration // how old an answer of an upstream may be; older ones are asked again
 	Sizes   bool          // learn how much the copies bring
+
+	completed func(*view, rendering) // is given each set with what would be rendered; nil: nobody is
 }
 
 // Preview gives what a sync would do, without doing it, for those who decide on it. It stands on what the last
@@ -81,7 +83,7 @@ func (l *Line) preview(ctx context.Context, f *fleet, o PreviewOptions) (plan.Do
 	for i, v := range views {
 		v.plan = plan.Hold(v.set, v.plan) // what is missing was found just now
 		var err error
-		if plans[i], err = l.complete(f, v); err != nil {
+		if plans[i], err = l.completed(f, v, o.completed); err != nil {
 			return plan.Document{}, err
 		}
 		plans[i] = pause(f, plans[i])
@@ -99,7 +101,7 @@ func (l *Line) preview(ctx context.Context, f *fleet, o PreviewOptions) (plan.Do
 		}
 	}
 	if !l.limit.active() {
-		for _, name := range l.orphans(f.head, f.desired) {
+		for _, name := range l.orphans(f, f.desired) {
 			d.Orphans = append(d.Orphans, plan.Orphan{Set: name, Folder: l.renderedDir() + "/" + name})
 		}
 	}
@@ -107,9 +109,9 @@ func (l *Line) preview(ctx context.Context, f *fleet, o PreviewOptions) (plan.Do
 }
 
 // orphans lists the sets that stand in rendered/ and that nobody asks for any more.
-func (l *Line) orphans(head string, desired mirror.Desired) []string {
+func (l *Line) orphans(f *fleet, desired mirror.Desired) []string {
 	dir := l.renderedDir() + "/record"
-	files, err := l.git.Files(head, dir)
+	files, err := l.renderedFiles(f, dir)
 	if err != nil {
 		return nil // the record of each set is read again, and then its trouble is told
 	}
@@ -156,11 +158,16 @@ func (l *Line) viewOf(ctx context.Context, f *fleet, set mirror.Set, w Wake, at 
 }
 
 // complete adds to the plan of a view what its commit would hold.
-func (l *Line) complete(f *fleet, v *view) (mirror.Plan, error) {
+func (l *Line) complete(f *fleet, v *view) (mirror.Plan, error) { return l.completed(f, v, nil) }
+
+func (l *Line) completed(f *fleet, v *view, show func(*view, rendering)) (mirror.Plan, error) {
 	record := v.foreseen()
 	rendered, err := l.render(f, v, record)
 	if err != nil {
 		return mirror.Plan{}, fmt.Errorf("set %s: %w", v.set.Name, err)
+	}
+	if show != nil {
+		show(v, rendered)
 	}
 	v.plan.Actions = slices.Concat(v.plan.Actions, l.dropped(f, v, record), rendered.actions)
 	return v.plan, nil

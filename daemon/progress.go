@@ -36,6 +36,8 @@ type progress struct {
 	landed     Copies               // those that ended since the set was last at rest
 	looking    time.Time            // since when a step runs; zero while none does
 	attaching  attaching            // statements of this site
+	lookouts   lookouts
+	gates      gating
 }
 
 type failure struct {
@@ -122,7 +124,7 @@ func (p *progress) nextLook() time.Time {
 	next := p.nextRetry()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return earliest(next, p.changes, p.laterAt)
+	return earliest(next, p.changes, p.laterAt, p.gates.due())
 }
 
 // earliest gives the first of some times; zero ones do not count.

@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -23,7 +20,8 @@ import (
 // rendering is what the folders of a set are to hold, and how that differs from what they hold.
 type rendering struct {
 	files   mirror.Files
-	kept    []string // folders whose files keep their bytes
+	old     mirror.Files // what they hold now
+	kept    []string     // folders whose files keep their bytes
 	actions []mirror.Action
 }
 
@@ -39,10 +37,11 @@ func (l *Line) render(f *fleet, v *view, record mirror.Record) (rendering, error
 			kept[i].Reason.Detail = "the history of the fleet repository was rewritten; what stands stays"
 		}
 	}
-	old, err := l.git.Files(f.head, l.ownedDirs(v.set)...)
+	old, err := l.renderedFiles(f, l.ownedDirs(v.set)...)
 	if err != nil {
 		return r, fmt.Errorf("read what is rendered: %w", err)
 	}
+	r.old = old
 	maps.Copy(r.files, overrides)
 	names := maps.Clone(old)
 	maps.Copy(names, r.files)
@@ -127,7 +126,8 @@ func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Do
 		return "", err
 	}
 	v.plan.Actions = append(v.plan.Actions, slices.DeleteFunc(r.actions, func(a mirror.Action) bool { return a.Kind == mirror.Render })...)
-	message, err := l.config.Git.Message.Text(publish.Facts{Set: v.set.Name, Site: l.config.Site, Cycle: v.run, Moves: publish.Moves(v.set, v.record, record)})
+	came := v.cameOf(moved, record)
+	message, err := l.config.Git.Message.Text(publish.Facts{Set: v.set.Name, Site: l.config.Site, Cycle: v.run, Moves: publish.Moves(v.set, v.record, record), Promoted: promoted(came)})
 	if err != nil {
 		return "", err
 	}
@@ -137,13 +137,14 @@ func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Do
 	l.publishing.Lock()
 	defer l.publishing.Unlock()
 	// Another set may have committed meanwhile: build on that, its inputs are the same.
-	head := f.head
+	on := f
 	if now := l.fleet.Load(); now.inputs == f.inputs {
-		head = now.head
+		on = now
 	}
-	commit, changed, err := publish.Publish(ctx, repository{l.git, l.metrics.conflicts, func(ctx context.Context) (string, error) { return l.fetchTrusted(ctx, f) }}, publish.Request{
-		Head: head, Inputs: f.inputs, Kept: r.kept, Rejected: git.ErrRejected,
+	commit, changed, err := publish.Publish(ctx, l.rendererOf(on), publish.Request{
+		Head: l.renderedAt(on), Inputs: f.inputs, Kept: r.kept, Rejected: git.ErrRejected,
 		Change: publish.Change{Owned: l.ownedDirs(v.set), Files: r.files, Message: message, At: at},
+		Beside: func(head string) (mirror.Files, error) { return l.rollbackHolds(l.withRendered(f, head), moved, at) },
 	})
 	if err != nil {
 		return "", err
@@ -157,23 +158,6 @@ func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Do
 		return "", err
 	}
 	l.emit(Event{Type: EventCommitted, Run: v.run, Set: v.set.Name, Commit: commit})
+	l.tellCame(v.run, came)
 	return commit, nil
-}
-
-// repository gives publish the Git clone in its own words.
-type repository struct {
-	*git.Repo
-	conflicts prometheus.Counter
-	fetch     func(context.Context) (string, error)
-}
-
-// Fetch gives the head where it may be built upon.
-func (r repository) Fetch(ctx context.Context) (string, error) { return r.fetch(ctx) }
-
-func (r repository) Commit(ctx context.Context, parent string, c publish.Change) (string, error) {
-	commit, err := r.Repo.Commit(ctx, parent, git.Change(c))
-	if errors.Is(err, git.ErrRejected) {
-		r.conflicts.Inc()
-	}
-	return commit, err
 }

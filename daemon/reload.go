@@ -106,6 +106,11 @@ func (s *service) candidate(ctx context.Context, c config.Config) (_ *candidate,
 			return nil, &listenError{embeddedListen, err}
 		}
 	}
+	if at := c.Webhooks.Listen; at != "" && !samePort(at, s.config.Webhooks.Listen) {
+		if err := canListen(at); err != nil {
+			return nil, &listenError{hooksListen, err}
+		}
+	}
 	if c.Listen != s.config.Listen {
 		next.server, err = s.face.listen(c.Listen)
 		if errors.Is(err, syscall.EADDRINUSE) && samePort(c.Listen, s.server.address()) {
@@ -141,7 +146,7 @@ func canListen(addr string) error {
 
 // rehearse opens what a line opens, in a folder of its own and without the state, and closes it again.
 func rehearse(ctx context.Context, c config.Config, o Options) (err error) {
-	if err := errors.Join(c.CheckSecrets().Err(), checkFloor(c), checkSite(c), CheckSigners(c).Err()); err != nil {
+	if err := errors.Join(c.CheckSecrets().Err(), checkFloor(c), checkSite(c), CheckSigners(c).Err(), checkTelling(c).Err()); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "poundlock-reload-")

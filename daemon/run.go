@@ -38,13 +38,20 @@ func (l *Line) Run(ctx context.Context) error {
 // a retry is due, until ctx ends.
 func (l *Line) follow(ctx context.Context) error {
 	l.setReady(errStarting)
+	closeHooks, err := l.listenForHooks(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeHooks()
 	group, gctx := errgroup.WithContext(ctx)
 	stop, err := l.startSchedule(gctx)
 	if err != nil {
 		return err
 	}
 	group.Go(func() error { return l.watch(gctx) })
+	group.Go(func() error { return l.teller.run(gctx) })
 	group.Go(func() error { return l.loop(gctx) })
+	group.Go(func() error { return l.attend(gctx) })
 	err = group.Wait()
 	stop()
 	if errors.Is(err, context.Canceled) {
@@ -106,6 +113,9 @@ func (l *Line) loop(ctx context.Context) error {
 	poll, audit := time.NewTicker(l.config.Git.Poll), time.NewTicker(l.config.Audit)
 	defer poll.Stop()
 	defer audit.Stop()
+	if l.config.AuditAt != "" {
+		audit.Stop() // it has a schedule
+	}
 	began := l.now()
 	l.auditing.Store(&began)
 	defer l.auditing.Store(nil)
@@ -142,6 +152,8 @@ func (l *Line) loop(ctx context.Context) error {
 			if l.idle() {
 				l.sweep(ctx)
 			}
+			l.lookout(l.now())
+			l.cycled(reports)
 			retry.Reset(l.untilRetry())
 		}
 	}

@@ -16,13 +16,14 @@ type Run struct {
 	Outcome   Outcome         `json:"outcome"`
 	Inputs    string          `json:"inputs"` // the commit that was worked from
 	Commit    string          `json:"commit,omitempty"`
-	Moved     int             `json:"moved"`     // tags
-	ToCopy    int             `json:"toCopy"`    // entries still on their way
-	Refused   int             `json:"refused"`   // entries
-	Missing   int             `json:"missing"`   // entries
-	Failed    int             `json:"failed"`    // entries
-	Unchanged int             `json:"unchanged"` // entries
-	Bytes     int64           `json:"bytes"`     // blob bytes that crossed since the run before
+	Moved     int             `json:"moved"`             // tags
+	ToCopy    int             `json:"toCopy"`            // entries still on their way
+	Refused   int             `json:"refused"`           // entries, without those that wait
+	Waiting   int             `json:"waiting,omitempty"` // entries that were promoted and wait at a gate
+	Missing   int             `json:"missing"`           // entries
+	Failed    int             `json:"failed"`            // entries
+	Unchanged int             `json:"unchanged"`         // entries
+	Bytes     int64           `json:"bytes"`             // blob bytes that crossed since the run before
 	Problem   *mirror.Problem `json:"problem,omitempty"`
 	Stages    []StageCount    `json:"stages"` // how much stood as desired at its end, lowest stage first
 
@@ -43,7 +44,7 @@ func (r Run) quiet() bool {
 
 // same says whether the run found things as another one did.
 func (r Run) same(o Run) bool {
-	return r.Outcome == o.Outcome && r.Inputs == o.Inputs && r.ToCopy == o.ToCopy && r.Refused == o.Refused && r.Missing == o.Missing &&
+	return r.Outcome == o.Outcome && r.Inputs == o.Inputs && r.ToCopy == o.ToCopy && r.Refused == o.Refused && r.Waiting == o.Waiting && r.Missing == o.Missing &&
 		r.Failed == o.Failed && r.Unchanged == o.Unchanged
 }
 
@@ -54,7 +55,7 @@ type Outcome string
 const (
 	OutcomeDone    Outcome = "done"    // as desired, as far as it is admitted: nothing refused, nothing missing
 	OutcomeCopying Outcome = "copying" // content is on its way; another run follows
-	OutcomePartial Outcome = "partial" // the rest is done, something is refused or missing
+	OutcomePartial Outcome = "partial" // the rest is done, something is refused or missing, or waits at a gate
 	OutcomeFailed  Outcome = "failed"  // the step or some entries failed; it is tried again
 
 	OutcomeSuspended Outcome = "suspended" // content was on its way when somebody suspended the set
@@ -82,7 +83,10 @@ func (l *Line) ran(f *fleet, run Run, report Report, err error) Run {
 		run.Stages = stageCounts(set, report.Plan)
 	}
 	for _, a := range report.Plan.Actions {
-		if a.Key.Entry != "" { // else a file, which follows from the entries
+		switch {
+		case waiting(a):
+			run.Waiting++
+		case a.Key.Entry != "": // else a file, which follows from the entries
 			n[a.Kind]++
 		}
 	}
@@ -94,7 +98,7 @@ func (l *Line) ran(f *fleet, run Run, report Report, err error) Run {
 		run.Outcome = OutcomeCopying
 	case run.Failed > 0:
 		run.Outcome = OutcomeFailed
-	case run.Refused+run.Missing > 0:
+	case run.Refused+run.Missing+run.Waiting > 0:
 		run.Outcome = OutcomePartial
 	default:
 		run.Outcome = OutcomeDone

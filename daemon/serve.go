@@ -47,6 +47,7 @@ func (f *face) routes() http.Handler {
 	})
 	mux.Handle("GET /metrics", f.metrics.handler())
 	mux.HandleFunc("GET /{$}", f.page)
+	mux.HandleFunc("POST /hooks/{name}", f.hooks)
 	return mux
 }
 
@@ -76,13 +77,16 @@ func (e *listenError) Error() string { return e.key + ": " + e.err.Error() }
 func (e *listenError) Unwrap() error { return e.err }
 
 // listen listens at once, so that an address in use is an error at start and not a line in the log.
-func (f *face) listen(addr string) (*server, error) {
+func (f *face) listen(addr string) (*server, error) { return serve("listen", addr, f.routes()) }
+
+// serve answers at an address, which a key of the configuration names.
+func serve(key, addr string, routes http.Handler) (*server, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, &listenError{"listen", err}
+		return nil, &listenError{key, err}
 	}
 	s := &server{listener: listener, done: make(chan error, 1),
-		http: &http.Server{Handler: f.routes(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}}
+		http: &http.Server{Handler: routes, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}}
 	go func() { s.done <- s.http.Serve(listener) }()
 	return s, nil
 }

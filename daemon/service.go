@@ -30,17 +30,17 @@ type Service struct {
 
 // shared is what outlives a line: the next one takes it over.
 type shared struct {
-	metrics  *metrics // counters go on over a reload
-	heart    *heart
-	nextLook atomic.Pointer[func() time.Time]
-	looked   func(*Line) // called after each cycle
-	state    *State      // nil: the line opens its own and lets it go again
-	events   *history
-	orphans  sync.Map // names of sets that nobody asks for any more, as the log told
-	strays   sync.Map // names of stages of the floor that no set has, as the log told
-	command  string   // what the process was called for, its version and since when it runs
-	version  string
-	since    time.Time
+	metrics *metrics // counters go on over a reload
+	heart   *heart
+	clock   atomic.Pointer[clock]
+	looked  func(*Line) // called after each cycle
+	state   *State      // nil: the line opens its own and lets it go again
+	events  *history
+	orphans sync.Map // names of sets that nobody asks for any more, as the log told
+	strays  sync.Map // names of stages of the floor that no set has, as the log told
+	command string   // what the process was called for, its version and since when it runs
+	version string
+	since   time.Time
 }
 
 func (o Options) share() *shared {

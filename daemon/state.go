@@ -41,6 +41,7 @@ var (
 	bucketEvents   = []byte("events")   // id -> event
 	bucketAttached = []byte("attached") // host/repository@digest, statement and key -> nothing: it lies there
 	bucketSeen     = []byte("seen")     // digest -> when we first saw it
+	bucketWaits    = []byte("waits")    // set -> promotions that were merged and wait
 	bucketRemarks  = []byte("remarks")  // set -> what is to be known of what stands: exceptions, warnings, what is admitted no longer
 )
 
@@ -119,7 +120,7 @@ func openState(file string) (_ *State, err error) {
 			}
 		}
 		older := tx.Bucket(bucketSeen) == nil
-		for _, b := range [][]byte{bucketTags, bucketOwned, bucketVerdicts, bucketSessions, bucketLines, bucketRuns, bucketEvents, bucketAccepted, bucketAttached, bucketSeen, bucketRemarks} {
+		for _, b := range [][]byte{bucketTags, bucketOwned, bucketVerdicts, bucketSessions, bucketLines, bucketRuns, bucketEvents, bucketAccepted, bucketAttached, bucketSeen, bucketRemarks, bucketWaits} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}

@@ -77,10 +77,14 @@ type SetStatus struct {
 	Set        string          `json:"set"`
 	State      SetState        `json:"state"`
 	Copying    *Copies         `json:"copying,omitempty"`
-	Retry      time.Time       `json:"retry,omitzero"` // when what failed is tried again
+	Retry      time.Time       `json:"retry,omitzero"`   // when what failed is tried again
+	Next       time.Time       `json:"next,omitzero"`    // when its schedule asks moving upstream tags again
+	Reached    time.Time       `json:"reached,omitzero"` // when it last was as desired, as far as policy admits that
 	Suspended  *Suspension     `json:"suspended,omitempty"`
 	Stages     []StageCount    `json:"stages"`
-	Held       []mirror.Stage  `json:"held,omitempty"` // stages at which nothing moves until a rewritten history is acknowledged
+	Held       []mirror.Stage  `json:"held,omitempty"`    // stages at which nothing moves until a rewritten history is acknowledged
+	Waiting    []WaitStatus    `json:"waiting,omitempty"` // what was merged and waits at a gate
+	Holds      []HoldStatus    `json:"holds,omitempty"`   // what automation leaves as it is
 	LastRun    *Run            `json:"lastRun,omitempty"`
 	Commit     string          `json:"commit,omitempty"` // the last one that was made for the set
 	Policy     PolicyStatus    `json:"policy,omitzero"`
@@ -205,8 +209,14 @@ func (l *Line) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return s, err
 	}
+	held, err := l.holds(f)
+	if err != nil {
+		s.Problems = append(s.Problems, Advise(l.config, err)...)
+	}
 	for _, set := range f.desired.Sets {
-		s.Sets = append(s.Sets, l.statusOf(f, set.Name, runs))
+		one := l.statusOf(f, set.Name, runs)
+		one.Holds = holdStatus(held, set.Name)
+		s.Sets = append(s.Sets, one)
 	}
 	if c := l.Copying(); c.Images > c.Done+c.Failed {
 		s.Copying = &c
@@ -250,6 +260,8 @@ func (l *Line) statusOf(f *fleet, set string, runs []Run) SetStatus {
 	if one, ok := f.desired.Set(set); ok && f.rewritten != nil && len(one.Stages) > 1 {
 		s.Held = one.Stages[1:]
 	}
+	s.Next, s.Reached = l.nextLookAt(set).UTC(), reached(runs, s.LastRun, set)
+	s.Waiting = l.waitingOf(set)
 	p := l.progress(set)
 	remarks, err := l.state.Remarks(set)
 	if err != nil {
@@ -275,6 +287,20 @@ func (l *Line) statusOf(f *fleet, set string, runs []Run) SetStatus {
 	return s
 }
 
+// reached gives when a run last left a set as it is wanted, as far as policy admits that.
+func reached(runs []Run, last *Run, set string) time.Time {
+	all := slices.DeleteFunc(slices.Clone(runs), func(r Run) bool { return r.Set != set })
+	if last != nil {
+		all = append([]Run{*last}, all...)
+	}
+	for _, r := range all { // newest first
+		if r.Outcome == OutcomeDone || r.Outcome == OutcomePartial {
+			return r.Began.UTC()
+		}
+	}
+	return time.Time{}
+}
+
 var states = map[Outcome]SetState{OutcomeDone: SetAtRest, OutcomeCopying: SetCopying, OutcomePartial: SetPartial, OutcomeFailed: SetFailing,
 	OutcomeSuspended: SetWaiting}
 
@@ -296,16 +322,6 @@ func (l *Line) sawGit(err error) {
 	if err == nil {
 		l.gitSeen.at = l.gitSeen.looked
 	}
-}
-
-// nextAudit is when the local registry is compared again; the zero time when the line does not run.
-func (l *Line) nextAudit() time.Time {
-	began := l.auditing.Load()
-	if began == nil || l.config.Audit <= 0 {
-		return time.Time{}
-	}
-	passed := l.now().Sub(*began) / l.config.Audit
-	return began.Add((passed + 1) * l.config.Audit).UTC()
 }
 
 // status is that of the face: with the process around the line.

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/sync/publish"
 )
@@ -28,6 +27,9 @@ func (l *Line) suspensionFile() string { return l.renderedDir() + "/suspended.ya
 // cannot be read.
 func (l *Line) suspensions(commit string) (map[string]Suspension, mirror.Problems, error) {
 	file := l.suspensionFile()
+	if commit == "" {
+		return nil, nil, nil
+	}
 	data, err := l.git.File(commit, file)
 	if err != nil || data == nil {
 		return nil, nil, err
@@ -44,16 +46,18 @@ func (l *Line) suspensions(commit string) (map[string]Suspension, mirror.Problem
 // pausing gives the fleet with the suspensions of its head. A file that cannot be read holds every set: nobody
 // knows which one was meant.
 func (l *Line) pausing(f *fleet) (*fleet, error) {
-	paused, warnings, err := l.suspensions(f.head)
+	paused, warnings, err := l.suspensions(l.renderedAt(f))
 	next := *f
 	next.suspended, next.held = paused, nil
-	if problems := (mirror.Problems)(nil); errors.As(err, &problems) {
+	if problems := (mirror.Problems)(nil); f.stateWrong != nil {
+		next.held = f.stateWrong
+	} else if errors.As(err, &problems) {
 		next.held = mirror.Problems{{Code: "FLT030", What: "which sets are suspended cannot be read, so every set is held", Where: problems[0].Where,
 			Why: problems[0].What, Fix: "mend " + l.suspensionFile() + ", or delete it to let every set go on"}}
 	} else if err != nil {
 		return nil, fmt.Errorf("suspensions: %w", err)
 	}
-	if last := l.fleet.Load(); last == nil || last.head != f.head {
+	if last := l.fleet.Load(); last == nil || last.head != f.head || last.state != f.state {
 		for _, w := range warnings {
 			l.log.Warn("a line of the suspended sets has mistakes; its set is suspended all the same", keyWhere, w.Where.String(), keyError, w.What)
 		}
@@ -87,8 +91,12 @@ func (l *Line) put(next *fleet, by string) {
 	last := l.fleet.Load()
 	l.fleet.Store(next)
 	l.accept(last, next)
+	l.acceptState(next)
 	var broken []Run
 	l.goneSets(last, next)
+	if last == nil && l.auditing.Load() != nil {
+		l.missed(next, l.now())
+	}
 	for _, set := range next.desired.Sets {
 		s, is := next.paused(set.Name)
 		_, was := last.paused(set.Name)
@@ -197,6 +205,31 @@ func (l *Line) Trigger(ctx context.Context, set, by string) (Triggered, error) {
 
 // suspend changes the file of suspensions by one commit on the newest head.
 func (l *Line) suspend(ctx context.Context, set, subject, by string, change func(map[string]Suspension) error) error {
+	return l.editRendered(ctx, l.suspensionFile(), subject, by, func(f *fleet, at string) (mirror.Files, string, error) {
+		paused, _, err := l.suspensions(at)
+		if err != nil {
+			return nil, "", err
+		}
+		if paused = maps.Clone(paused); paused == nil {
+			paused = map[string]Suspension{}
+		}
+		if _, stray := paused[set]; !stray {
+			if err := f.known(set); err != nil {
+				return nil, "", err
+			}
+		}
+		before := len(paused)
+		if err := change(paused); err != nil || before == 0 && len(paused) == 0 {
+			return nil, "", err
+		}
+		return mirror.Files{l.suspensionFile(): mirror.SuspensionFile(paused)}, suspensionMessage(subject, paused[set].Reason, by, l.newID()), nil
+	})
+}
+
+// editRendered changes a file of rendered/ that people may edit too, by one commit on the newest head. change is
+// given the commit that it builds on, "" for none, and gives what is to be written and the message; nothing where it is
+// so already.
+func (l *Line) editRendered(ctx context.Context, file, subject, by string, change func(f *fleet, at string) (mirror.Files, string, error)) error {
 	l.publishing.Lock()
 	defer l.publishing.Unlock()
 	f, err := l.atHead(ctx)
@@ -208,43 +241,19 @@ func (l *Line) suspend(ctx context.Context, set, subject, by string, change func
 	}
 	if !l.config.Trust.Fleet.IsZero() && l.git.Own().IsZero() {
 		return mirror.Problems{{Code: "FLT033", What: subject + ": our own commit would not count, since it is not signed", Why: "trust.fleet asks for signatures, and git.signing is not set",
-			Fix: "set git.signing, or change " + l.suspensionFile() + " by hand in a signed commit"}}
+			Fix: "set git.signing, or change " + file + " by hand in a signed commit"}}
 	}
-	head := f.head
-	for range supersedes {
-		paused, _, err := l.suspensions(head)
-		if err != nil {
-			return err
-		}
-		if paused = maps.Clone(paused); paused == nil {
-			paused = map[string]Suspension{}
-		}
-		if _, stray := paused[set]; !stray {
-			if err := f.known(set); err != nil {
-				return err
-			}
-		}
-		before := len(paused)
-		if err := change(paused); err != nil {
-			return err
-		}
-		if before == 0 && len(paused) == 0 {
-			return nil
-		}
-		commit, err := l.git.Commit(ctx, head, git.Change{Files: mirror.Files{l.suspensionFile(): mirror.SuspensionFile(paused)},
-			Message: suspensionMessage(subject, paused[set].Reason, by, l.newID()), At: l.now()})
-		if errors.Is(err, git.ErrRejected) {
-			l.metrics.conflicts.Inc()
-			if head, err = l.fetchTrusted(ctx, f); err == nil {
-				continue
-			}
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", subject, gitError(err))
-		}
-		return l.advance(l.fleet.Load(), commit, by)
+	if f.stateWrong != nil {
+		return slices.Clone(f.stateWrong).Err()
 	}
-	return fmt.Errorf("%s: the branch moved %d times in a row: %w", subject, supersedes, git.ErrRejected)
+	commit, err := l.changeRendered(ctx, f, func(at string) (mirror.Files, string, error) { return change(f, at) })
+	if errors.As(err, new(mirror.Problems)) {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", subject, gitError(err))
+	}
+	return l.advance(l.fleet.Load(), commit, by)
 }
 
 func suspensionMessage(subject, reason, by, run string) string {
@@ -261,11 +270,11 @@ func suspensionMessage(subject, reason, by, run string) string {
 // advance brings the fleet into force as it is on a later head, such as that of our own commit. Where the
 // inputs differ there the next cycle reads them; what is suspended counts at once. The caller holds publishing.
 func (l *Line) advance(f *fleet, head, by string) error {
-	next, err := l.pausing(f.at(head))
+	next, err := l.pausing(l.withRendered(f, head))
 	if err != nil {
 		return err
 	}
-	if inputs, err := l.git.Inputs(head); err != nil || inputs != f.inputs {
+	if inputs, err := l.git.Inputs(next.head); err != nil || inputs != f.inputs {
 		next.head = f.head
 	}
 	l.put(next, by)

@@ -45,6 +45,7 @@ func (l *Line) Sync(ctx context.Context, w Wake) ([]Report, error) {
 	if err == nil && l.idle() {
 		l.sweep(ctx)
 	}
+	l.attendOnce(ctx)
 	return inOrder(last), err
 }
 

@@ -182,7 +182,7 @@ func nearestEntry(query string, known []string) string {
 
 // rendered gives the overrides of the site and whatever else names what stands, without the record.
 func (g *glance) rendered() (mirror.Files, error) {
-	files, err := g.line.git.Files(g.fleet.head, g.line.renderedDir())
+	files, err := g.line.renderedFiles(g.fleet, g.line.renderedDir())
 	if err != nil {
 		return nil, fmt.Errorf("read what is rendered: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/policy"
@@ -13,9 +14,9 @@ import (
 
 // record reads what the fleet repository says stands for a set. What cannot be read there, such as a link or a
 // file of someone else's, says nothing and is overwritten.
-func (l *Line) record(head string, set mirror.Set) (mirror.Record, error) {
+func (l *Line) record(f *fleet, set mirror.Set) (mirror.Record, error) {
 	dir := l.renderedDir()
-	files, err := l.git.Files(head, dir+"/record/"+set.Name)
+	files, err := l.renderedFiles(f, dir+"/record/"+set.Name)
 	if junk := (mirror.Problems)(nil); errors.As(err, &junk) {
 		l.log.Warn("the record cannot be read and is written anew", keySet, set.Name, keyError, junk)
 	} else if err != nil {
@@ -28,14 +29,13 @@ func (l *Line) record(head string, set mirror.Set) (mirror.Record, error) {
 // committed it, proven or not: an edit is overwritten, and one that was taken out comes back. Any other line counts only where
 // we journaled its tag and the registry names its digest there (a crash before the commit was noted), or
 // where the state was deleted and the registry names it; and only as where things are: it is not proven, so
-// it is judged again before anything is rendered from it. What such a line says stood before counts only as far
-// as we know better (see held).
-func (l *Line) confirm(ctx context.Context, f *fleet, set mirror.Set, r mirror.Record, inv mirror.Inventory) (mirror.Record, error) {
+// it is judged again before anything is rendered from it. Since when it stands and what stood before count where the
+// history of the fleet repository shows that we wrote it (see remembered and held).
+func (l *Line) confirm(ctx context.Context, f *fleet, set mirror.Set, r mirror.Record, inv mirror.Inventory, at time.Time) (mirror.Record, error) {
 	ours, err := l.state.Lines(set.Name)
 	if err != nil {
 		return r, err
 	}
-	lost := !l.state.Knows(set.Name)
 	trusted := r.Clone()
 	for _, stage := range set.Stages {
 		standing := mirror.Standing{}
@@ -45,14 +45,11 @@ func (l *Line) confirm(ctx context.Context, f *fleet, set mirror.Set, r mirror.R
 			}
 		}
 		for entry, line := range r.At(stage) {
-			if _, ok := ours[stage][entry]; ok {
+			if _, ok := ours[stage][entry]; ok || !l.stillNamed(set, stage, entry, line.Image, inv) {
 				continue
 			}
-			pointer := l.local.Pointer(set, stage, entry, line.Image)
-			named, _ := inv.Named(pointer)
-			wrote, written := l.state.Owned(pointer.String())
-			if named != line.Image.Digest || !lost && (!written || wrote != named) {
-				continue
+			if line.Since.IsZero() {
+				line.Since = at.UTC()
 			}
 			if line, err = l.held(ctx, set, stage, entry, line, mirror.Line{}); err != nil {
 				return r, err
@@ -69,6 +66,15 @@ func (l *Line) confirm(ctx context.Context, f *fleet, set mirror.Set, r mirror.R
 		trusted.Stages[stage] = standing
 	}
 	return trusted, nil
+}
+
+// stillNamed says whether the local registry names an image at its place, and whether that says anything: we wrote the
+// tag, or nobody knows any more who did.
+func (l *Line) stillNamed(set mirror.Set, stage mirror.Stage, entry string, image mirror.Reference, inv mirror.Inventory) bool {
+	pointer := l.local.Pointer(set, stage, entry, image)
+	named, _ := inv.Named(pointer)
+	wrote, written := l.state.Owned(pointer.String())
+	return named == image.Digest && (!l.state.Knows(set.Name) || written && wrote == named)
 }
 
 // believed gives of the record what may say what a tag was resolved to: the lines that we committed and, where
@@ -107,35 +113,40 @@ func (l *Line) believed(ctx context.Context, set mirror.Set, r mirror.Record, p 
 }
 
 // held sorts what a line says stood before: those that we know did and, of those that somebody wants now, the
-// ones that the local registry holds in the stage's own repository stay, the others are a claim. What we bring
-// there was admitted there; under LayoutTag that holds of the first stage alone, since a tag above it leaves no
-// trace of what it named. It only opens the gate: what returns is judged by the rules of today.
+// ones that the local registry holds in the stage's own repository stay, the others are recorded or a claim. What we
+// bring there was admitted there; under LayoutTag that holds of the first stage alone, since a tag above it leaves no
+// trace of what it named: there a commit of ours has to say so too. It only opens the gate: what returns is judged by
+// the rules of today.
 func (l *Line) held(ctx context.Context, set mirror.Set, stage mirror.Stage, entry string, line, known mirror.Line) (mirror.Line, error) {
-	var was, claimed []mirror.Reference
-	for _, image := range slices.Concat(line.Was, line.Claimed) {
-		if slices.Contains(was, image) || slices.Contains(claimed, image) {
+	var was, recorded, claimed []mirror.Reference
+	for _, image := range slices.Concat(line.Was, line.Recorded, line.Claimed) {
+		if slices.Contains(was, image) || slices.Contains(recorded, image) || slices.Contains(claimed, image) {
 			continue
 		}
 		if image == known.Image || slices.Contains(known.Was, image) {
 			was = append(was, image)
 			continue
 		}
-		claimed = append(claimed, image)
+		ours, rest := slices.Contains(line.Recorded, image), &claimed
+		if ours {
+			rest = &recorded
+		}
+		*rest = append(*rest, image)
 		wanted := slices.ContainsFunc(slices.Concat(slices.Collect(maps.Values(set.Wanted))...), func(w mirror.Wanted) bool {
 			return w.Entry == entry && w.Image == image
 		})
-		if !wanted || set.Layout != mirror.LayoutPath && stage != set.Stages.First() {
+		if !wanted || !ours && set.Layout != mirror.LayoutPath && stage != set.Stages.First() {
 			continue
 		}
 		_, err := l.registry.Resolve(ctx, l.local.Repository(set, stage, image).AtDigest(image.Digest))
 		switch {
 		case err == nil:
-			was, claimed = append(was, image), claimed[:len(claimed)-1]
+			was, *rest = append(was, image), (*rest)[:len(*rest)-1]
 		case !errors.Is(err, mirror.ErrNotFound) && !errors.Is(err, mirror.ErrOffline):
 			return line, fmt.Errorf("ask local registry: %w", err)
 		}
 	}
-	line.Was, line.Claimed = was, claimed
+	line.Was, line.Recorded, line.Claimed = was, recorded, claimed
 	return line, nil
 }
 

@@ -14,7 +14,6 @@ import (
 
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/registry"
-	"github.com/poundlock/poundlock/policy"
 	"github.com/poundlock/poundlock/sources"
 	"github.com/poundlock/poundlock/sync/plan"
 	"github.com/poundlock/poundlock/sync/transfer"
@@ -45,7 +44,8 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	}
 	p := l.progress(set.Name)
 	p.begin(w, f.version, at)
-	record, err := l.record(f.head, set)
+	p.gates.begin(w, set.Name, f.version, at)
+	record, err := l.remembered(ctx, f, set)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	if err != nil {
 		return nil, err
 	}
-	trusted, err := l.confirm(ctx, f, set, record, inventory)
+	trusted, err := l.confirm(ctx, f, set, record, inventory, at)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,13 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	if l.offline {
 		v.plan = unknown(v.plan, inventory)
 	}
-	v.plan = l.limit.leaveOut(f.policy.Gate(v.plan, set, policy.Facts{Record: trusted}, at), false)
+	facts, err := l.facts(ctx, f, set, v.plan, trusted, at)
+	if err != nil {
+		return nil, err
+	}
+	v.plan = name(v.plan, facts)
+	v.plan = l.limit.leaveOut(f.beforeMerge(v.plan, f.policy.Gate(v.plan, set, facts, at)), false)
+	p.gates.settle(v.plan, l.config.Forge.Poll, at)
 	v.plan, set = f.holdUpper(v.plan, set)
 	v.set = set
 	rest := l.ration(w)

@@ -16,6 +16,7 @@ type document struct {
 	Rules      []ruleEntry            `yaml:"rules" jsonschema_description:"What is required of which images; all rules that match an image at a stage must be satisfied."`
 	Deny       denyEntry              `yaml:"deny" jsonschema_description:"What is never admitted, whatever the rules say."`
 	Exceptions []exceptionEntry       `yaml:"exceptions" jsonschema_description:"Requirements that are lifted for one repository or digest, until a day that somebody answers for."`
+	Gates      []gateEntry            `yaml:"gates" jsonschema_description:"What has to be true, besides the rules, before something changes at a stage above the first. All gates that match a set and a stage have to be open."`
 	Mode       mirror.Node            `yaml:"mode" jsonschema:"default=enforce,enum=enforce,enum=warn,enum=audit" jsonschema_description:"What becomes of what the rules refuse: it stays out, it is admitted with a warning, or it is admitted and only its verdict says so. One word for every stage, or one for each stage; a stage that is not named enforces. What is denied stays out in every mode."`
 	Default    mirror.Node            `yaml:"default" jsonschema:"default=deny,enum=deny" jsonschema_description:"What holds where no rule matches; only deny is possible. The floor of a site may also say fleet, which leaves it to desired/policy.yaml."`
 	Where      mirror.Position
@@ -108,6 +109,44 @@ type exceptionEntry struct {
 	Reason     string        `yaml:"reason,required" jsonschema:"minLength=1,example=VEND-123" jsonschema_description:"Why it is needed, such as the number of a ticket."`
 	ApprovedBy string        `yaml:"approvedBy,required" jsonschema:"minLength=1,example=alice" jsonschema_description:"Who answers for it."`
 	Where      mirror.Position
+}
+
+type gateEntry struct {
+	Sets        []mirror.Node   `yaml:"sets" jsonschema:"uniqueItems=true,example=ess,example=elastic-*" jsonschema_description:"Globs over the names of sets; every set when it is left out."`
+	Stages      []mirror.Node   `yaml:"stages,required" jsonschema:"minItems=1,uniqueItems=true,example=production" jsonschema_description:"Stages that it guards. The first stage of a set has no gates: upstream and the rules fill it."`
+	Soak        time.Duration   `yaml:"soak" jsonschema:"example=24h" jsonschema_description:"For how long something must have stood in the stage below. A set that moves together soaks as its youngest entry."`
+	Windows     []windowEntry   `yaml:"windows" jsonschema:"minItems=1" jsonschema_description:"When something may move: inside of one of these. What comes at another time waits."`
+	Freezes     []freezeEntry   `yaml:"freezes" jsonschema:"minItems=1" jsonschema_description:"Times in which nothing moves. What comes then waits."`
+	Approvals   *approvalsEntry `yaml:"approvals" jsonschema_description:"Who must have approved the proposal that asks for it. Neither its author nor whoever asked for it counts."`
+	Statuses    []mirror.Node   `yaml:"statuses" jsonschema:"minItems=1,uniqueItems=true,example=ci/e2e" jsonschema_description:"Contexts of commit statuses that must have succeeded, on the head of the proposal or on the commit that asks for it."`
+	Calls       []mirror.Node   `yaml:"calls" jsonschema:"minItems=1,uniqueItems=true,example=smoke" jsonschema_description:"Names of calls in config.yaml: others who are asked and have to say yes."`
+	Downgrade   mirror.Node     `yaml:"downgrade" jsonschema:"default=allow,enum=allow,enum=refuse" jsonschema_description:"What becomes of an older version than stands at the stage. What stood there before, or what the stage file marks with rollback, is not refused."`
+	Immutable   bool            `yaml:"immutable" jsonschema_description:"Refuses a tag that stood at the stage with other content."`
+	Whole       bool            `yaml:"whole" jsonschema_description:"The stage takes all that stands in the stage below, or nothing."`
+	ApplyWithin time.Duration   `yaml:"applyWithin" jsonschema:"default=72h" jsonschema_description:"How long what was asked for may wait for soak, windows and freezes; after that it has to be asked for again."`
+	Where       mirror.Position
+}
+
+type windowEntry struct {
+	Days     []mirror.Node `yaml:"days" jsonschema:"minItems=1,uniqueItems=true,enum=mon,enum=tue,enum=wed,enum=thu,enum=fri,enum=sat,enum=sun" jsonschema_description:"Days on which it begins; every day when it is left out."`
+	From     clockTime     `yaml:"from,required" jsonschema:"pattern=^[0-9]{2}:[0-9]{2}$,example=20:00" jsonschema_description:"When it begins, by the clock of the zone."`
+	To       clockTime     `yaml:"to,required" jsonschema:"pattern=^[0-9]{2}:[0-9]{2}$,example=23:00" jsonschema_description:"When it ends; on the next day where that is before from. 24:00 is the end of the day."`
+	TimeZone string        `yaml:"timeZone" jsonschema:"default=UTC,example=Europe/Berlin" jsonschema_description:"Time zone whose clock counts, by its name in the IANA database."`
+	Where    mirror.Position
+}
+
+type freezeEntry struct {
+	From     mirror.Node `yaml:"from,required" jsonschema:"title=date or time,pattern=^[0-9]{4}-[0-9]{2}-[0-9]{2}(T.+)?$,example=2026-12-20" jsonschema_description:"First day of it, or the moment at which it begins."`
+	Until    mirror.Node `yaml:"until,required" jsonschema:"title=date or time,pattern=^[0-9]{4}-[0-9]{2}-[0-9]{2}(T.+)?$,example=2027-01-06" jsonschema_description:"Last day of it, or the moment at which it ends."`
+	TimeZone string      `yaml:"timeZone" jsonschema:"default=UTC,example=Europe/Berlin" jsonschema_description:"Time zone in which the days begin, by its name in the IANA database."`
+	Reason   string      `yaml:"reason" jsonschema:"example=holidays" jsonschema_description:"Why, for people who wait."`
+	Where    mirror.Position
+}
+
+type approvalsEntry struct {
+	Count  *int `yaml:"count" jsonschema:"minimum=1,default=1" jsonschema_description:"How many people."`
+	Owners bool `yaml:"owners" jsonschema_description:"Only those count whom CODEOWNERS names for the stage file."`
+	Where  mirror.Position
 }
 
 // Document gives the Go value whose tags say what desired/policy.yaml may hold, for its published schema.

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -20,6 +22,7 @@ type Asking struct {
 	Proposal    int       // that brought the commit; 0 for none
 	Author      string    // of the proposal
 	RequestedBy string    // who asked the daemon for it
+	Touched     bool      // people pushed to the daemon's proposal: it takes one approval more
 	Approvals   []Approval
 	Statuses    map[string]bool   // by context: whether the check succeeded; absent where it has not ended
 	Answers     map[string]Answer // by the name of the call
@@ -47,40 +50,176 @@ type Wants struct {
 	Calls    []string // names of those who are asked
 }
 
-// Gate refuses the copies and moves of a plan that may not happen whatever is signed: images on the deny
-// list, at every stage, and above the first stage those that stood neither in the stage below nor before
-// in this very stage, which would be a rollback. It is pure; record must hold only lines that are trusted,
-// since it is believed.
+// Gate refuses the copies and moves of a plan that may not happen whatever is signed: images on the deny list, at
+// every stage, and above the first stage what would change there while one of its gates is closed. What was looked at
+// carries all its gates with their reasons. It is pure; facts.Record must hold only lines that are trusted, since it
+// is believed, and set.Wanted what each stage is to carry.
 func (p Policy) Gate(pl mirror.Plan, set mirror.Set, facts Facts, at time.Time) mirror.Plan {
-	record := facts.Record
-	actions := make([]mirror.Action, len(pl.Actions))
+	pl.Actions = slices.Clone(pl.Actions)
+	stages := map[mirror.Stage]promotion{}
 	for i, a := range pl.Actions {
-		if reason, ok := p.closed(a, set, record); ok {
-			a.Kind, a.Reason = mirror.Refuse, reason
+		if a.Kind != mirror.Copy && a.Kind != mirror.Tag {
+			continue
 		}
-		actions[i] = a
+		if _, ok := stages[a.Stage]; !ok {
+			stages[a.Stage] = p.promotion(set, a.Stage, facts, at)
+		}
+		pl.Actions[i] = p.gated(a, stages[a.Stage])
 	}
-	pl.Actions = actions
 	return pl
 }
 
-// closed says why the gate is closed for an action.
-func (p Policy) closed(a mirror.Action, set mirror.Set, record mirror.Record) (mirror.Reason, bool) {
-	if a.Kind != mirror.Copy && a.Kind != mirror.Tag {
-		return mirror.Reason{}, false
+// gated gives an action with its gates, refused where one of them is closed.
+func (p Policy) gated(a mirror.Action, m promotion) mirror.Action {
+	why := p.denies(a.Image)
+	switch first := a.Stage == m.set.Stages.First(); {
+	case why != "" && (first || !m.changes(a.Key.Entry, a.Image)):
+		a.Kind, a.Reason = mirror.Refuse, mirror.Because(mirror.Denied, "%s", why)
+		return a
+	case m.below == "" && !first:
+		a.Kind, a.Reason = mirror.Refuse, mirror.Because(mirror.NotBelow, "set %s has no stage %q", m.set.Name, a.Stage)
+		return a
+	case first || !m.changes(a.Key.Entry, a.Image):
+		return a
 	}
+	asking := m.asked[a.Key.Entry]
+	a.Gates, a.Asked, a.Proposal, a.Rollback = p.gates(a, m), asking.Commit, asking.Proposal, m.returns(a)
+	closed, ok := decisive(a.Gates)
+	if !ok {
+		return a
+	}
+	a.Kind, a.Reason = mirror.Refuse, mirror.Reason{Code: closed.Code, Detail: closed.Why}
+	if a.Reason.Waits() {
+		a.Until = m.until(a)
+	}
+	return a
+}
+
+// decisive gives the closed gate that is told first: one that no waiting opens, then one that people or checks
+// open, then one that time opens.
+func decisive(gates []mirror.Gate) (first mirror.Gate, closed bool) {
+	rank := func(g mirror.Gate) int {
+		switch {
+		case !mirror.Because(g.Code, "").Waits():
+			return 0
+		case g.Until.IsZero():
+			return 1
+		}
+		return 2
+	}
+	for _, g := range gates {
+		if !g.Open && (!closed || rank(g) < rank(first)) {
+			first, closed = g, true
+		}
+	}
+	return first, closed
+}
+
+// Foresee gives the gates of one action of a set, open or closed, as Gate would. It gives none for an action that
+// changes nothing above the first stage. set.Wanted says what else is to change with it.
+func (p Policy) Foresee(a mirror.Action, set mirror.Set, facts Facts, at time.Time) []mirror.Gate {
+	m := p.promotion(set, a.Stage, facts, at)
+	if m.below == "" || !m.changes(a.Key.Entry, a.Image) {
+		return nil
+	}
+	return p.gates(a, m)
+}
+
+// promotion is what changes at one stage of a set, with all that its gates go by.
+type promotion struct {
+	demands
+	set          mirror.Set
+	stage, below mirror.Stage // below is "" for the first stage and for one that the set does not have
+	record       mirror.Record
+	asked        map[string]Asking
+	at           time.Time
+	mixed        bool      // of an atomic set: something changes to what never stood here
+	youngest     time.Time // of an atomic set: when the last entry has soaked
+}
+
+func (p Policy) promotion(set mirror.Set, stage mirror.Stage, facts Facts, at time.Time) promotion {
+	m := promotion{demands: p.demands(set.Name, stage), set: set, stage: stage, record: facts.Record, asked: facts.Asked[stage], at: at}
+	m.below, _ = set.Stages.Below(stage)
+	if !set.Atomic {
+		return m
+	}
+	for _, line := range set.Wanted[stage] {
+		if !m.changes(line.Entry, line.Image) {
+			continue
+		}
+		m.mixed = m.mixed || !m.stoodBefore(line.Entry, line.Image)
+		if soaked, ok := m.soaked(line.Entry, line.Image); ok && soaked.After(m.youngest) {
+			m.youngest = soaked
+		}
+	}
+	return m
+}
+
+// changes says whether an image is another one than stands here.
+func (m promotion) changes(entry string, image mirror.Reference) bool {
+	line, stands := m.record.At(m.stage)[entry]
+	return !stands || line.Image != image
+}
+
+// stoodBefore says whether an image that does not stand here stood here before.
+func (m promotion) stoodBefore(entry string, image mirror.Reference) bool {
+	line := m.record.At(m.stage)[entry]
+	return line.Image != image && slices.Contains(line.Was, image)
+}
+
+// returns says whether an action is a rollback: it returns to what stood here. A set that moves together does so only
+// as a whole: a part of an older release beside a newer one is nothing that anybody tested.
+func (m promotion) returns(a mirror.Action) bool {
+	return m.stoodBefore(a.Key.Entry, a.Image) && !m.mixed
+}
+
+// gates gives the gates of an action in the order in which they are told.
+func (p Policy) gates(a mirror.Action, m promotion) []mirror.Gate {
+	asking, known := m.asked[a.Key.Entry]
+	if !known {
+		asking.Unknown = "which commit asks for it is not known"
+	}
+	asking.Marked = cmp.Or(asking.Marked, m.set.Marked[m.stage])
+	gates := []mirror.Gate{p.notDenied(a), m.previous(a)}
+	if m.timed() {
+		gates = append(gates, m.timeGates(a)...)
+	}
+	gates = append(gates, m.peopleGates(asking)...)
+	gates = append(gates, m.contentGates(a, asking.Marked)...)
+	if m.timed() {
+		gates = append(gates, m.inTime(a, asking, known))
+	}
+	return gates
+}
+
+func (p Policy) notDenied(a mirror.Action) mirror.Gate {
 	if why := p.denies(a.Image); why != "" {
-		return mirror.Because(mirror.Denied, "%s", why), true
+		return closed("denied", mirror.Denied, "%s", why)
 	}
-	if a.Stage == set.Stages.First() {
-		return mirror.Reason{}, false
-	}
-	below, ok := set.Stages.Below(a.Stage)
+	return open("denied", "no deny list names it")
+}
+
+// previous is open for what stood in the stage below or here.
+func (m promotion) previous(a mirror.Action) mirror.Gate {
 	switch {
-	case !ok:
-		return mirror.Because(mirror.NotBelow, "set %s has no stage %q", set.Name, a.Stage), true
-	case record.At(below).Stood(a.Key.Entry, a.Image), record.At(a.Stage).Stood(a.Key.Entry, a.Image):
-		return mirror.Reason{}, false
+	case m.record.At(m.below).Stood(a.Key.Entry, a.Image):
+		return open("previous", "it stands or stood in %s", m.below)
+	case m.stoodBefore(a.Key.Entry, a.Image):
+		return exempt("previous", "it stood here before")
 	}
-	return mirror.Because(mirror.NotBelow, "it never stood in %s; promote it there first", below), true
+	return closed("previous", mirror.NotBelow, "it never stood in %s; promote it there first", m.below)
+}
+
+func open(name, format string, args ...any) mirror.Gate {
+	return mirror.Gate{Name: name, Open: true, Why: mirror.Because("", format, args...).Detail}
+}
+
+func exempt(name, format string, args ...any) mirror.Gate {
+	g := open(name, format, args...)
+	g.Exempt = true
+	return g
+}
+
+func closed(name string, code mirror.ReasonCode, format string, args ...any) mirror.Gate {
+	return mirror.Gate{Name: name, Code: code, Why: mirror.Because("", format, args...).Detail}
 }

@@ -16,7 +16,7 @@ import (
 // the zero Policy, which admits nothing.
 func Load(files mirror.Files, commit string) (Policy, mirror.Problems) {
 	l := loader{files: files, name: mirror.PolicyFile, commit: commit, dir: "desired"}
-	l.stages, l.anyStage = stagesOf(commit, files)
+	l.sets, l.stages, l.anyStage = stagesOf(commit, files)
 	data, ok := files[mirror.PolicyFile]
 	if !ok {
 		l.problems.Add("POL001", mirror.Position{File: mirror.PolicyFile}, "write one with version, signers and rules; without it nothing may come in", "the fleet repository has no policy")
@@ -24,10 +24,10 @@ func Load(files mirror.Files, commit string) (Policy, mirror.Problems) {
 	return l.policy(data, ok)
 }
 
-// stagesOf gives every stage that a set of the fleet has, and the default ones. A rule for any other stage
-// would never apply, and a misspelt stage would silently lift a requirement. The second result says that a set
+// stagesOf gives the sets of the fleet and every stage that one of them has, and the default ones. A rule for any other
+// stage would never apply, and a misspelt stage would silently lift a requirement. The last result says that a set
 // cannot be read: then no stage is called unknown.
-func stagesOf(commit string, files mirror.Files) (names []string, unsure bool) {
+func stagesOf(commit string, files mirror.Files) (sets []mirror.Set, names []string, unsure bool) {
 	add := func(stages mirror.Stages) {
 		for _, s := range stages {
 			names = append(names, string(s))
@@ -38,7 +38,7 @@ func stagesOf(commit string, files mirror.Files) (names []string, unsure bool) {
 	for _, set := range desired.Sets {
 		add(set.Stages)
 	}
-	return names, desired.Unsure()
+	return desired.Sets, names, desired.Unsure()
 }
 
 // loader reads one policy document. Until the end its places call the document mirror.PolicyFile, also a floor, so
@@ -49,6 +49,7 @@ type loader struct {
 	commit   string // "" outside of Git
 	dir      string // the folder that paths in the document begin at
 	floor    bool
+	sets     []mirror.Set // of the fleet; none for a floor
 	stages   []string
 	anyStage bool // which stages there are is not known
 	named    []namedStage
@@ -111,6 +112,14 @@ func (l *loader) load(data []byte) layer {
 		e := l.exception(strconv.Itoa(i), entry)
 		l.once(written, hashOf(e), entry.Where, "exception")
 		p.exceptions = append(p.exceptions, e)
+	}
+	for i, entry := range doc.Gates {
+		if malformed.Touch(fmt.Sprintf("gates[%d]", i)) {
+			continue
+		}
+		g := l.gate(strconv.Itoa(i), entry)
+		l.once(written, hashOf(g), entry.Where, "gate")
+		p.gates = append(p.gates, g)
 	}
 	p.named = l.named
 	return p

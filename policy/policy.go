@@ -1,6 +1,6 @@
 // Package policy says what may come in and where it may stand: it reads desired/policy.yaml and the trust material
 // that it names, judges content by the signatures and attestations that belong to it or by the commit that pins it,
-// and gates promotions by what stood in the stage before.
+// and gates promotions by what stood in the stage before, by time, and by what people and others say.
 //
 // It promises to fail closed (what no rule matches, what cannot be read and what cannot be checked is not admitted),
 // and to read within limits whatever a registry serves. policy/trust verifies single signatures, policy/attest makes
@@ -34,6 +34,7 @@ type layer struct {
 	rules      []rule
 	deny       deny
 	exceptions []exception
+	gates      []gate
 	modes      map[mirror.Stage]mode // "" stands for every stage that is not named; enforce where nothing is said
 	open       bool                  // of a floor: what no rule matches is left to the fleet's policy
 	named      []namedStage          // by a floor, whose stages are not known when it is read
@@ -168,7 +169,7 @@ func (p Policy) WithFloor(floor Policy) Policy {
 	return p
 }
 
-// Hash identifies all that this policy says: rules, exceptions, deny lists, modes and the bytes of all that it trusts.
+// Hash identifies all that this policy says: rules, exceptions, deny lists, modes, gates and the bytes of all that it trusts.
 func (p Policy) Hash() mirror.Digest {
 	var hashes []mirror.Digest
 	for _, l := range p.layers {
@@ -182,7 +183,8 @@ func (p Policy) Hash() mirror.Digest {
 			Deny         deny
 			Exceptions   []exception
 			Modes        map[mirror.Stage]mode
-		}{l.floor, l.open, ruleHash(l.rules), l.trustHash(names), l.deny, l.exceptions, l.modes}))
+			Gates        []gate `json:",omitempty"`
+		}{l.floor, l.open, ruleHash(l.rules), l.trustHash(names), l.deny, l.exceptions, l.modes, l.gates}))
 	}
 	return hashOf(hashes)
 }

@@ -59,7 +59,7 @@ func LoadTests(files mirror.Files, commit string) ([]Test, mirror.Problems) {
 		return nil, l.problems
 	}
 	l.doc = doc
-	l.stages, l.anyStage = stagesOf(commit, files)
+	_, l.stages, l.anyStage = stagesOf(commit, files)
 	tests := l.load()
 	for i := range l.problems {
 		l.problems[i].Where.Commit = commit

@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"cmp"
 	"io"
 	"net"
 	"net/http"
@@ -18,6 +19,9 @@ type Fault struct {
 	Status int
 	// RetryAfter goes with Status, in whole seconds.
 	RetryAfter time.Duration
+	// Header and Body go with Status too; an empty Body is what a registry would say.
+	Header map[string]string
+	Body   string
 	// Reset cuts the connection before the registry sees the request.
 	Reset bool
 	// Lose lets the registry act and cuts the connection in place of its answer.
@@ -77,8 +81,11 @@ func (f *Fault) serve(next http.Handler, w *countedAnswer, r *http.Request) {
 			w.Header().Set("Retry-After", strconv.Itoa(int(f.RetryAfter.Seconds())))
 		}
 		w.Header().Set("Content-Type", "application/json")
+		for name, value := range f.Header {
+			w.Header().Set(name, value)
+		}
 		w.WriteHeader(f.Status)
-		_, _ = io.WriteString(w, `{"errors":[{"code":"TESTENV","message":"told to break"}]}`)
+		_, _ = io.WriteString(w, cmp.Or(f.Body, `{"errors":[{"code":"TESTENV","message":"told to break"}]}`))
 	case f.Reset:
 		reset(w)
 	case f.Lose:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +33,9 @@ type Git struct {
 
 	dir   string
 	front *Server
+	next  http.Handler                                                   // speaks Git, to whomever was let in
+	moved func(by string)                                                // called when refs may have moved; nil: nobody wants to know
+	guard func(r *http.Request, ref plumbing.ReferenceName) error        // says why a push may not move a ref; nil: it may
 	move  func(ref plumbing.ReferenceName, from, to plumbing.Hash) error // compare and swap
 
 	mu sync.Mutex // held while a ref is compared and moved
@@ -55,15 +59,31 @@ func (g *Git) start(addr string, next http.Handler) (err error) {
 	if err != nil && !errors.Is(err, gogit.ErrRepositoryAlreadyExists) {
 		return fmt.Errorf("testenv: init %s: %w", g.dir, err)
 	}
+	g.next = next
 	g.front, err = NewServerAt(addr, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if g.User != "" && !basic(r, g.User, g.Password) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="testenv"`)
 			http.Error(w, "credentials missing or wrong", http.StatusUnauthorized)
 			return
 		}
-		next.ServeHTTP(w, r)
+		g.answer(w, r)
 	}))
 	return err
+}
+
+// answer speaks Git with somebody who was let in. Whoever wants to know of a push knows it before the client does.
+func (g *Git) answer(w http.ResponseWriter, r *http.Request) {
+	g.next.ServeHTTP(w, r)
+	if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/git-receive-pack") {
+		by, _, _ := r.BasicAuth()
+		g.tell(by)
+	}
+}
+
+func (g *Git) tell(by string) {
+	if g.moved != nil {
+		g.moved(by)
+	}
 }
 
 // store opens the repository anew, so that no request sees another's half-read state.
@@ -117,6 +137,7 @@ func (g *Git) Commit(ctx context.Context, message string, files map[string]strin
 		}
 		err = g.move(plumbing.NewBranchReferenceName(gitBranch), plumbing.NewHash(head), plumbing.NewHash(id))
 		if err == nil {
+			g.tell("")
 			return id, nil
 		}
 		if !errors.Is(err, errMoved) || ctx.Err() != nil {
@@ -136,6 +157,7 @@ func (g *Git) Point(branch, commit string) error {
 	if err := g.move(name, from, plumbing.NewHash(commit)); err != nil {
 		return fmt.Errorf("testenv: point %s: %w", branch, err)
 	}
+	g.tell("")
 	return nil
 }
 

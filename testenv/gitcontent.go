@@ -90,11 +90,19 @@ func (g *Git) PutTree(entries ...GitEntry) (string, error) {
 
 // PutCommit stores a commit; no branch moves to it.
 func (g *Git) PutCommit(message, tree string, parents ...string) (string, error) {
-	who := object.Signature{Name: "A Person", Email: "person@fleet.example", When: time.Now()}
+	who := object.Signature{Name: "A Person", Email: "person@fleet.example", When: g.now()}
+	return g.putCommit(who, who, message, tree, parents...)
+}
+
+func (g *Git) now() time.Time {
 	if g.Now != nil {
-		who.When = g.Now()
+		return g.Now()
 	}
-	c := object.Commit{Author: who, Committer: who, Message: message, TreeHash: plumbing.NewHash(tree)}
+	return time.Now()
+}
+
+func (g *Git) putCommit(author, committer object.Signature, message, tree string, parents ...string) (string, error) {
+	c := object.Commit{Author: author, Committer: committer, Message: message, TreeHash: plumbing.NewHash(tree)}
 	for _, p := range parents {
 		c.ParentHashes = append(c.ParentHashes, plumbing.NewHash(p))
 	}

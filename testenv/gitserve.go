@@ -41,7 +41,7 @@ func (g *Git) serve(w http.ResponseWriter, r *http.Request) {
 	case ok && service == "git-upload-pack" && r.Method == http.MethodPost:
 		g.uploadPack(w, body)
 	case ok && service == "git-receive-pack" && r.Method == http.MethodPost:
-		g.receivePack(w, body)
+		g.receivePack(w, r, body)
 	default:
 		http.NotFound(w, r)
 	}
@@ -160,7 +160,7 @@ func readWants(store storer.EncodedObjectStorer, body io.Reader) (wants, common 
 
 // receivePack takes a push: the objects first, then each ref is compared with the old value that the
 // client named, and moved, under one lock.
-func (g *Git) receivePack(w http.ResponseWriter, body io.Reader) {
+func (g *Git) receivePack(w http.ResponseWriter, r *http.Request, body io.Reader) {
 	w.Header().Set("Content-Type", "application/x-git-receive-pack-result")
 	all, err := io.ReadAll(body)
 	if err != nil || bytes.Equal(all, pktline.FlushPkt) { // a flush alone asks whether pushing is allowed
@@ -180,7 +180,7 @@ func (g *Git) receivePack(w http.ResponseWriter, body io.Reader) {
 		status := "ok"
 		if report.UnpackStatus != "ok" {
 			status = "unpacker error"
-		} else if err := g.accept(c); err != nil {
+		} else if err := g.accept(r, c); err != nil {
 			status = err.Error()
 		}
 		report.CommandStatuses = append(report.CommandStatuses, &packp.CommandStatus{ReferenceName: c.Name, Status: status})
@@ -220,12 +220,17 @@ const largePack = 1 << 20
 // singly hides that a storage can take packs whole, so that it takes their objects one by one.
 type singly struct{ storer.EncodedObjectStorer }
 
-func (g *Git) accept(c *packp.Command) error {
+func (g *Git) accept(r *http.Request, c *packp.Command) error {
 	if err := c.Name.Validate(); err != nil || !strings.HasPrefix(c.Name.String(), "refs/") {
 		return errors.New("funny refname")
 	}
 	if !c.New.IsZero() && g.store().HasEncodedObject(c.New) != nil {
 		return errors.New("missing necessary objects")
+	}
+	if g.guard != nil {
+		if err := g.guard(r, c.Name); err != nil {
+			return err
+		}
 	}
 	err := g.move(c.Name, c.Old, c.New)
 	if errors.Is(err, errMoved) {

@@ -18,17 +18,21 @@ const (
 	worldPassword = "demo-password"
 )
 
+// WorldPerson is somebody at the forge of a World who reviews and merges.
+const WorldPerson = "alice"
+
 // WorldOptions vary a World; the zero value is the demo's.
 type WorldOptions struct {
 	LocalAddr string // host:port of the local registry; empty takes a free port
 }
 
-// World is everything outside the daemon: upstream registries, an empty local one, and a Git server with a
+// World is everything outside the daemon: upstream registries, an empty local one, and a Git server and a forge with a
 // fleet repository that holds an ESS release and a list of tools.
 type World struct {
 	Upstream *Registry // stands for all upstream hosts: docker.io/library/nginx lies at docker.io/library/nginx
 	Local    *Registry
 	Git      *Git
+	Forge    *Forge  // over the same repository, of the kind gitea
 	Vendor   *Signer // desired/keys/vendor.pub
 
 	dir     string
@@ -61,8 +65,10 @@ func NewWorld(ctx context.Context, dir string, opts WorldOptions) (_ *World, err
 	if err = w.start(opts); err != nil {
 		return nil, err
 	}
-	if err = os.WriteFile(w.passwordFile(), []byte(worldPassword+"\n"), 0o600); err != nil {
-		return nil, err
+	for file, secret := range map[string]string{w.passwordFile(): worldPassword, w.tokenFile(): w.Forge.Token(worldUser), personFile(w.dir): w.Forge.Token(WorldPerson)} {
+		if err = os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
+			return nil, err
+		}
 	}
 	if err = w.pushTools(ctx); err != nil {
 		return nil, err
@@ -96,6 +102,10 @@ func (w *World) start(opts WorldOptions) (err error) {
 	}
 	git.User, git.Password = worldUser, worldPassword
 	w.Git = git
+	if w.Forge, err = NewForge(git, "gitea"); err != nil {
+		return err
+	}
+	w.Forge.AddUser(WorldPerson, true)
 	return nil
 }
 
@@ -106,6 +116,9 @@ func (w *World) Close() {
 	}
 	if w.Local != nil {
 		w.Local.Close()
+	}
+	if w.Forge != nil {
+		w.Forge.Stop()
 	}
 	if w.Git != nil {
 		w.Git.Close()
@@ -126,6 +139,19 @@ func (w *World) Dir() string { return w.dir }
 
 func (w *World) passwordFile() string { return filepath.Join(w.dir, "git-password") }
 
+func (w *World) tokenFile() string { return filepath.Join(w.dir, "forge-token") }
+
+func personFile(dir string) string { return filepath.Join(dir, WorldPerson+"-token") }
+
+// PersonAt gives the token of WorldPerson in the World that lies in dir, which may be one of another process.
+func PersonAt(dir string) (token string, err error) {
+	data, err := os.ReadFile(personFile(dir))
+	if err != nil {
+		return "", fmt.Errorf("testenv: no world lies in %s: %w", dir, err)
+	}
+	return strings.TrimSpace(string(data)), nil
+}
+
 // ConfigYAML gives the daemon's configuration for this world.
 func (w *World) ConfigYAML() string {
 	var b strings.Builder
@@ -139,11 +165,13 @@ git:
   insecure: true
   auth: {username: %s, password: {file: %q}}
   author: {name: Poundlock, email: poundlock@demo.example}
+forge: {kind: gitea, url: %q, repository: %s, insecure: true, token: {file: %q}, poll: 5s}
 schedule: "@every 15m"
 listen: 127.0.0.1:0
 registries:
   local: {host: %q, insecure: true}
-`, WorldSite, filepath.Join(w.dir, "state"), w.Git.URL(), worldUser, w.passwordFile(), w.Local.Host())
+`, WorldSite, filepath.Join(w.dir, "state"), w.Git.URL(), worldUser, w.passwordFile(), w.Forge.URL(),
+		w.Forge.Repository(), w.tokenFile(), w.Local.Host())
 	for _, u := range worldHosts {
 		fmt.Fprintf(&b, "  %s: {host: %s, endpoint: %q, prefix: %s, insecure: true}\n", u.name, u.host, w.Upstream.URL(), u.host)
 	}

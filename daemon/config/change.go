@@ -19,7 +19,7 @@ func DropIns(file string) []string {
 func (c Config) Watched() []string {
 	signing, _ := c.Git.Signing.Key.path()
 	files := []string{c.Git.Auth.KnownHosts, signing}
-	all := []TLS{c.TLS, c.Git.TLS}
+	all := []TLS{c.TLS, c.Git.TLS, c.Forge.TLS}
 	for _, name := range sortedKeys(c.Registries) {
 		all = append(all, c.Registries[name].TLS)
 	}

@@ -23,8 +23,10 @@ type Config struct {
 	Git        GitConfig           `yaml:"git" jsonschema:"required" jsonschema_description:"Where the fleet repository is and who commits to it."`
 	Registries map[string]Registry `yaml:"registries" jsonschema:"required" jsonschema_description:"The registries that are known, by a name of yours; local is the one that is filled."`
 	Schedule   string              `yaml:"schedule" jsonschema:"example=*/15 * * * *" jsonschema_description:"When moving upstream tags are asked again: a cron line of five fields, or @every with a duration."`
+	Schedules  map[string]string   `yaml:"schedules" jsonschema:"example=0 3 * * *" jsonschema_description:"Schedules of single sets, by the name of the set, in the form of schedule and instead of it."`
 	TimeZone   string              `yaml:"timeZone" jsonschema:"example=Europe/Berlin" jsonschema_description:"IANA time zone of the schedule; the zone of the process when it is left out."`
 	Audit      time.Duration       `yaml:"audit" jsonschema:"example=1h" jsonschema_description:"How often what stands is compared with the local registry."`
+	AuditAt    string              `yaml:"auditAt" jsonschema:"example=0 2 * * 0" jsonschema_description:"When what stands is compared with the local registry, in the form of schedule and instead of audit."`
 	Jitter     time.Duration       `yaml:"jitter" jsonschema:"example=2m" jsonschema_description:"Longest random delay of a scheduled look, so that many sites do not ask at once; none when it is left out."`
 	Listen     string              `yaml:"listen" jsonschema_description:"Address (host:port) of health and metrics."`
 	Socket     string              `yaml:"socket" jsonschema:"example=/run/poundlock/poundlock.sock" jsonschema_description:"Unix socket on which the daemon answers the commands; poundlock.sock in stateDir when it is left out."`
@@ -33,7 +35,6 @@ type Config struct {
 	Webhooks   Webhooks            `yaml:"webhooks" jsonschema_description:"What may tell the daemon to look now, over HTTP."`
 	Notify     map[string]Notifier `yaml:"notify" jsonschema_description:"Whom to tell what happened, by a name of yours."`
 	Calls      map[string]Call     `yaml:"calls" jsonschema_description:"Who outside is asked whether a promotion may happen, by the name that gates use."`
-	Schedules  map[string]string   `yaml:"schedules" jsonschema_description:"Schedules of single sets, by the name of the set, in the form of schedule; audit is that of the audit."`
 	Trust      Trust               `yaml:"trust" jsonschema_description:"What this site adds to the policy of the fleet repository."`
 	Limits     Limits              `yaml:"limits" jsonschema_description:"How long one cycle and a stop may take."`
 
@@ -56,6 +57,14 @@ type GitConfig struct {
 	Signing     Signing         `yaml:"signing" jsonschema_description:"Signs our commits; they are not signed when it is left out."`
 	TLS         TLS             `yaml:"tls" jsonschema_description:"Trust and identity for the Git server, besides what holds for every host."`
 	Insecure    bool            `yaml:"insecure" jsonschema_description:"Allows plain http to the Git server."`
+}
+
+// State gives the branch that takes rendered/ where it is another one than Branch, else "".
+func (g GitConfig) State() string {
+	if g.StateBranch == g.Branch {
+		return ""
+	}
+	return g.StateBranch
 }
 
 // GitAuth is how Git lets us in: username and password, or a token, or an SSH key.

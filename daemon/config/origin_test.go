@@ -25,6 +25,8 @@ registries:
     embedded: {dir: /var/lib/r, listen: "127.0.0.1:5000"}
 tls: {certFile: /c.pem, keyFile: /k.pem}
 trust: {site: {key: {file: /run/s}, sign: {stages: [production], key: {file: /run/t}}}, fleet: {allowedSigners: /allowed_signers}}
+webhooks: {receivers: {local: {kind: generic, secret: {file: /run/w}}}}
+notify: {local: {kind: webhook, url: {file: /run/n}, tls: {certFile: /c.pem, keyFile: /k.pem}}}
 `
 
 // samples are valid values of keys, by the end of their path.
@@ -36,7 +38,8 @@ var samples = []struct {
 	{"host", "other.example.org:5000"}, {"endpoint", "https://other.example.org"}, {"prefix", "a/b"}, {"message", "{{.Subject}}\n\nmore, of it"},
 	{"git.path", "sites/x"}, {"stateDir", "/x"}, {"socket", "/x.sock"}, {"knownHosts", "/x"}, {"certFile", "/x.pem"}, {"keyFile", "/x-key.pem"},
 	{"caFiles", []any{"/a.pem", "/b.pem"}}, {"dir", "/x"}, {"trust.floor", "/floor.yaml"}, {"allowedSigners", "/x"}, {"keyring", "/x.asc"},
-	{"since", "0123456789abcdef0123456789abcdef01234567"}, {"verifier", "https://x.example.org/berlin"}, {"sign.stages", []any{"staging", "production"}}, {"sign.platforms", "each"}, {".file", "/run/x"}, {".env", "SOME_NAME"}, {".credential", "some-name"},
+	{"since", "0123456789abcdef0123456789abcdef01234567"}, {"verifier", "https://x.example.org/berlin"}, {"sign.stages", []any{"staging", "production"}}, {"sign.platforms", "each"},
+	{"receivers.local.kind", "github"}, {"notify.local.kind", "slack"}, {"notify.local.stages", []any{"staging", "production"}}, {".file", "/run/x"}, {".env", "SOME_NAME"}, {".credential", "some-name"},
 }
 
 func sampleOf(t *testing.T, path []string) any {

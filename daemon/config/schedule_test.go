@@ -18,7 +18,7 @@ func TestSchedule_DaylightSaving(t *testing.T) {
 		{"every half hour, put back", "*/30 * * * *", "2026-10-25T02:29:00+02:00", []string{"2026-10-25T02:30:00+02:00", "2026-10-25T02:00:00+01:00", "2026-10-25T02:30:00+01:00", "2026-10-25T03:00:00+01:00"}},
 		{"an interval knows no clock", "@every 1h", "2026-10-25T02:30:00+02:00", []string{"2026-10-25T02:30:00+01:00", "2026-10-25T03:30:00+01:00"}},
 	} {
-		schedule := must(Config{Schedule: tt.line, TimeZone: "Europe/Berlin"}.CompileSchedule())(t)
+		schedule := must(Config{TimeZone: "Europe/Berlin"}.Compile(tt.line))(t)
 		at := must(time.Parse(time.RFC3339, tt.from))(t)
 		for _, want := range tt.want {
 			if at = schedule.Next(at); at.In(berlin).Format(time.RFC3339) != want {

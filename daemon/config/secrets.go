@@ -15,10 +15,24 @@ import (
 func (c *Config) Secrets() map[string]Secret {
 	all := map[string]Secret{"git.auth.password": c.Git.Auth.Password, "git.auth.token": c.Git.Auth.Token,
 		"git.auth.sshKey": c.Git.Auth.SSHKey, "git.signing.key": c.Git.Signing.Key,
+		"forge.token": c.Forge.Token, "forge.app.key": c.Forge.App.Key,
 		"trust.site.key": c.Trust.Site.Key, "trust.site.password": c.Trust.Site.Password,
 		"trust.site.sign.key": c.Trust.Site.Sign.Key, "trust.site.sign.password": c.Trust.Site.Sign.Password}
 	for name, r := range c.Registries {
 		all["registries."+name+".auth.password"], all["registries."+name+".auth.token"] = r.Auth.Password, r.Auth.Token
+	}
+	for name, r := range c.Webhooks.Receivers {
+		all["webhooks.receivers."+name+".secret"] = r.Secret
+	}
+	for name, one := range c.Calls {
+		all["calls."+name+".url"], all["calls."+name+".secret"] = one.URL, one.Secret
+	}
+	for name, n := range c.Notify {
+		at := "notify." + name + "."
+		all[at+"url"], all[at+"secret"], all[at+"token"], all[at+"password"] = n.URL, n.Secret, n.Token, n.Password
+		for header, s := range n.Headers {
+			all[at+"headers."+header] = s
+		}
 	}
 	return all
 }

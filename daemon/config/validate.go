@@ -65,6 +65,11 @@ func (c Config) validate(where func(path ...string) mirror.Position) mirror.Prob
 	k.tls(c.TLS, keyPath{"tls"})
 	k.socket(c)
 	k.trust(c.Trust)
+	k.proposals(c.Forge.Proposals, keyPath{"forge", "proposals"})
+	k.webhooks(c.Webhooks, c.Listen)
+	k.notifiers(c.Notify)
+	k.calls(c.Calls)
+	k.forge(c)
 	return k.ps
 }
 
@@ -90,11 +95,7 @@ func (k *checker) times(c Config) {
 		k.add(keyPath{"timeZone"}, "CFG004", "use a name of the IANA database, such as Europe/Berlin or UTC", "unknown time zone %q", c.TimeZone)
 		c.TimeZone = ""
 	}
-	if _, err := c.CompileSchedule(); err != nil {
-		k.add(keyPath{"schedule"}, "CFG005", `write five fields as in "*/15 * * * *", or "@every 15m"`, "schedule %q is no cron line: %v", c.Schedule, err)
-	} else if why := c.neverOrAlways(); why != "" {
-		k.add(keyPath{"schedule"}, "CFG005", `write a time that comes, as in "*/15 * * * *" or "@every 15m"`, "schedule %q %s", c.Schedule, why)
-	}
+	k.schedules(c)
 	for _, d := range []struct {
 		path        keyPath
 		span, least time.Duration
@@ -127,6 +128,11 @@ func (k *checker) git(g GitConfig) {
 	}
 	if !mirror.IsBranch(g.Branch) {
 		k.add(at.to("branch"), "CFG027", "write the name of a branch, such as main", "git.branch %q is no name that Git takes for a branch", g.Branch)
+	}
+	if s := g.State(); s != "" && !mirror.IsBranch(s) {
+		k.add(at.to("stateBranch"), "CFG080", "write the name of a branch, such as poundlock-state", "git.stateBranch %q is no name that Git takes for a branch", s)
+	} else if s != "" && (strings.HasPrefix(s, g.Branch+"/") || strings.HasPrefix(g.Branch, s+"/")) {
+		k.add(at.to("stateBranch"), "CFG080", "write another name, such as poundlock-state", "git.stateBranch %q and git.branch %q cannot both be there: Git keeps branches like files in folders", s, g.Branch)
 	}
 	if !slices.Contains([]string{"", "ssh", "openpgp"}, g.Signing.Format) {
 		k.add(at.to("signing", "format"), "CFG011", "write ssh or openpgp", "git.signing.format is neither ssh nor openpgp")

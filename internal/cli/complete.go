@@ -34,13 +34,14 @@ func (a *app) complete(root *cobra.Command) {
 	}{
 		{"get sets", setNames, true}, {"get entries", entryNames, true}, {"get stages", stageNames, true},
 		{"trace", entryNames, false}, {"explain-verdict", entryNames, false}, {"trigger", setNames, false}, {"suspend", setNames, false}, {"resume", setNames, false},
+		{"promote", setsAndEntries, true}, {"rollback", setsAndEntries, true}, {"hold", setsAndEntries, true}, {"release", setsAndEntries, true},
 	} {
 		if cmd, rest, err := root.Find(strings.Fields(c.command)); err == nil && len(rest) == 0 && cmd.ValidArgsFunction == nil {
 			cmd.ValidArgsFunction = a.names(c.words, c.several)
 		}
 	}
 	flags := map[string]wordsOf{"get entries --only": setNames, "get stages --only": setNames, "get runs --only": setNames, "get entries --stage": stageNames,
-		"verify --stage": stageNames, "explain-verdict --stage": stageNames, "policy diff --only": setsAndEntries, "sync --only": setsAndEntries, "plan --only": setsAndEntries, "events --only": setNames}
+		"verify --stage": stageNames, "promote --to": stageNames, "rollback --stage": stageNames, "hold --stage": stageNames, "release --stage": stageNames, "explain-verdict --stage": stageNames, "policy diff --only": setsAndEntries, "sync --only": setsAndEntries, "plan --only": setsAndEntries, "events --only": setNames}
 	for where, words := range flags {
 		command, flag, _ := strings.Cut(where, " --")
 		cmd, rest, err := root.Find(strings.Fields(command))

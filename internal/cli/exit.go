@@ -24,7 +24,7 @@ const (
 	exitRefused     = 5   // policy stopped everything
 	exitConfig      = 6   // configuration or fleet repository invalid
 	exitLocked      = 7   // another run holds the state directory
-	exitWaiting     = 8   // the rest is done, something waits for a person
+	exitWaiting     = 8   // the rest is done, something waits for time or for a person
 	exitRetry       = 9   // some failed, a retry may help
 	exitInterrupted = 130 // interrupted, state safe to resume
 )
@@ -42,7 +42,7 @@ var exitCodes = []struct {
 	{exitRefused, "policy refused everything that was asked for", "read the reasons; nothing was copied"},
 	{exitConfig, "configuration, certificate, fleet repository, saved plan, or a name that none of them has", "mend what is named; a restart does not help (`RestartPreventExitStatus=6`)"},
 	{exitLocked, "another process holds the state directory", "the error names it; ask it instead: `status`, `trigger`"},
-	{exitWaiting, "everything else is done, and something waits for a person: a suspended set, or a rewritten history of the fleet repository", "`poundlock status`, then `resume` or `acknowledge`"},
+	{exitWaiting, "everything else is done, and something waits: a promotion for its gates, an image for its age, a suspended set for a person, as a rewritten history of the fleet repository does", "`poundlock status`; what waits for time or approval goes on by itself, else `resume` or `acknowledge`"},
 	{exitRetry, "some failed, and a retry may help; wins over 3", "run again later; the daemon does so by itself, with backoff"},
 	{exitInterrupted, "interrupted (Ctrl-C, SIGTERM); what was begun is safe", "run again: it goes on from there"},
 }
@@ -133,15 +133,20 @@ func codeOfProblem(p mirror.Problem) int {
 }
 
 // codeOfReports gives the exit code of a run by what its last plans hold. What failed wins over what was
-// refused, since a retry may help there.
+// refused, since a retry may help there; what was refused over what only waits. What is held follows from the others
+// of its set.
 func codeOfReports(reports []daemon.Report) int {
-	var refused, well int
+	var refused, held, waiting, well int
 	var failed []mirror.Action
 	for _, r := range reports {
 		well += len(r.Moved)
 		for _, a := range r.Plan.Actions {
 			switch {
 			case a.Key.Entry == "" || a.Kind == mirror.Skip: // a file, which follows from the entries, or nobody asked for it
+			case a.Kind == mirror.Refuse && a.Reason.Waits():
+				waiting++
+			case a.Kind == mirror.Refuse && a.Reason.Code == mirror.Held:
+				held++
 			case a.Kind == mirror.Refuse || a.Kind == mirror.Missing:
 				refused++
 			case a.Kind == mirror.Failed || a.Kind == mirror.Copy: // a copy at rest is one that did not come about
@@ -151,9 +156,14 @@ func codeOfReports(reports []daemon.Report) int {
 			}
 		}
 	}
+	if waiting == 0 {
+		refused += held
+	}
 	switch {
 	case len(failed) > 0:
 		return codeOfFailed(failed)
+	case waiting > 0 && refused == 0:
+		return exitWaiting
 	case refused > 0 && well == 0:
 		return exitRefused
 	case refused > 0:

@@ -98,6 +98,12 @@ func entryRows(e daemon.EntryLook, output format) [][]string {
 	}
 	for _, s := range e.Stages {
 		switch {
+		case s.Waits != nil:
+			why := s.Waits.Reason
+			if output != asWide {
+				why = string(s.Waits.Code)
+			}
+			row(s.Wanted, "", fmt.Sprintf("~ waits at %s: %s", s.Stage, why), s.Waits.Since)
 		case s.Trouble != nil:
 			image := s.Wanted
 			if s.Trouble.Image.HasDigest() {

@@ -97,7 +97,8 @@ func (a *app) root() *cobra.Command {
 		a.demoCommand(), a.initialiseCommand(),
 		a.validateCommand(), a.explainCommand(), a.schemaCommand(), a.configCommand(), a.doctorCommand(),
 		a.planCommand(), a.syncCommand(), a.runCommand(), a.statusCommand(), a.triggerCommand(), a.suspendCommand(), a.resumeCommand(), a.acknowledgeCommand(),
-		a.getCommand(), a.traceCommand(), a.eventsCommand(), a.verifyCommand(), a.verifyBundleCommand(), a.explainVerdictCommand(), a.policyCommand(),
+		a.promoteCommand(), a.rollbackCommand(), a.holdCommand(), a.releaseCommand(),
+		a.getCommand(), a.diffCommand(), a.traceCommand(), a.waitCommand(), a.eventsCommand(), a.verifyCommand(), a.verifyBundleCommand(), a.explainVerdictCommand(), a.policyCommand(),
 		a.supportBundleCommand(), a.versionCommand(), a.manCommand(),
 	)
 	root.SetHelpCommand(a.helpCommand())

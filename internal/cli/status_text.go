@@ -65,6 +65,9 @@ func (a *app) statusText(s daemon.Status, f format, now time.Time) string {
 		}
 		b.WriteString("\n" + a.typed(text) + "\n")
 	}
+	for _, line := range waitingLines(s.Sets, now) {
+		b.WriteString("\n" + line + "\n")
+	}
 	for _, line := range a.policyLines(s.Sets, now) {
 		b.WriteString("\n" + line + "\n")
 	}
@@ -235,7 +238,7 @@ func leftText(r daemon.Run) string {
 	for _, p := range []struct {
 		n    int
 		what string
-	}{{r.Failed, "failed"}, {r.Refused, "refused"}, {r.Missing, "missing upstream"}, {r.ToCopy, "to copy"}} {
+	}{{r.Failed, "failed"}, {r.Refused, "refused"}, {r.Waiting, "waiting"}, {r.Missing, "missing upstream"}, {r.ToCopy, "to copy"}} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
 		}

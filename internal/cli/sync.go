@@ -248,7 +248,7 @@ func (s synced) ending(again func(...string) string) string {
 	for _, one := range []struct {
 		n    int
 		what string
-	}{{s.Left.Refused, "refused by policy"}, {s.Left.Held, "held"}, {s.Left.Missing, "missing upstream"}, {failed, "failed"}, {broken, "not here yet"}} {
+	}{{s.Left.Refused, "refused by policy"}, {s.Left.Waiting, "waiting"}, {s.Left.Held, "held"}, {s.Left.Missing, "missing upstream"}, {failed, "failed"}, {broken, "not here yet"}} {
 		if one.n > 0 {
 			parts = append(parts, many(one.n, "image")+" "+one.what)
 		}

@@ -125,6 +125,19 @@ func writeStage(b *strings.Builder, s daemon.TracedStage, now time.Time) {
 		fact(b, 2, "wanted", s.Wanted.String())
 		fact(b, 2, "", s.Where.String())
 	}
+	if w := s.Waits; w != nil {
+		fact(b, 2, "asked by", askedText(w.Asked, w.Proposal))
+		fact(b, 2, "~ waits", w.Reason)
+		for _, g := range w.Gates {
+			fact(b, 2, "", g.Name+": "+g.Why)
+		}
+		if w.Until.After(now) {
+			fact(b, 2, "until", fmt.Sprintf("%s (in %s)", w.Until.UTC().Format(time.RFC3339), age(w.Until, now)))
+		}
+	}
+	if h := s.Hold; h != nil {
+		fact(b, 2, "hold", h.String())
+	}
 	if t := s.Trouble; t != nil {
 		fact(b, 2, symbol(t.Type)+" "+string(t.Type), t.Reason)
 		if t.Image != s.Wanted && !t.Image.IsZero() {
@@ -142,9 +155,11 @@ func writeStage(b *strings.Builder, s daemon.TracedStage, now time.Time) {
 // stageText says in words how an entry is at a stage.
 func stageText(s daemon.Stand) string {
 	switch {
+	case s.Waits != nil && s.Image.IsZero():
+		return "does not stand yet"
 	case s.Trouble != nil && s.Image.IsZero():
 		return "does not stand"
-	case s.Trouble != nil && s.State == daemon.Behind:
+	case (s.Trouble != nil || s.Waits != nil) && s.State == daemon.Behind:
 		return "stands as before"
 	case s.State == daemon.Stands:
 		return "stands"

@@ -131,6 +131,8 @@ func codeOfRest(d triggerDocument) int {
 		return exitRetry
 	case d.Run.Outcome == daemon.OutcomeFailed:
 		return exitRetry
+	case d.Run.Outcome == daemon.OutcomePartial && d.Run.Waiting > 0 && d.Run.Refused+d.Run.Missing == 0:
+		return exitWaiting
 	case d.Run.Outcome == daemon.OutcomePartial && d.Run.Unchanged == 0:
 		return exitRefused
 	case d.Run.Outcome == daemon.OutcomePartial:

@@ -10,35 +10,19 @@ package forge
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 )
-
-// What a forge answered, in the chain of errors.
-var (
-	ErrNotFound  = errors.New("the forge has no such thing, or does not show it to us")
-	ErrExists    = errors.New("an open proposal of that branch is there already")
-	ErrForbidden = errors.New("the credential may not do that")
-	ErrLimited   = errors.New("the forge wants to be asked later")
-)
-
-// LimitedError is ErrLimited with the moment from which the forge may be asked again.
-type LimitedError struct{ Until time.Time }
-
-func (e *LimitedError) Error() string {
-	return fmt.Sprintf("%v, from %s", ErrLimited, e.Until.UTC().Format(time.RFC3339))
-}
-
-// Unwrap gives ErrLimited.
-func (e *LimitedError) Unwrap() error { return ErrLimited }
 
 // Options say which repository of which forge, and how it lets us in.
 type Options struct {
 	Kind       string            // github, gitlab or gitea (Forgejo speaks it too)
 	URL        string            // of the forge, such as https://git.example.org
 	Repository string            // owner/name; with GitLab the whole path of the project
+	Branch     string            // onto which proposals are merged: By looks at no others; "" for any
 	HTTP       http.RoundTripper // the one way out; it never adds a credential for the forge itself
 	Token      func(context.Context) (string, error)
 	App        *App // GitHub App instead of a token; nil for none
@@ -86,14 +70,15 @@ type Proposal struct {
 	Updated     time.Time
 	Ended       time.Time // merged or closed
 	MergeCommit string    // what the merge put onto base; "" while it is open
-	MergedBy    string
+	MergedBy    string    // login; "" in lists, where not every forge says it
 }
 
-// New is a proposal to be opened. Its branch was pushed before.
+// New is a proposal to be opened. Its branch was pushed before. Labels that cannot be set do not keep it from being
+// opened: what comes back has those that it got.
 type New struct {
 	Head, Base  string
 	Title, Body string
-	Labels      []string // made where the repository does not have them
+	Labels      []string // made where the repository does not have them; at most 20
 }
 
 // Change is what is to be different about a proposal; a nil field stays.
@@ -149,7 +134,7 @@ type Status struct {
 
 // Forge is one repository of a forge. It may be used by several goroutines.
 type Forge interface {
-	// Access tells whom the credential is of and what it may not do.
+	// Access tells whom the credential is of and what it may not do. It tries that with writes that cannot succeed.
 	Access(ctx context.Context) (Access, error)
 	// Proposals lists proposals, newest first.
 	Proposals(ctx context.Context, q Query) ([]Proposal, error)
@@ -170,7 +155,8 @@ type Forge interface {
 	Comment(ctx context.Context, number int, marker, body string) (changed bool, err error)
 	// SetStatus sets a check of a commit, unless it is so already.
 	SetStatus(ctx context.Context, commit string, s Status) error
-	// Statuses gives the newest check of each context.
+	// Statuses gives the newest check of each context, in the order of their contexts. Where a forge has two kinds of
+	// checks, the worse of two with the same name.
 	Statuses(ctx context.Context, commit string) ([]Status, error)
 	// Members gives the logins of a team, written as in CODEOWNERS without @; ErrNotFound.
 	Members(ctx context.Context, team string) ([]string, error)
@@ -183,20 +169,19 @@ type Forge interface {
 // kinds are the forges that register themselves.
 var kinds = map[string]func(Options) (Forge, error){}
 
-// Kinds lists the kinds of forges that are known.
+// Kinds lists the kinds of forges that are known, sorted.
 func Kinds() []string {
-	names := make([]string, 0, len(kinds))
-	for k := range kinds {
-		names = append(names, k)
-	}
-	return names
+	return slices.Sorted(maps.Keys(kinds))
 }
 
 // Dial makes a Forge of the kind that the options name. It opens no connection.
 func Dial(o Options) (Forge, error) {
-	make, ok := kinds[o.Kind]
+	dial, ok := kinds[o.Kind]
 	if !ok {
 		return nil, fmt.Errorf("unknown kind of forge %q", o.Kind)
 	}
-	return make(o)
+	if o.Now == nil || o.HTTP == nil {
+		return nil, fmt.Errorf("a forge needs a way out and a clock")
+	}
+	return dial(o)
 }

@@ -18,10 +18,13 @@ import (
 type Trust struct {
 	Allowed Signers // by any commit
 	Forge   Signers // by merges that bring nothing of their own
-	Own     Signers // ours: never, but for OwnFile
+	Own     Signers // ours: never, but for OwnFiles, and for stages/ in a proposal that somebody else merged
 
-	// OwnFile is a file of ours, relative to Options.Path, that others may change by hand: who does must sign, too.
-	OwnFile string
+	// OwnFiles are files of ours, relative to Options.Path, that others may change by hand: who does must sign, too.
+	OwnFiles []string
+	// OnlyOwnFiles is for a head at which desired/ and stages/ are not read, such as that of Options.State: who changes
+	// them there need not sign.
+	OnlyOwnFiles bool
 
 	// Accepted are commits that are accepted with all of their history. Those that the clone does not hold count
 	// for nothing.
@@ -133,8 +136,9 @@ func (w *history) unaccepted(ctx context.Context, n *node) (why string, needed b
 		return "", true, nil
 	}
 	if _, own := w.trust.Own.verify(n.raw, w.trust.At); own == nil {
-		if len(changed) == 1 && changed[0] == w.trust.OwnFile {
-			return "", true, nil
+		counts, err := w.ours(ctx, n, changed)
+		if err != nil || counts {
+			return "", true, err
 		}
 		return what + ", and it is signed with the key of this site, which may not change them", true, nil
 	}
@@ -152,13 +156,13 @@ func (w *history) unaccepted(ctx context.Context, n *node) (why string, needed b
 	return what + ", and " + bad.Error(), true, nil
 }
 
-// changes names those of desired/, stages/ and OwnFile that differ from those of a parent.
+// changes names those of desired/, stages/ and OwnFiles that differ from those of a parent.
 func (w *history) changes(n *node) ([]string, error) {
 	mine, err := w.inputs(n)
 	if err != nil {
 		return nil, err
 	}
-	before := []inputTrees{{}}
+	before := []inputTrees{w.none()}
 	if len(n.raw.parents) > 0 {
 		before = nil
 	}
@@ -174,7 +178,7 @@ func (w *history) changes(n *node) ([]string, error) {
 		before = append(before, theirs)
 	}
 	var changed []string
-	for i, name := range []string{"desired/", "stages/", w.trust.OwnFile} {
+	for i, name := range w.watched() {
 		if slices.ContainsFunc(before, func(b inputTrees) bool { return b[i] != mine[i] }) {
 			changed = append(changed, name)
 		}
@@ -191,7 +195,7 @@ func (w *history) own(ctx context.Context, n *node) (bool, error) {
 		return false, nil
 	}
 	changed, err := w.changes(n)
-	if err != nil || slices.ContainsFunc(changed, func(name string) bool { return name != w.trust.OwnFile }) {
+	if err != nil || slices.ContainsFunc(changed, func(name string) bool { return !slices.Contains(w.trust.OwnFiles, name) }) {
 		return false, err
 	}
 	if here, err := w.madeHere(n); err != nil || !here {
@@ -227,7 +231,7 @@ func (w *history) unreadable(n *node) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	i := slices.IndexFunc(mine[:], func(e entry) bool { return e.mode == modeUnreadable })
+	i := slices.IndexFunc(mine, func(e entry) bool { return e.mode == modeUnreadable })
 	switch {
 	case i < 0:
 		return "", nil
@@ -237,29 +241,37 @@ func (w *history) unreadable(n *node) (string, error) {
 	return "a folder above", nil
 }
 
-// inputTrees are what stands at desired/, stages/ and OwnFile; the zero entry where nothing does.
-type inputTrees [3]entry
+// inputTrees are what stands at the names of watched; the zero entry where nothing does.
+type inputTrees []entry
 
-// inputs finds desired/, stages/ and OwnFile of a commit without judging them: a link or a file in their place, or in
+// watched names what must be signed when it changes; folders end in a slash.
+func (w *history) watched() []string {
+	if w.trust.OnlyOwnFiles {
+		return w.trust.OwnFiles
+	}
+	return append([]string{"desired/", "stages/"}, w.trust.OwnFiles...)
+}
+
+// none is what stands where there is nothing.
+func (w *history) none() inputTrees { return make(inputTrees, len(w.watched())) }
+
+// inputs finds desired/, stages/ and OwnFiles of a commit without judging them: a link or a file in their place, or in
 // that of a folder above them, is something else than what stood there before, and no more.
 func (w *history) inputs(n *node) (inputTrees, error) {
 	if n.inputs != nil {
-		return *n.inputs, nil
+		return n.inputs, nil
 	}
-	found := inputTrees{}
+	found := w.none()
 	if n.malformed == nil {
-		for i, name := range []string{"desired", "stages", w.trust.OwnFile} {
-			if name == "" {
-				continue
-			}
-			e, err := w.at(n, name)
+		for i, name := range w.watched() {
+			e, err := w.at(n, strings.TrimSuffix(name, "/"))
 			if err != nil {
 				return found, err
 			}
 			found[i] = e
 		}
 	}
-	n.inputs = &found
+	n.inputs = found
 	return found, nil
 }
 

@@ -143,7 +143,7 @@ func (p *person) signers(names ...string) Signers {
 // trust allows alice, takes merges of the forge, and knows the daemon as bot.
 func (p *person) trust(accepted ...string) Trust {
 	return Trust{Allowed: p.signers("alice", "bot"), Own: p.signers("bot"), Accepted: accepted, At: at.Add(24 * time.Hour),
-		OwnIn: "rendered/demo", OwnFile: "rendered/demo/suspended.yaml"}
+		OwnIn: "rendered/demo", OwnFiles: []string{"rendered/demo/suspended.yaml"}}
 }
 
 // edited commits a message of the caller's making with the object as it is, and moves the branch there.
@@ -236,6 +236,49 @@ func TestJudge_EveryCommitThatChangesInputsIsAsked(t *testing.T) {
 			p.commit("", "another site's", map[string]string{"rendered/berlin/suspended.yaml": "z"})
 			p.commit("", "resumes", map[string]string{"rendered/demo/suspended.yaml": ""})
 		}, nil, []string{"resumes"}},
+		{"our own proposal, merged by the forge", func(p *person) {
+			onSide(p, "bot", map[string]string{"stages/a/production.yaml": "x"})
+			p.commit("bot", "records meanwhile", map[string]string{"rendered/demo/x": "x"})
+			p.merge("forge", "side")
+			p.commit("bot", "records", map[string]string{"rendered/demo/x": "y"})
+		}, forge, nil},
+		{"our own proposal, rewritten and merged by somebody", func(p *person) {
+			onSide(p, "bot", map[string]string{"stages/a/production.yaml": "x"})
+			p.git("checkout", "-q", "side")
+			p.commit("bot", "once more", map[string]string{"stages/a/production.yaml": "y"})
+			p.git("checkout", "-q", "main")
+			p.merge("alice", "side")
+		}, nil, nil},
+		{"our own proposal, merged by the forge that nobody configured", func(p *person) {
+			onSide(p, "bot", map[string]string{"stages/a/production.yaml": "x"})
+			p.merge("forge", "side")
+		}, nil, []string{"on the side", "merge"}},
+		{"our own proposal, merged by ourselves", func(p *person) {
+			onSide(p, "bot", map[string]string{"stages/a/production.yaml": "x"})
+			p.merge("bot", "side")
+		}, forge, []string{"on the side", "merge"}},
+		{"our own proposal, pushed to the branch before a merge", func(p *person) {
+			p.commit("bot", "direct", map[string]string{"stages/a/production.yaml": "x"})
+			onSide(p, "alice", change("b"))
+			p.merge("forge", "side")
+		}, forge, []string{"direct"}},
+		{"our own proposal, pushed to the branch and merged as well", func(p *person) {
+			onSide(p, "bot", map[string]string{"stages/a/production.yaml": "x"})
+			p.git("merge", "-q", "--ff-only", "side")
+			p.git("checkout", "-q", "-b", "other")
+			p.commit("alice", "more", change("b"))
+			p.git("checkout", "-q", "main")
+			p.merge("forge", "other")
+		}, forge, []string{"on the side"}},
+		{"our own proposal for desired", func(p *person) {
+			onSide(p, "bot", change("b"))
+			p.merge("forge", "side")
+		}, forge, []string{"on the side"}},
+		{"our own proposal in a merge with something of its own", func(p *person) {
+			onSide(p, "bot", map[string]string{"stages/a/production.yaml": "x"})
+			p.git(slices.Concat(p.signing("forge"), []string{"merge", "-q", "--no-ff", "--no-commit", "side"})...)
+			p.commit("forge", "evil", map[string]string{"stages/a/production.yaml": "evil"})
+		}, forge, []string{"on the side", "evil"}},
 		{"the folder of the suspensions goes", func(p *person) {
 			p.commit("bot", "suspends", map[string]string{"rendered/demo/suspended.yaml": "x"})
 			p.git("rm", "-q", "-r", "rendered")

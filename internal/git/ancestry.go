@@ -22,7 +22,7 @@ type node struct {
 	id        plumbing.Hash
 	raw       rawCommit
 	malformed error
-	inputs    *inputTrees
+	inputs    inputTrees // nil while nobody asked
 }
 
 func (w *history) node(id plumbing.Hash) (*node, error) {

@@ -117,19 +117,29 @@ func checkSum(name string) error {
 	return nil
 }
 
-// readable reads the commit that the branch is at, and its tree. What is malformed or too large is no damage: anybody
+// readable reads the commits that the branches are at, and their trees. What is malformed or too large is no damage: anybody
 // can push it, and a clone that is made anew has it again.
 func (r *Repo) readable() error {
 	head, err := r.localHead()
 	if err != nil {
 		return err
 	}
-	c, err := r.commit(head)
-	if err == nil {
-		_, err = r.tree(c.TreeHash)
-	}
-	if errors.Is(err, ErrDamaged) {
+	state, err := r.localAt(r.state)
+	if err != nil {
 		return err
+	}
+	ids := []plumbing.Hash{head}
+	if !state.IsZero() {
+		ids = append(ids, state)
+	}
+	for _, id := range ids {
+		c, err := r.commit(id)
+		if err == nil {
+			_, err = r.tree(c.TreeHash)
+		}
+		if errors.Is(err, ErrDamaged) {
+			return err
+		}
 	}
 	return nil
 }
@@ -148,7 +158,7 @@ func (r *Repo) localHead() (plumbing.Hash, error) {
 // replaceClone makes a clone from the pack and puts it in the place of the one that is there. A crash
 // before the rename leaves a part under another name; one between remove and rename leaves no clone.
 // Either way the next Fetch starts over.
-func (r *Repo) replaceClone(pack string, head plumbing.Hash) error {
+func (r *Repo) replaceClone(pack string, tips []tip) error {
 	fresh := filepath.Join(r.opts.Dir, freshName)
 	if err := os.RemoveAll(fresh); err != nil {
 		return err
@@ -163,8 +173,13 @@ func (r *Repo) replaceClone(pack string, head plumbing.Hash) error {
 	if err := r.carry(store); err != nil {
 		return err
 	}
-	if err := store.SetReference(plumbing.NewHashReference(r.branch, head)); err != nil {
-		return err
+	for _, t := range tips {
+		if t.at.IsZero() {
+			continue
+		}
+		if err := store.SetReference(plumbing.NewHashReference(t.ref, t.at)); err != nil {
+			return err
+		}
 	}
 	if err := os.WriteFile(filepath.Join(fresh, markerName), []byte(r.marker()), 0o600); err != nil {
 		return err

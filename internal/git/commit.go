@@ -30,6 +30,15 @@ type Change struct {
 // where the change changes nothing; then nothing is sent. An answer that got lost is asked for, so that
 // a push that did arrive is not taken for a failed one.
 func (r *Repo) Commit(ctx context.Context, parent string, c Change) (string, error) {
+	if parent == "" {
+		return "", errors.New("a commit needs one that it is built on")
+	}
+	return r.commitTo(ctx, r.branch, parent, "", c)
+}
+
+// commitTo is Commit for either branch that is followed; the empty parent makes the branch. head, unless it is empty, is
+// where our branch must be.
+func (r *Repo) commitTo(ctx context.Context, ref plumbing.ReferenceName, parent, head string, c Change) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
 	defer cancel()
 	r.network.Lock()
@@ -41,20 +50,22 @@ func (r *Repo) Commit(ctx context.Context, parent string, c Change) (string, err
 	if b.commit == b.parent {
 		return parent, nil
 	}
-	if err := r.push(ctx, b); err != nil {
+	u := b.onto(ref, b.parent)
+	u.while = plumbing.NewHash(head)
+	if err := r.push(ctx, u); err != nil {
 		return "", r.remoteError(ctx, "push to", err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.store != nil && r.damage == nil {
-		r.damage = r.moveTo(b.commit)
+		r.damage = r.moveTo([]tip{{ref, b.commit}})
 	}
 	return b.commit.String(), nil
 }
 
 // built is a commit with the objects that its parent does not have.
 type built struct {
-	parent, commit plumbing.Hash
+	parent, commit plumbing.Hash // without a parent: zero
 	objects        *memory.Storage
 	order          []plumbing.Hash
 }
@@ -69,16 +80,21 @@ func (r *Repo) build(parent string, c Change) (*built, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	id, base, err := r.named(parent)
+	b, before := &built{objects: memory.NewStorage()}, entry{}
+	if parent != "" {
+		id, base, err := r.named(parent)
+		if err != nil {
+			return nil, err
+		}
+		b.parent, b.commit, before = id, id, entry{mode: modeTree, id: base.TreeHash}
+	} else if r.store == nil {
+		return nil, fmt.Errorf("%w: no clone is open", ErrDamaged)
+	}
+	root, err := r.apply(b, parent, "", before, edit)
 	if err != nil {
 		return nil, err
 	}
-	b := &built{parent: id, commit: id, objects: memory.NewStorage()}
-	root, err := r.apply(b, parent, "", entry{mode: modeTree, id: base.TreeHash}, edit)
-	if err != nil {
-		return nil, err
-	}
-	if root == base.TreeHash {
+	if root == before.id {
 		return b, nil
 	}
 	if b.commit, err = r.signed(b, root, c); err != nil {
@@ -97,8 +113,10 @@ func (r *Repo) build(parent string, c Change) (*built, error) {
 
 func (r *Repo) signed(b *built, root plumbing.Hash, c Change) (plumbing.Hash, error) {
 	who := object.Signature{Name: r.opts.Author.Name, Email: r.opts.Author.Email, When: c.At}
-	commit := object.Commit{Author: who, Committer: who, TreeHash: root, ParentHashes: []plumbing.Hash{b.parent},
-		Message: strings.TrimRight(c.Message, "\n") + "\n"}
+	commit := object.Commit{Author: who, Committer: who, TreeHash: root, Message: strings.TrimRight(c.Message, "\n") + "\n"}
+	if !b.parent.IsZero() {
+		commit.ParentHashes = []plumbing.Hash{b.parent}
+	}
 	if r.opts.Sign != nil {
 		o := &plumbing.MemoryObject{}
 		if err := commit.EncodeWithoutSignature(o); err != nil {

@@ -33,6 +33,7 @@ const (
 type Options struct {
 	URL    string // https://, http://, ssh://, user@host:path, file:// or an absolute path; never with a password
 	Branch string // short name, such as main
+	State  string // a second branch that Fetch brings along where it is there, and CommitState moves; empty for none
 	Path   string // the folder of the fleet repository inside the Git repository; empty for its root
 	Dir    string // a directory of ours for the clone; created when missing
 	HTTP   http.RoundTripper
@@ -82,6 +83,7 @@ func (l Limits) withDefaults() Limits {
 type Repo struct {
 	opts   Options
 	branch plumbing.ReferenceName
+	state  plumbing.ReferenceName // empty for none
 	remote dialer
 
 	network sync.Mutex // one Fetch or Commit at a time
@@ -99,6 +101,12 @@ func Open(ctx context.Context, o Options) (*Repo, error) {
 	r := &Repo{opts: o, branch: plumbing.NewBranchReferenceName(o.Branch)}
 	if !mirror.IsBranch(o.Branch) {
 		return nil, fmt.Errorf("malformed branch name %q", o.Branch)
+	}
+	if o.State != "" {
+		if !mirror.IsBranch(o.State) || o.State == o.Branch {
+			return nil, fmt.Errorf("malformed name of a second branch %q", o.State)
+		}
+		r.state = plumbing.NewBranchReferenceName(o.State)
 	}
 	if o.Dir == "" {
 		return nil, errors.New("no directory for the clone")
@@ -128,13 +136,8 @@ func Open(ctx context.Context, o Options) (*Repo, error) {
 
 // Remote asks what commit the branch is at, by one listing of the refs and nothing else.
 func (r *Repo) Remote(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, listTimeout)
-	defer cancel()
-	head, err := r.list(ctx)
-	if err != nil {
-		return "", r.remoteError(ctx, "list refs of", err)
-	}
-	return head.String(), nil
+	l, err := r.Listing(ctx)
+	return l.Head, err
 }
 
 // Close releases open files. The clone stays for the next process.
@@ -149,20 +152,7 @@ func (r *Repo) Close() error {
 	return store.Close()
 }
 
-func (r *Repo) list(ctx context.Context) (plumbing.Hash, error) {
-	s, err := r.remote.upload(ctx)
-	if err != nil {
-		return plumbing.ZeroHash, err
-	}
-	defer s.Close()
-	adv, err := s.AdvertisedReferencesContext(ctx)
-	if err != nil {
-		return plumbing.ZeroHash, err
-	}
-	return r.headIn(adv.References)
-}
-
-// headIn picks our branch from a listing. Other names are never used for anything, whatever they spell.
+// headIn picks our branch from a listing. Other names are never taken for it, whatever they spell.
 func (r *Repo) headIn(refs map[string]plumbing.Hash) (plumbing.Hash, error) {
 	head, ok := refs[r.branch.String()]
 	if !ok || head.IsZero() {

@@ -23,8 +23,9 @@ var errCommit = errors.New("malformed commit")
 type rawCommit struct {
 	tree      plumbing.Hash
 	parents   []plumbing.Hash
-	author    string    // name and address, as they stand
-	subject   string    // first line of the message
+	author    string // name and address, as they stand
+	subject   string // first line of the message
+	message   string
 	at        time.Time // of the committer; zero where it cannot be read
 	payload   []byte    // what the signature is over
 	signature string    // "" for none
@@ -46,7 +47,7 @@ func parseCommit(body []byte) (rawCommit, error) {
 		return c, fmt.Errorf("%w: NUL in its header", errCommit)
 	}
 	subject, _, _ := strings.Cut(strings.TrimLeft(string(message), "\n"), "\n")
-	c.subject = subject
+	c.subject, c.message = subject, string(message)
 	var payload, signature bytes.Buffer
 	var seen []string // the headers so far
 	for line := range bytes.Lines(append(slices.Clone(head), '\n')) {

@@ -11,7 +11,7 @@ import (
 // maxSides is how many parents a merge may have that a forge makes; none makes more than two.
 const maxSides = 16
 
-// tame says whether a merge brings nothing of its own into desired/, stages/ and OwnFile: every file is as it is on the side
+// tame says whether a merge brings nothing of its own into desired/, stages/ and OwnFiles: every file is as it is on the side
 // that changed it since the sides parted. Where both sides changed one file in different ways, nobody but a person
 // can say what it should be. A forge also signs merges whose files somebody made up, in the editor for conflicts or
 // through its API; and a merge can throw away all that one side did.
@@ -23,7 +23,7 @@ func (w *history) tame(ctx context.Context, n *node) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	bases := []inputTrees{{}} // histories that have nothing in common
+	bases := []inputTrees{w.none()} // histories that have nothing in common
 	if len(forks) > 0 {
 		bases = nil
 	}

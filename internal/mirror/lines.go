@@ -16,18 +16,23 @@ const MaxShard = 64 << 10
 
 // StageDocument is stages/<set>/<stage>.yaml, or one of its shards.
 type StageDocument struct {
-	Version int             `yaml:"version,required" jsonschema:"enum=1" jsonschema_description:"Version of this document; 1 is the only one there is."`
-	Source  Digest          `yaml:"source" jsonschema_description:"Digest of the vendor's file that the lines were made from; it is for people and is not checked."`
-	Entries map[string]Node `yaml:"entries" jsonschema_description:"The upstream reference with its digest at which each entry is to stand, by entry name."`
-	Where   Position
+	Version  int             `yaml:"version,required" jsonschema:"enum=1" jsonschema_description:"Version of this document; 1 is the only one there is."`
+	Source   Digest          `yaml:"source" jsonschema_description:"Digest of the vendor's file that the lines were made from; it is for people and is not checked."`
+	Rollback Node            `yaml:"rollback" jsonschema:"example=v2.3 loses sessions" jsonschema_description:"Why its lines go back to older versions on purpose. It opens the gate that refuses downgrades, and no other one; delete it with the next promotion."`
+	Entries  map[string]Node `yaml:"entries" jsonschema_description:"The upstream reference with its digest at which each entry is to stand, by entry name."`
+	Where    Position
 }
 
 // ParseLines reads a stage document: name.yaml or the shards name.d/*.yaml. Every line is an entry and its
 // upstream reference with digest. The lines come back sorted by entry; the second result says whether there is a
 // document at all.
 func ParseLines(files Files, name string) ([]Wanted, bool, Problems) {
-	var lines []Wanted
-	var ps Problems
+	lines, _, listed, ps := ParseStageFile(files, name)
+	return lines, listed, ps
+}
+
+// ParseStageFile is ParseLines, and gives besides why the document says that it is a rollback; "" where it does not.
+func ParseStageFile(files Files, name string) (lines []Wanted, marked string, listed bool, ps Problems) {
 	first := map[string]Position{}
 	parts := files.Document(name)
 	for _, file := range parts {
@@ -37,6 +42,11 @@ func ParseLines(files Files, name string) ([]Wanted, bool, Problems) {
 			problems = CheckVersion(doc.Version, 1, doc.Where)
 		}
 		ps = append(ps, problems...)
+		if why, said := mark(doc.Rollback, &ps); said && marked != "" && why != marked {
+			ps.Add("FLT051", doc.Rollback.Where(), "keep one of them", "rollback: another part of this document says %q", marked)
+		} else if said {
+			marked = why
+		}
 		for entry, node := range doc.Entries {
 			text, _ := node.Text()
 			image, err := ParseReference(text)
@@ -52,7 +62,20 @@ func ParseLines(files Files, name string) ([]Wanted, bool, Problems) {
 		}
 	}
 	slices.SortFunc(lines, func(a, b Wanted) int { return cmp.Compare(a.Entry, b.Entry) })
-	return lines, len(parts) > 0, ps
+	return lines, marked, len(parts) > 0, ps
+}
+
+// mark reads why a stage document is a rollback.
+func mark(node Node, ps *Problems) (why string, said bool) {
+	if node.IsZero() {
+		return "", false
+	}
+	text, ok := node.Text()
+	if why = OneLine(text); !ok || why == "" {
+		ps.AddAt("rollback", "FLT050", node.Where(), "say why in one line, or delete the key", "rollback: want the reason")
+		return "", false
+	}
+	return why, true
 }
 
 // document writes lines of "entry: text" as name.yaml or, when that is over MaxShard, as shards named by

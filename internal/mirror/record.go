@@ -25,6 +25,9 @@ type Line struct {
 	Vouched map[Digest]string        // the commits that vouched for what stood before
 	Stood   map[Digest]time.Duration // for how long what stood before stood, the longest time of each
 
+	// Recorded is what a commit of ours says stood before, in a state that was lost since: it counts from the moment
+	// at which somebody wants it and the local registry is seen to hold it.
+	Recorded []Reference
 	// Claimed is what a file says stood before and nothing else confirms: kept, never believed.
 	Claimed []Reference
 	// Proven says that this process, or one before it on the same state, wrote the line after it was judged. It
@@ -84,7 +87,7 @@ func (s Standing) Put(entry string, line Line) {
 	switch {
 	case ok && old.Image == line.Image:
 		line.Since, line.Was, line.Vouched, line.Commit = old.Since, old.Was, old.Vouched, cmp.Or(old.Commit, line.Commit)
-		line.Claimed = old.Claimed
+		line.Stood, line.Recorded, line.Claimed = old.Stood, old.Recorded, old.Claimed
 	case ok:
 		was, claimed := slices.Clone(old.Was), slices.Clone(old.Claimed)
 		if old.Proven {
@@ -94,13 +97,29 @@ func (s Standing) Put(entry string, line Line) {
 		}
 		was = slices.DeleteFunc(was, func(r Reference) bool { return r == line.Image })
 		line.Was, line.Vouched, line.Claimed = was[:min(len(was), KeptReferences)], map[Digest]string{}, claimed[:min(len(claimed), KeptReferences)]
+		line.Recorded = slices.DeleteFunc(slices.Clone(old.Recorded), func(r Reference) bool { return r == line.Image })
 		for _, image := range line.Was {
 			if commit := old.Vouches(image); commit != "" && line.Vouched[image.Digest] == "" {
 				line.Vouched[image.Digest] = commit
 			}
 		}
+		line.Stood = old.stood(line)
 	}
 	s[entry] = line
+}
+
+// stood gives for how long what next remembers stood, when it takes the place of this line.
+func (l Line) stood(next Line) map[Digest]time.Duration {
+	stood := map[Digest]time.Duration{}
+	for _, image := range slices.Concat([]Reference{next.Image}, next.Was, next.Recorded) {
+		if age := l.Stood[image.Digest]; age > 0 {
+			stood[image.Digest] = age
+		}
+	}
+	if l.Proven && !l.Since.IsZero() && next.Since.After(l.Since) && slices.Contains(next.Was, l.Image) {
+		stood[l.Image.Digest] = max(stood[l.Image.Digest], next.Since.Sub(l.Since))
+	}
+	return stood
 }
 
 const recordHeader = "# Written by Poundlock. An edit here is overwritten and vouches for nothing.\n"
@@ -140,14 +159,17 @@ func (l Line) text() string {
 	if l.Commit != "" {
 		fmt.Fprintf(&b, ", commit: %q", l.Commit)
 	}
-	var was []string
-	for _, r := range slices.Concat(l.Was, l.Claimed) {
-		if text := r.String(); len(was) < KeptReferences && !slices.Contains(was, text) {
-			was = append(was, text)
-		}
-	}
+	was := l.kept(l.Was, l.Recorded)
 	if len(was) > 0 {
-		fmt.Fprintf(&b, ", was: [%s]", strings.Join(was, ", "))
+		fmt.Fprintf(&b, ", was: [%s]", references(was))
+	}
+	// Apart from what is known: a claim must not pass for that because it stands in a commit of ours.
+	claimed := slices.DeleteFunc(l.kept(l.Claimed), func(r Reference) bool { return slices.Contains(was, r) })
+	if n := KeptReferences - len(was); n > 0 && len(claimed) > 0 {
+		fmt.Fprintf(&b, ", claimed: [%s]", references(claimed[:min(n, len(claimed))]))
+	}
+	if stood := l.stoodText(); stood != "" {
+		fmt.Fprintf(&b, ", stood: {%s}", stood)
 	}
 	if len(l.Vouched) > 0 {
 		vouched := make([]string, 0, len(l.Vouched))
@@ -158,6 +180,35 @@ func (l Line) text() string {
 		fmt.Fprintf(&b, ", vouched: {%s}", strings.Join(vouched, ", "))
 	}
 	return b.String() + "}"
+}
+
+// kept gives the first references of some lists, each once.
+func (l Line) kept(lists ...[]Reference) (kept []Reference) {
+	for _, r := range slices.Concat(lists...) {
+		if len(kept) < KeptReferences && !slices.Contains(kept, r) {
+			kept = append(kept, r)
+		}
+	}
+	return kept
+}
+
+func references(all []Reference) string {
+	texts := make([]string, len(all))
+	for i, r := range all {
+		texts[i] = r.String()
+	}
+	return strings.Join(texts, ", ")
+}
+
+// stoodText writes how long what is remembered stood, in whole seconds.
+func (l Line) stoodText() string {
+	var texts []string
+	for _, d := range slices.SortedFunc(maps.Keys(l.Stood), func(a, b Digest) int { return strings.Compare(a.String(), b.String()) }) {
+		if age := l.Stood[d].Truncate(time.Second); age > 0 {
+			texts = append(texts, fmt.Sprintf("%s: %q", d, age.String()))
+		}
+	}
+	return strings.Join(texts, ", ")
 }
 
 // ParseRecord reads what RecordFiles wrote. A line that cannot be read is left out, as if it were not
@@ -186,7 +237,9 @@ func ParseRecord(dir string, set Set, files Files) Record {
 					Vouch   string            `yaml:"vouch"`
 					Commit  string            `yaml:"commit"`
 					Was     []Reference       `yaml:"was"`
+					Claimed []Reference       `yaml:"claimed"`
 					Vouched map[string]string `yaml:"vouched"`
+					Stood   map[string]string `yaml:"stood"`
 				}
 				since, err := time.Time{}, error(nil)
 				if ps := node.Decode(&l); len(ps) > 0 || !l.Image.HasDigest() {
@@ -195,7 +248,7 @@ func ParseRecord(dir string, set Set, files Files) Record {
 				if since, err = time.Parse(time.RFC3339, l.Since); err != nil {
 					continue
 				}
-				standing[entry] = Line{Image: l.Image, Since: since, Basis: l.Basis, Vouch: l.Vouch, Commit: l.Commit, Was: l.Was, Vouched: vouched(l.Vouched)}
+				standing[entry] = Line{Image: l.Image, Since: since, Basis: l.Basis, Vouch: l.Vouch, Commit: l.Commit, Was: l.Was, Claimed: l.Claimed, Vouched: vouched(l.Vouched), Stood: ages(l.Stood)}
 			}
 		}
 		r.Stages[stage] = standing
@@ -211,4 +264,16 @@ func vouched(lines map[string]string) map[Digest]string {
 		}
 	}
 	return by
+}
+
+// ages reads for how long things stood; what cannot be read did not stand.
+func ages(lines map[string]string) map[Digest]time.Duration {
+	stood := map[Digest]time.Duration{}
+	for text, age := range lines {
+		d, err := ParseDigest(text)
+		if long, bad := time.ParseDuration(age); err == nil && bad == nil && long > 0 {
+			stood[d] = long
+		}
+	}
+	return stood
 }

@@ -62,6 +62,7 @@ type Set struct {
 	VendorTags VendorTags             `yaml:"vendorTags" jsonschema:"enum=once,enum=follow,enum=none" jsonschema_description:"What happens to the vendor's own tag under layout tag: written once and never moved, moved with the first stage, or not written."`
 	Adopt      bool                   `yaml:"adopt" jsonschema_description:"Allows to move a tag that was in the local registry before us; otherwise that is refused."`
 	Render     map[string]Node        `yaml:"render" jsonschema_description:"Kinds of override files that are written to rendered/ for each stage, with their options."`
+	Auto       map[Stage]Auto         `yaml:"auto" jsonschema_description:"What the daemon does by itself, by stage above the first, where what stands below differs from the stage file: propose a promotion, commit one, or nothing (off)."`
 	Where      Position
 
 	doc     Node // the whole document, for the places of its parts
@@ -74,6 +75,7 @@ type Set struct {
 	Entries []Entry            // sorted by name; filled by sources.Read
 	Wanted  map[Stage][]Wanted // stages above the first, from stages/<name>/
 	Listed  map[Stage]bool     // which of those stages have a file
+	Marked  map[Stage]string   // why the stage file is a rollback, where it says so
 }
 
 // Replacement is the site's own image for one entry.
@@ -180,6 +182,7 @@ func parseSet(name, file string, data []byte) (Set, Problems) {
 	}
 	if !s.unsure {
 		ps = append(ps, s.checkStages()...)
+		ps = append(ps, s.checkAuto()...)
 	}
 	if slices.Contains(reservedSets, name) {
 		ps.Add("FLT002", Position{File: file}, "rename the file", "a set cannot be named %q: rendered/<site>/%s holds something else", name, name)
@@ -264,13 +267,16 @@ func (s Set) Selects(entry string) bool {
 
 func (s *Set) readStages(files Files) Problems {
 	var ps Problems
-	s.Wanted, s.Listed = map[Stage][]Wanted{}, map[Stage]bool{}
+	s.Wanted, s.Listed, s.Marked = map[Stage][]Wanted{}, map[Stage]bool{}, map[Stage]string{}
 	if len(s.Stages) == 0 {
 		return nil
 	}
 	for _, stage := range s.Stages.Upper() {
-		lines, listed, problems := ParseLines(files, "stages/"+s.Name+"/"+string(stage))
+		lines, marked, listed, problems := ParseStageFile(files, "stages/"+s.Name+"/"+string(stage))
 		ps = append(ps, problems...)
+		if marked != "" {
+			s.Marked[stage] = marked
+		}
 		s.Wanted[stage], s.Listed[stage] = lines, listed
 	}
 	return ps

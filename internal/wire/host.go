@@ -234,3 +234,9 @@ func trust(s Settings, rules Host) (*tls.Config, error) {
 	c.Certificates = []tls.Certificate{cert}
 	return c, nil
 }
+
+// Trust gives the TLS settings of a connection that is not HTTP, by the same rules: the system's roots and those of the
+// files, and our certificate where there is one.
+func Trust(caFiles []string, certFile, keyFile string) (*tls.Config, error) {
+	return trust(Settings{}, Host{CAFiles: caFiles, CertFile: certFile, KeyFile: keyFile})
+}

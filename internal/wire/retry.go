@@ -36,7 +36,7 @@ func (w *Wire) try(h *host, req *http.Request, repeat bool) (*http.Response, err
 	for n := 1; ; n++ {
 		resp, err := w.once(h, req)
 		pause, again := retry(resp, err, n)
-		if !repeat || !again || req.Context().Err() != nil {
+		if !repeat || !again || req.Context().Err() != nil || gives(req.Context(), resp, err) {
 			return resp, err
 		}
 		busy := err == nil && resp.StatusCode == http.StatusTooManyRequests

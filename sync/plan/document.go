@@ -49,7 +49,8 @@ type Set struct {
 // Row is one action, with what mends it where it cannot be done.
 type Row struct {
 	mirror.Action
-	Fix string `json:"fix,omitempty"`
+	Fix   string `json:"fix,omitempty"`
+	Waits bool   `json:"waits,omitempty"` // of a refusal: for time, people or checks, and not for a change of an input
 }
 
 // Totals count actions by what becomes of them. Bytes count each blob once.
@@ -64,6 +65,7 @@ type Totals struct {
 	Files        int   `json:"files"`        // files below rendered/ that change
 	Kept         int   `json:"kept"`         // folders of overrides that wait for something refused
 	Refused      int   `json:"refused"`
+	Waiting      int   `json:"waiting"` // for time, people or checks
 	Held         int   `json:"held"`    // wait for others of a set that moves together
 	Missing      int   `json:"missing"` // upstream has no such thing
 	Failed       int   `json:"failed"`
@@ -86,7 +88,7 @@ func NewDocument(sizes Sizes, plans ...mirror.Plan) Document {
 	for _, p := range plans {
 		set := Set{Commit: p.Commit, Set: p.Set, Actions: make([]Row, 0, len(p.Actions))}
 		for _, a := range p.Actions {
-			set.Actions = append(set.Actions, Row{a, Fix(a)})
+			set.Actions = append(set.Actions, Row{a, Fix(a), waits(a)})
 			d.Totals.add(a)
 		}
 		d.Plans = append(d.Plans, set)
@@ -113,6 +115,8 @@ func (t *Totals) add(a mirror.Action) {
 		t.Kept++
 	case a.Kind == mirror.Refuse && (a.Reason.Code == mirror.Held || a.Reason.Code == mirror.NotWhole):
 		t.Held++
+	case waits(a):
+		t.Waiting++
 	case a.Kind == mirror.Refuse:
 		t.Refused++
 	case a.Kind == mirror.Missing:
@@ -140,12 +144,17 @@ func (t *Totals) add(a mirror.Action) {
 	}
 }
 
+// waits says whether an action is refused only until time passes, or people or checks open a gate.
+func waits(a mirror.Action) bool {
+	return a.Kind == mirror.Refuse && a.Path == "" && a.Reason.Waits()
+}
+
 // Changes says whether a sync would change anything: copy, move a tag, record or commit.
 func (t Totals) Changes() bool { return t.Copy+t.Move+t.Record+t.Drop+t.Files > 0 }
 
 // Quiet says whether there is nothing to do and nothing that was not so at the last run.
 func (t Totals) Quiet() bool {
-	return !t.Changes() && t.Failed+t.Unknown+t.Skipped == 0 && t.Refused+t.Held+t.Missing+t.Kept == t.AsBefore
+	return !t.Changes() && t.Failed+t.Unknown+t.Skipped == 0 && t.Refused+t.Waiting+t.Held+t.Missing+t.Kept == t.AsBefore
 }
 
 // Summary counts the actions in one sentence.
@@ -168,6 +177,7 @@ func (t Totals) Counts() string {
 	add(t.Files, "file to change", "files to change")
 	add(t.Kept, "override kept as it was", "overrides kept as they were")
 	add(t.Refused, "refused", "refused")
+	add(t.Waiting, "waiting", "waiting")
 	add(t.Held, "held", "held")
 	add(t.Missing, "missing upstream", "missing upstream")
 	add(t.Failed, "failed", "failed")
@@ -213,7 +223,7 @@ func (d Document) nothing(listed bool) string {
 	for _, one := range []struct {
 		n    int
 		word string
-	}{{d.Totals.Refused, "refused"}, {d.Totals.Held, "held"}, {d.Totals.Missing, "missing upstream"}} {
+	}{{d.Totals.Refused, "refused"}, {d.Totals.Waiting, "waiting"}, {d.Totals.Held, "held"}, {d.Totals.Missing, "missing upstream"}} {
 		if one.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", one.n, one.word))
 		}

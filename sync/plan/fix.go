@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
@@ -58,6 +59,27 @@ func Mend(a mirror.Action) string {
 		return "set adopt: true in the set to take the tag over, or remove the tag"
 	case mirror.NotBelow:
 		return "promote it to the stage below first"
+	case mirror.Soaking, mirror.OutOfWindow, mirror.Frozen:
+		if a.Until.IsZero() {
+			return "let it wait: it moves by itself when all its gates are open"
+		}
+		return "let it wait: it moves by itself at " + a.Until.UTC().Format(time.RFC3339)
+	case mirror.NotApproved:
+		return "have those approve the proposal who may; what came without one is to be asked for by a proposal"
+	case mirror.NotChecked:
+		return "see why the check has not succeeded; it is asked again by itself"
+	case mirror.NotAllowed:
+		return "ask whoever says no; it is asked again by itself"
+	case mirror.NotKnown:
+		return "let it wait: it is asked again by itself; `poundlock doctor` shows whether the forge answers"
+	case mirror.Downgrade:
+		return "promote a newer version, or say in the stage file why it goes back: rollback: <reason>"
+	case mirror.Immutable:
+		return "promote it under a tag of its own; the gate of this stage never lets a tag change its content"
+	case mirror.NotAll:
+		return "promote all that stands in the stage below: `poundlock promote " + a.Key.Set + " --to " + string(a.Stage) + "`"
+	case mirror.TooLate:
+		return "ask for it again: `poundlock promote " + a.Key.Set + " --to " + string(a.Stage) + "`, or change the line in the stage file"
 	case mirror.Incomplete:
 		return "list every entry of the set in the stage file, or exclude those that nobody needs"
 	case mirror.Held:

@@ -39,6 +39,8 @@ func Annotations(w io.Writer, d Document) error {
 				continue
 			}
 			switch {
+			case a.Waits:
+				warnings = append(warnings, annotation("warning", d.Folder, a))
 			case a.Fix != "":
 				troubles = append(troubles, annotation("error", d.Folder, a))
 			case len(a.Warnings) > 0:
@@ -82,6 +84,9 @@ func annotation(level, folder string, a Row) string {
 	}
 	for _, warning := range a.Warnings {
 		text += "\nwarning: " + warning
+	}
+	if gates := Gates(a.Action); gates != "" {
+		text += "\n" + gates
 	}
 	return "::" + level + " " + strings.Join(where, ",") + "::" + data(text) + "\n"
 }

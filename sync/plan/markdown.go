@@ -28,11 +28,12 @@ func Markdown(w io.Writer, d Document, limit int) error {
 	for i, p := range d.Plans {
 		for _, a := range p.Actions {
 			if (Style{}).shown(a.Action) {
-				all = append(all, line{i, a})
+				all = append(all, line{set: i, row: a})
 			}
 		}
 	}
 	slices.SortStableFunc(all, func(a, b line) int { return cmp.Compare(a.urgency(), b.urgency()) })
+	tellGates(all)
 	kept := len(all)
 	if limit > 0 {
 		kept = fitting(d, all, limit-len(head))
@@ -52,18 +53,33 @@ const MinMarkdown = 2000
 
 // line is a row of the table of one set.
 type line struct {
-	set int
-	row Row
+	set   int
+	row   Row
+	gates string // of a promotion, where the line before has others
+}
+
+// tellGates tells the gates of promotions, once for lines that follow each other and have the same.
+func tellGates(lines []line) {
+	for i := range lines {
+		lines[i].gates = Gates(lines[i].row.Action)
+	}
+	for i := len(lines) - 1; i > 0; i-- {
+		if before := lines[i-1]; before.set == lines[i].set && before.row.Stage == lines[i].row.Stage && before.gates == lines[i].gates {
+			lines[i].gates = ""
+		}
+	}
 }
 
 func (l line) urgency() int {
-	switch l.row.Kind {
-	case mirror.Refuse:
+	switch {
+	case l.row.Waits:
+		return 2
+	case l.row.Kind == mirror.Refuse:
 		return 0
-	case mirror.Missing, mirror.Failed:
+	case l.row.Kind == mirror.Missing, l.row.Kind == mirror.Failed:
 		return 1
 	}
-	return 2
+	return 3
 }
 
 // fitting gives how many of the lines fit into so many bytes, with the heads of their tables and the words for
@@ -135,6 +151,9 @@ func (l line) markdown() string {
 	}
 	for _, warning := range a.Warnings {
 		text += "<br>warning: " + escape(warning)
+	}
+	if l.gates != "" {
+		text += "<br>" + escape(l.gates)
 	}
 	cells := []string{"<code>" + escape(symbol(a.Action)) + "</code>", code(name(a.Action)), escape(string(a.Stage)), code(tag(a.Action)), code(digest), escape(size), text, code(place(a.Where))}
 	return "| " + strings.Join(cells, " | ") + " |\n"

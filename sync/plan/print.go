@@ -105,6 +105,7 @@ type row struct {
 	symbol string
 	cells  []string
 	tail   []string // why, and the line that asks for it
+	gates  string   // of a promotion
 	below  []string // the line that asks for it, and what mends it
 }
 
@@ -116,6 +117,7 @@ func (s Style) shown(a mirror.Action) bool {
 
 func rowsOf(p Set, s Style) []row {
 	var rows []row
+	gates := map[mirror.Stage]string{} // those told last: entries that move together have the same
 	for _, a := range p.Actions {
 		if !s.shown(a.Action) {
 			continue
@@ -139,6 +141,9 @@ func rowsOf(p Set, s Style) []row {
 		}
 		for _, warning := range a.Warnings {
 			r.below = append(r.below, "warning: "+warning)
+		}
+		if told := Gates(a.Action); told != gates[a.Stage] {
+			gates[a.Stage], r.gates = told, clean(told)
 		}
 		for _, words := range [][]string{r.cells, r.tail, r.below} {
 			for i := range words {
@@ -199,7 +204,11 @@ func why(a mirror.Action) string {
 	}
 	switch a.Kind {
 	case mirror.Refuse:
-		text = "refused: " + text
+		word := "refused: "
+		if waits(a) {
+			word = "waits: "
+		}
+		text = word + text
 	case mirror.Failed:
 		if a.Reason.Code != mirror.Offline {
 			text = "failed: " + text
@@ -257,6 +266,9 @@ func writeRows(b *strings.Builder, rows []row, s Style) {
 		}
 		if len(r.below) > 0 {
 			writeLine(b, indent, join(r.below, "   "), s.Width)
+		}
+		if r.gates != "" {
+			writeLine(b, indent, r.gates, s.Width)
 		}
 	}
 }

@@ -9,16 +9,16 @@ import (
 )
 
 // Settle gives the record after tags were moved: dones are the ends of the plan's tag actions, at is the
-// time of the cycle, commit the desired one. Only a tag that was seen to move, on an admitting verdict, makes
-// a line; what was refused or failed keeps the line it had. An entry that is no longer selected leaves the
-// first stage, one that its stage file no longer lists leaves that stage; an atomic set's stage only once all
-// that is listed stands.
+// time of the cycle, commit the desired one, for what no commit of its own asks for. Only a tag that was seen to
+// move, on an admitting verdict, makes a line; what was refused or failed keeps the line it had. An entry that is
+// no longer selected leaves the first stage, one that its stage file no longer lists leaves that stage; an atomic
+// set's stage only once all that is listed stands.
 func Settle(set mirror.Set, rec mirror.Record, p mirror.Plan, dones []mirror.Done, commit string, at time.Time) mirror.Record {
 	next := rec.Clone()
 	for _, d := range dones {
 		if a := d.Action; d.Err == nil && a.Kind == mirror.Tag && d.Verdict.Outcome.Admits() {
 			put(next, a.Stage, a.Key.Entry, mirror.Line{Image: a.Image, Since: at, Proven: true, Basis: d.Verdict.Basis(),
-				Vouch: cmp.Or(d.Verdict.VouchedBy, a.Vouch), Commit: commit})
+				Vouch: cmp.Or(d.Verdict.VouchedBy, a.Vouch), Commit: cmp.Or(a.Asked, commit)})
 		}
 	}
 	return leave(set, next, p)
@@ -30,7 +30,7 @@ func after(set mirror.Set, p mirror.Plan) mirror.Record {
 	p.Actions = slices.Clone(p.Actions)
 	for i, a := range p.Actions {
 		if changes(a) {
-			put(next, a.Stage, a.Key.Entry, mirror.Line{Image: a.Image, Proven: true, Vouch: a.Vouch, Commit: p.Commit})
+			put(next, a.Stage, a.Key.Entry, mirror.Line{Image: a.Image, Proven: true, Vouch: a.Vouch, Commit: cmp.Or(a.Asked, p.Commit)})
 			p.Actions[i].Kind = mirror.Tag // what is to be copied has come
 		}
 	}

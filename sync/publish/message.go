@@ -67,6 +67,8 @@ type Facts struct {
 	Site  string
 	Cycle string // id of the cycle
 	Moves []Move
+
+	Promoted []Promoted // what asked for them, above the first stage
 }
 
 // Subject says in one line what the commit does.
@@ -139,7 +141,7 @@ var (
 	emptyLines  = regexp.MustCompile(`\n{3,}`)
 )
 
-// Text gives the message with the trailer, which a template can neither leave out nor forge.
+// Text gives the message with the trailers, which a template can neither leave out nor forge.
 func (m Message) Text(f Facts) (string, error) {
 	var b strings.Builder
 	if err := cmp.Or(m.tmpl, defaultMessage).Execute(&b, f); err != nil {
@@ -147,7 +149,7 @@ func (m Message) Text(f Facts) (string, error) {
 	}
 	lines := strings.Split(strings.ReplaceAll(b.String(), "\r", ""), "\n")
 	lines = slices.DeleteFunc(lines, func(l string) bool {
-		return strings.HasPrefix(strings.ToLower(strings.TrimSpace(l)), strings.ToLower(Trailer)+":")
+		return isOurs(l)
 	})
 	text := emptyLines.ReplaceAllString(strings.TrimSpace(strings.Join(lines, "\n")), "\n\n")
 	if text == "" {
@@ -157,7 +159,16 @@ func (m Message) Text(f Facts) (string, error) {
 	if paragraphs := strings.Split(text, "\n\n"); len(paragraphs) > 1 && isTrailers(paragraphs[len(paragraphs)-1]) {
 		separator = "\n"
 	}
+	for _, p := range f.Promoted {
+		text, separator = text+separator+p.Trailer(), "\n"
+	}
 	return text + separator + Trailer + ": " + strings.Join(strings.Fields(f.Cycle), "") + "\n", nil
+}
+
+// isOurs says whether a line would be read as a trailer of ours.
+func isOurs(line string) bool {
+	line = strings.ToLower(strings.TrimSpace(line))
+	return strings.HasPrefix(line, strings.ToLower(Trailer)+":") || strings.HasPrefix(line, strings.ToLower(PromotionTrailer)+":")
 }
 
 // isTrailers says whether a paragraph is a block of trailers, which ours has to join to be read as one.

@@ -51,6 +51,10 @@ type Request struct {
 	Change   Change
 	Kept     []string // directories below Owned whose files keep the bytes that they have
 	Rejected error    // what Commit wraps when the branch is not at parent any more
+
+	// Beside gives files outside of Owned that belong to the same commit and depend on what its parent holds; nil for
+	// none.
+	Beside func(head string) (mirror.Files, error)
 }
 
 // Publish makes the commit and gives the head that holds the change; changed says whether there was anything
@@ -85,20 +89,27 @@ func Publish(ctx context.Context, repo Repository, r Request) (head string, chan
 	return head, false, fmt.Errorf("publish: the branch moved %d times in a row: %w", tries, r.Rejected)
 }
 
-// carry adds the files of the kept directories as they are at head, so that owning a directory does not
-// delete an override that must not change now.
+// carry adds what the commit has besides, and the files of the kept directories as they are at head, so that owning a
+// directory does not delete an override that must not change now.
 func carry(repo Repository, head string, r Request) (Change, error) {
 	change := r.Change
+	change.Files = maps.Clone(change.Files)
+	if change.Files == nil {
+		change.Files = mirror.Files{}
+	}
+	if r.Beside != nil {
+		beside, err := r.Beside(head)
+		if err != nil {
+			return change, fmt.Errorf("publish: %w", err)
+		}
+		maps.Copy(change.Files, beside)
+	}
 	if len(r.Kept) == 0 {
 		return change, nil
 	}
 	kept, err := repo.Files(head, r.Kept...)
 	if err != nil {
 		return change, fmt.Errorf("publish: read what is kept: %w", err)
-	}
-	change.Files = maps.Clone(change.Files)
-	if change.Files == nil {
-		change.Files = mirror.Files{}
 	}
 	for name, body := range kept {
 		if _, written := change.Files[name]; !written {

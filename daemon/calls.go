@@ -1,0 +1,171 @@
+package daemon
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/poundlock/poundlock/daemon/config"
+	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/internal/wire"
+	"github.com/poundlock/poundlock/policy"
+)
+
+const (
+	callWithin    = 10 * time.Second // an answer, where the configuration says nothing
+	maxCallAnswer = 64 << 10         // bytes
+	maxReason     = 300              // characters of what somebody outside gives as a reason
+)
+
+// callQuestion is what somebody outside is asked: may these entries of a set come to stand at a stage?
+type callQuestion struct {
+	Type     string       `json:"type"`    // always "promotion"
+	Version  int          `json:"version"` // of this form: 1
+	Site     string       `json:"site"`
+	Set      string       `json:"set"`
+	Stage    mirror.Stage `json:"stage"`
+	From     mirror.Stage `json:"from"`               // the stage below
+	Commit   string       `json:"commit,omitempty"`   // that asks for it; absent while it is only proposed
+	Proposal int          `json:"proposal,omitempty"` // that brought it
+	Moves    []callMove   `json:"moves"`
+}
+
+// callMove is one entry of a question.
+type callMove struct {
+	Entry string `json:"entry"`
+	Image string `json:"image"`         // upstream reference with digest that is to stand
+	Was   string `json:"was,omitempty"` // that stands now
+
+	image mirror.Reference
+}
+
+func movesOf(entries []string, images map[string]mirror.Reference, standing mirror.Standing) []callMove {
+	moves := make([]callMove, 0, len(entries))
+	for _, entry := range entries {
+		m := callMove{Entry: entry, Image: images[entry].String(), image: images[entry]}
+		if line, ok := standing[entry]; ok {
+			m.Was = line.Image.String()
+		}
+		moves = append(moves, m)
+	}
+	return moves
+}
+
+// answers asks those whom a gate names, side by side.
+func (l *Line) answers(ctx context.Context, q question, a policy.Asking, names []string) map[string]policy.Answer {
+	if len(names) == 0 {
+		return nil
+	}
+	below, _ := q.set.Stages.Below(q.stage)
+	body, err := json.Marshal(callQuestion{Type: "promotion", Version: 1, Site: l.config.Site, Set: q.set.Name, Stage: q.stage, From: below,
+		Commit: a.Commit, Proposal: a.Proposal, Moves: q.moves})
+	answers := map[string]policy.Answer{}
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for _, name := range names {
+		group.Go(func() {
+			answer, failed := policy.Answer{}, err
+			if failed == nil {
+				answer, failed = l.call(ctx, name, body)
+			}
+			if failed != nil {
+				answer = policy.Answer{Unknown: notAnswered(failed)}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			answers[name] = answer
+		})
+	}
+	group.Wait()
+	return answers
+}
+
+// call asks one of them. Whatever is not a plain yes or no is an error.
+func (l *Line) call(ctx context.Context, name string, body []byte) (policy.Answer, error) {
+	c, ok := l.config.Calls[name]
+	switch {
+	case l.offline:
+		return policy.Answer{}, mirror.ErrOffline
+	case !ok:
+		return policy.Answer{}, fmt.Errorf("config.yaml has no calls.%s", name)
+	}
+	address, err := c.URL.Read()
+	if err != nil {
+		return policy.Answer{}, fmt.Errorf("calls.%s.url: %w", name, err)
+	}
+	u, err := url.Parse(address.Reveal())
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return policy.Answer{}, fmt.Errorf("calls.%s.url is no http address", name)
+	}
+	key, err := c.Secret.Read()
+	if err != nil {
+		return policy.Answer{}, fmt.Errorf("calls.%s.secret: %w", name, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.Time, callWithin))
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return policy.Answer{}, fmt.Errorf("calls.%s.url is no http address", name)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if !c.Secret.IsZero() {
+		mac := hmac.New(sha256.New, []byte(key.Reveal()))
+		mac.Write(body)
+		req.Header.Set("X-Signature", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	}
+	out, err := wireOfCall(c, u, l.config.TLS.CAFiles, l.observe)
+	if err != nil {
+		return policy.Answer{}, fmt.Errorf("calls.%s: %w", name, err)
+	}
+	defer out.Close()
+	resp, err := out.RoundTrip(req) // a redirect is no answer
+	if err != nil {
+		return policy.Answer{}, fmt.Errorf("it did not answer: %w", reasonOfCall(err))
+	}
+	defer resp.Body.Close()
+	return answerOf(resp)
+}
+
+// wireOfCall gives a way out that leads to one host, with nobody's credential.
+func wireOfCall(c config.Call, u *url.URL, trusted []string, observe func(wire.Event)) (*wire.Wire, error) {
+	return wire.New(wire.Settings{CAFiles: trusted, UserAgent: "poundlock", Observe: observe,
+		Hosts: map[string]wire.Host{u.Host: {Insecure: c.Insecure, CAFiles: c.TLS.CAFiles, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile}}})
+}
+
+// reasonOfCall takes the address, which may be a secret, off an error.
+func reasonOfCall(err error) error {
+	var of *url.Error
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
+}
+
+func answerOf(resp *http.Response) (policy.Answer, error) {
+	if resp.StatusCode != http.StatusOK {
+		return policy.Answer{}, fmt.Errorf("it answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxCallAnswer+1))
+	if err != nil {
+		return policy.Answer{}, fmt.Errorf("read its answer: %w", err)
+	}
+	var answer struct {
+		Allow  *bool  `json:"allow"`
+		Reason string `json:"reason"`
+	}
+	if len(data) > maxCallAnswer || json.Unmarshal(data, &answer) != nil || answer.Allow == nil {
+		return policy.Answer{}, errors.New(`its answer is not {"allow": true or false, "reason": "..."}`)
+	}
+	return policy.Answer{Allow: *answer.Allow, Reason: mirror.Shorten(mirror.OneLine(wire.Mask(answer.Reason)), maxReason)}, nil
+}

@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/internal/mirror"
+)
+
+// waitDocument is how a promotion ended that was waited for, for programs.
+type waitDocument struct {
+	Type       string             `json:"type"`
+	Version    int                `json:"version"`
+	Promotions []daemon.Promotion `json:"promotions"` // one for each set and stage that the proposal is about
+}
+
+// everyWait is how long wait leaves between two looks at Git.
+const everyWait = time.Second
+
+func (a *app) waitCommand() *cobra.Command {
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use: "wait promotion/ID", Short: "Wait until a promotion is merged, moved and recorded", Args: cobra.ExactArgs(1),
+		Long: `Wait until everything that a promotion asks for stands and is recorded in the fleet repository. ID is the number of its
+proposal, or its commit. It looks at Git alone, so it works wherever the fleet repository can be read.
+
+Exit codes: 0 it stands; 5 a later promotion took its place; 8 it was not merged, or still waits, when the time was over.`,
+		Example: "  poundlock wait promotion/7\n  poundlock wait promotion/7 --timeout 2h\n  poundlock wait promotion/8c0d1f2a -o json",
+	}
+	cmd.Flags().DurationVar(&timeout, "timeout", 10*time.Minute, "longest wait")
+	output := a.outputFlag(cmd, asText, asJSON, asYAML)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		id, ok := strings.CutPrefix(args[0], "promotion/")
+		if !ok || id == "" {
+			return misused(cmd, "", "want promotion/ID, such as promotion/7; have %q", args[0])
+		}
+		if timeout <= 0 {
+			return misused(cmd, "", "--timeout wants more than nothing, such as 10m")
+		}
+		line, err := a.open(cmd.Context(), daemon.Options{Temporary: true})
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+		defer cancel()
+		found, err := awaitPromotion(ctx, line, id)
+		if cmd.Context().Err() == nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = nil // what is known by now is told
+		}
+		if err = closing(line, err); err != nil {
+			return err
+		}
+		if err := a.printWait(waitDocument{"wait", 1, found}, id, timeout, *output); err != nil {
+			return err
+		}
+		return exitCode(codeOfWait(found))
+	}
+	return cmd
+}
+
+// awaitPromotion looks at Git until nothing of a promotion waits any more, and gives what it found last.
+func awaitPromotion(ctx context.Context, line *daemon.Line, id string) (found []daemon.Promotion, err error) {
+	again := time.NewTicker(everyWait)
+	defer again.Stop()
+	for {
+		all, err := line.Promotions(ctx, 0)
+		if err != nil {
+			return found, err
+		}
+		found = found[:0]
+		for _, p := range all {
+			if isPromotion(p, id) {
+				found = append(found, p)
+			}
+		}
+		if len(found) > 0 && codeOfWait(found) != exitWaiting {
+			return found, nil
+		}
+		select {
+		case <-ctx.Done():
+			return found, ctx.Err()
+		case <-again.C:
+		}
+	}
+}
+
+// codeOfWait gives the exit code of what became of a promotion.
+func codeOfWait(found []daemon.Promotion) int {
+	code := exitOK
+	if len(found) == 0 {
+		return exitWaiting
+	}
+	for _, p := range found {
+		switch p.State {
+		case daemon.PromotionWaiting:
+			return exitWaiting
+		case daemon.PromotionSuperseded:
+			code = exitRefused
+		}
+	}
+	return code
+}
+
+func (a *app) printWait(d waitDocument, id string, timeout time.Duration, f format) error {
+	if f != asText {
+		return document(a.out, f, d)
+	}
+	if len(d.Promotions) == 0 {
+		return a.print(clean(fmt.Sprintf("promotion %s was not merged within %s; it waits for its approval", id, timeout)) + "\n")
+	}
+	var b strings.Builder
+	for _, p := range d.Promotions {
+		fmt.Fprintf(&b, "%s\n", clean(waitText(p, a.again("plan", "--only", p.Set))))
+	}
+	return a.print(b.String())
+}
+
+func waitText(p daemon.Promotion, next string) string {
+	what := fmt.Sprintf("%s to %s, %s, asked for by %s", p.Set, p.Stage, promotedEntries(p), mirror.Printable(p.Commit[:min(7, len(p.Commit))]))
+	switch p.State {
+	case daemon.PromotionApplied:
+		text := "stands: " + what
+		if p.Applied != "" {
+			text += fmt.Sprintf(", recorded by %s after %s", p.Applied[:min(7, len(p.Applied))], p.Took.Round(time.Second))
+		}
+		return text
+	case daemon.PromotionSuperseded:
+		return "superseded by a later promotion: " + what
+	}
+	text := "waits: " + what
+	if p.Why != "" {
+		text += ": " + p.Why
+	}
+	return text + "; see `" + next + "`"
+}

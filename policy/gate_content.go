@@ -1,0 +1,90 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+)
+
+// contentGates are those that look at what moves beside what stands.
+func (m promotion) contentGates(a mirror.Action, marked string) (gates []mirror.Gate) {
+	if m.forward {
+		gates = append(gates, m.notOlder(a, marked))
+	}
+	if m.immutable {
+		gates = append(gates, m.sameContent(a))
+	}
+	if m.whole {
+		gates = append(gates, m.wholeStage(a))
+	}
+	return gates
+}
+
+// notOlder is closed for an older version than stands. Tags are compared as semantic versions, leniently, so that
+// v1.2 is one; what is no version has no order, and neither have two images.
+func (m promotion) notOlder(a mirror.Action, marked string) mirror.Gate {
+	line, stands := m.record.At(m.stage)[a.Key.Entry]
+	switch {
+	case m.returns(a):
+		return exempt("downgrade", rollback)
+	case !stands:
+		return open("downgrade", "nothing stands here yet")
+	case line.Image.Name() != a.Image.Name():
+		return open("downgrade", "another image stands here")
+	}
+	was, errWas := semver.NewVersion(line.Image.Tag)
+	is, err := semver.NewVersion(a.Image.Tag)
+	switch {
+	case err != nil || errWas != nil:
+		return open("downgrade", "%q and %q are not both versions", line.Image.Tag, a.Image.Tag)
+	case !is.LessThan(was):
+		return open("downgrade", "%s is not older than %s", a.Image.Tag, line.Image.Tag)
+	case marked != "":
+		return open("downgrade", "the stage file marks it as a rollback: %s", mirror.OneLine(marked))
+	}
+	return closed("downgrade", mirror.Downgrade, "%s is older than %s, which stands here", a.Image.Tag, line.Image.Tag)
+}
+
+// sameContent is closed for a tag that stood here with other content.
+func (m promotion) sameContent(a mirror.Action) mirror.Gate {
+	line := m.record.At(m.stage)[a.Key.Entry]
+	for _, before := range append([]mirror.Reference{line.Image}, line.Was...) {
+		if a.Image.Tag != "" && before.Tag == a.Image.Tag && before.Name() == a.Image.Name() && before.Digest != a.Image.Digest {
+			return closed("immutable", mirror.Immutable, "tag %s stood here as %s", a.Image.Tag, mirror.Short(before.Digest))
+		}
+	}
+	return open("immutable", "its tag never stood here with other content")
+}
+
+// wholeStage is open where the stage file lists all that stands below, and nothing else.
+func (m promotion) wholeStage(a mirror.Action) mirror.Gate {
+	if m.returns(a) {
+		return exempt("whole", rollback)
+	}
+	below, wanted := m.record.At(m.below), m.set.Wanted[m.stage]
+	var other []string
+	listed := map[string]bool{}
+	for _, line := range wanted {
+		listed[line.Entry] = true
+		if below[line.Entry].Image != line.Image {
+			other = append(other, line.Entry)
+		}
+	}
+	for entry := range below {
+		if !listed[entry] {
+			other = append(other, entry)
+		}
+	}
+	if len(other) == 0 {
+		return open("whole", "it takes all that stands in %s", m.below)
+	}
+	slices.Sort(other)
+	more := ""
+	if len(other) > 3 {
+		other, more = other[:3], " and others"
+	}
+	return closed("whole", mirror.NotAll, "the stage takes all that stands in %s, or nothing; %s%s differ", m.below, strings.Join(other, ", "), more)
+}
