@@ -68,7 +68,7 @@ func (c adviser) advise(err error) mirror.Problems {
 	if errors.As(err, &known) {
 		return mirror.Problems{known}
 	}
-	for _, ask := range []func(error) (mirror.Problem, bool){c.adviseFullDisk, c.adviseLock, c.adviseSecret, c.adviseGit, c.adviseRegistry, c.adviseWire, c.adviseDisk} {
+	for _, ask := range []func(error) (mirror.Problem, bool){c.adviseFullDisk, c.adviseLock, c.adviseSecret, c.adviseGit, c.adviseForge, c.adviseRegistry, c.adviseWire, c.adviseDisk} {
 		if p, ok := ask(err); ok {
 			return mirror.Problems{p}
 		}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/poundlock/poundlock/internal/forge"
-	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/wire"
 	"github.com/poundlock/poundlock/policy"
@@ -40,7 +39,7 @@ func (l *Line) proposalSays(ctx context.Context, q question, p forge.Proposal) p
 	asked, cancel := context.WithTimeout(ctx, forgeWithin)
 	defer cancel()
 	if wants.Proposal || len(wants.Statuses) > 0 {
-		err := l.reviewed(asked, q, p, q.fleet.head, documentOf(q.fleet.desired.Files, q.set.Name, q.stage), wants, &a)
+		err := l.reviewed(asked, q, p, []string{q.fleet.head}, documentOf(q.fleet.desired.Files, q.set.Name, q.stage), wants, &a)
 		if err == nil {
 			a.Statuses, err = l.checks(asked, wants.Statuses, p.HeadCommit)
 		}
@@ -100,11 +99,14 @@ func (l *Line) forgeSays(ctx context.Context, q question, wants policy.Wants, a 
 	if err != nil {
 		return err
 	}
-	base, err := l.baseOf(ctx, q.step, p)
-	if err != nil {
-		return err
+	if err := l.git.Bring(ctx, l.forge.HeadRef(p.Number), p.HeadCommit); err != nil {
+		return fmt.Errorf("read what was proposed: %w", err)
 	}
-	if err := l.reviewed(ctx, q, p, base, document, wants, a); err != nil {
+	bases, err := l.basesOf(ctx, q, p)
+	if err != nil {
+		return fmt.Errorf("what proposal #%d was merged onto: %w", p.Number, err)
+	}
+	if err := l.reviewed(ctx, q, p, bases, document, wants, a); err != nil {
 		return err
 	}
 	a.Statuses, err = l.checks(ctx, wants.Statuses, q.step.Commit, p.HeadCommit)
@@ -136,37 +138,54 @@ func (l *Line) mergedDocument(ctx context.Context, q question, p forge.Proposal)
 	return l.stageDocument(commit, q.set.Name, q.stage)
 }
 
-// maxRebased bounds how many commits of one proposal, merged one by one, are gone back over.
-const maxRebased = 250
+// maxCarried bounds how many commits are gone back over to find one that is not of a proposal.
+const maxCarried = 250
 
-// baseOf gives the commit of the branch that a proposal was merged onto. One that was merged as several commits must
-// not name, in the first of them, the owners who approve the last.
-func (l *Line) baseOf(ctx context.Context, step git.Step, p forge.Proposal) (string, error) {
-	for range maxRebased {
-		if len(step.Parents) == 0 {
-			return "", nil
-		}
-		base := step.Parents[0]
-		if len(step.Parents) > 1 {
-			return base, nil
-		}
-		before, err := l.forge.By(ctx, base)
-		if errors.Is(err, forge.ErrNotFound) || err == nil && before.Number != p.Number {
-			return base, nil
-		}
-		if err != nil {
-			return "", fmt.Errorf("ask which proposal brought %.12s: %w", base, err)
-		}
-		if step, err = l.git.Step(base); err != nil {
-			return "", err
-		}
+// basesOf gives commits of the branch from before a proposal was merged; whoever is to count as an owner must be one at
+// each of them. A proposal that was merged as several commits must not name, in the first of them, the owners who
+// approve the last: then its own commits are gone behind, too.
+func (l *Line) basesOf(ctx context.Context, q question, p forge.Proposal) ([]string, error) {
+	if len(q.step.Parents) == 0 {
+		return nil, nil
 	}
-	return "", fmt.Errorf("proposal #%d was merged as more than %d commits", p.Number, maxRebased)
+	before := q.step.Parents[0]
+	same, err := l.git.Ancestor(ctx, q.step.Commit, p.HeadCommit)
+	if err != nil {
+		return nil, err
+	}
+	if same { // the branch was moved onto what was proposed: from behind, only a commit of ours is known to be none of it
+		ours, err := l.lastOfOurs(ctx, before)
+		return []string{before, ours}, err
+	}
+	if len(q.step.Parents) > 1 {
+		return []string{before}, nil
+	}
+	parted, err := l.git.MergeBase(ctx, before, p.HeadCommit)
+	if err == nil && parted == "" {
+		err = fmt.Errorf("proposal #%d has no history in common with the branch", p.Number)
+	}
+	return []string{before, parted}, err
+}
+
+// lastOfOurs gives the newest commit of ours in the first-parent history of a commit, or where that begins.
+func (l *Line) lastOfOurs(ctx context.Context, commit string) (string, error) {
+	for range maxCarried {
+		step, err := l.git.Step(commit)
+		if err != nil || len(step.Parents) == 0 {
+			return commit, err
+		}
+		made, err := l.git.Made(commit, l.renderedDir())
+		if err != nil || made {
+			return commit, err
+		}
+		commit = step.Parents[0]
+	}
+	return "", fmt.Errorf("none of the last %d commits is known to be from before the proposal", maxCarried)
 }
 
 // reviewed adds who proposed and who approved: those whose newest word is an approval, of a commit at which the stage
-// document was as it was merged. base is the commit at which CODEOWNERS is read.
-func (l *Line) reviewed(ctx context.Context, q question, p forge.Proposal, base string, merged mirror.Files, wants policy.Wants, a *policy.Asking) error {
+// document was as it was merged. bases are the commits at which CODEOWNERS is read.
+func (l *Line) reviewed(ctx context.Context, q question, p forge.Proposal, bases []string, merged mirror.Files, wants policy.Wants, a *policy.Asking) error {
 	if l.forge == nil {
 		return errNoForge
 	}
@@ -184,7 +203,7 @@ func (l *Line) reviewed(ctx context.Context, q question, p forge.Proposal, base 
 	if access.User == "" {
 		return errNoAccount
 	}
-	if err := l.whoAsked(ctx, q, p, base, access.User, a); err != nil {
+	if err := l.whoAsked(ctx, q, p, access.User, a); err != nil {
 		return err
 	}
 	reviews, err := l.forge.Reviews(ctx, p.Number)
@@ -193,7 +212,7 @@ func (l *Line) reviewed(ctx context.Context, q question, p forge.Proposal, base 
 	}
 	owns := func(string) (bool, error) { return false, nil }
 	if wants.Owners {
-		if owns, err = l.owners(ctx, base, sortedKeys(merged)); err != nil {
+		if owns, err = l.owners(ctx, bases, sortedKeys(merged)); err != nil {
 			return err
 		}
 	}
@@ -243,7 +262,7 @@ var requestedLine = regexp.MustCompile(`(?m)^` + requestedBy + `:[ \t]*(\S+)[ \t
 
 // whoAsked adds to a proposal of our own who asked for it, and whether people pushed to it: then what is proposed is
 // not what we proposed.
-func (l *Line) whoAsked(ctx context.Context, q question, p forge.Proposal, base, us string, a *policy.Asking) error {
+func (l *Line) whoAsked(ctx context.Context, q question, p forge.Proposal, us string, a *policy.Asking) error {
 	if !strings.EqualFold(p.Author, us) {
 		return nil
 	}
@@ -255,8 +274,8 @@ func (l *Line) whoAsked(ctx context.Context, q question, p forge.Proposal, base,
 	if err != nil {
 		return err
 	}
-	if made = made && len(step.Parents) == 1 && base != ""; made { // ours is one commit on a commit of the branch
-		if made, err = l.git.Ancestor(ctx, step.Parents[0], base); err != nil {
+	if made = made && len(step.Parents) == 1; made { // ours is one commit on a commit of the branch
+		if made, err = l.git.Ancestor(ctx, step.Parents[0], q.fleet.head); err != nil {
 			return err
 		}
 	}

@@ -53,8 +53,11 @@ func (l *Line) ascend(ctx context.Context, f *fleet, o PromoteOrder) (a ascent, 
 
 // heldBack says which holds cover what a promotion changes. Whoever goes back knows what is held there.
 func (l *Line) heldBack(f *fleet, a ascent) (why []string, err error) {
+	if a.back {
+		return nil, nil
+	}
 	held, err := l.holds(f)
-	if err != nil || a.back {
+	if err != nil {
 		return nil, err
 	}
 	told := map[mirror.Place]bool{}

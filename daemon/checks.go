@@ -1,17 +1,12 @@
 package daemon
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 
 	"github.com/poundlock/poundlock/internal/forge"
-	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
-	"github.com/poundlock/poundlock/sync/publish"
+	"github.com/poundlock/poundlock/internal/wire"
 )
 
 // The checks that are told on commits: on the head of a proposal what a merge would do and what policy says of it, on
@@ -22,259 +17,63 @@ const (
 	checkSync   = "poundlock/sync"
 )
 
-// outcome is how the last step of a set ended.
-type outcome struct {
-	version string // identity of what was in force
-	plan    mirror.Plan
-	err     error
-}
+// ofPlan are the reasons of refusals that no policy has a word in: they are of how things lie.
+var ofPlan = []mirror.ReasonCode{mirror.Collision, mirror.ForeignTag, mirror.Incomplete, mirror.NotWhole, mirror.BasedOnMoved, mirror.LocalFailed}
 
-// stepped remembers how a step ended, for what is told of merges.
-func (l *Line) stepped(f *fleet, set string, r Report, err error) {
-	if l.desk == nil || r.Suspended != nil || errors.Is(err, publish.ErrSuperseded) || errors.Is(err, context.Canceled) {
-		return
+// checks gives what is told on the head of the proposal: what a merge would do, and what policy says of it.
+func (v review) checks() [2]forge.Status {
+	does, says := forge.Status{Context: checkPlan, Result: forge.Success}, forge.Status{Context: checkPolicy, Result: forge.Success}
+	if len(v.problems) > 0 {
+		first := v.problems[0]
+		does.Result, does.Text = forge.Failure, oneLine(fmt.Sprintf("%s: %s %s %s", count(len(v.problems), "problem"), first.Code, first.Where, first.What))
+		says.Result, says.Text = forge.Failure, "not judged: see "+checkPlan
+		return [2]forge.Status{does, says}
 	}
-	l.desk.mu.Lock()
-	defer l.desk.mu.Unlock()
-	l.desk.steps[set] = outcome{f.version, r.Plan, err}
-}
-
-// merge is a proposal that was merged and whose end is not told yet.
-type merge struct {
-	forge.Proposal
-	wants map[mirror.Place]mirror.Reference // what it asked for: lines of stage files, and entries of the first stage
-	sets  []string                          // whose files it changed
-	known bool                              // wants and sets were read
-	told  forge.Status
-}
-
-// sawMerge notes a proposal that was merged. The caller holds turn.
-func (d *desk) sawMerge(p forge.Proposal) {
-	_, known := d.merges[p.Number]
-	if _, over := d.over[p.Number]; known || over || p.MergeCommit == "" {
-		return
+	if len(v.touched) == 0 {
+		does.Text, says.Text = "changes nothing that is mirrored", "nothing to be judged"
+		return [2]forge.Status{does, says}
 	}
-	d.merges[p.Number] = merge{Proposal: p}
-}
-
-// tellMerges sets the check of every merge whose end was not told. One that is over is forgotten, and so is one that
-// waits for longer than anybody looks back.
-func (l *Line) tellMerges(ctx context.Context, f *fleet) error {
-	var errs []error
-	for _, n := range slices.Sorted(maps.Keys(l.desk.merges)) {
-		if err := ctx.Err(); err != nil {
-			break
-		}
-		over, err := l.tellMerge(ctx, f, n)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("merge of proposal #%d: %w", n, err))
-			if errors.Is(err, forge.ErrLimited) {
-				break
-			}
-			continue
-		}
-		if over || l.now().Sub(l.desk.merges[n].Ended) > lookBack {
-			delete(l.desk.merges, n)
-			l.desk.over[n] = l.now()
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// tellMerge sets the check of one merge, and says whether nothing more is to be told of it.
-func (l *Line) tellMerge(ctx context.Context, f *fleet, n int) (over bool, err error) {
-	m := l.desk.merges[n]
-	if !m.known {
-		// Only a commit that our own clone has in the history of the branch is believed to be one.
-		if in, err := l.git.Ancestor(ctx, m.MergeCommit, f.head); err != nil || !in {
-			return false, nil // the next cycle reads it, and calls again
-		}
-		if m, err = l.brought(ctx, f, m); err != nil {
-			return false, err
-		}
-		l.desk.merges[n] = m
-		if len(m.sets) == 0 {
-			return true, nil
-		}
-		if all, err := l.forge.Statuses(ctx, m.MergeCommit); err != nil {
-			return false, err
-		} else if i := slices.IndexFunc(all, func(s forge.Status) bool { return s.Context == checkSync }); i >= 0 {
-			if m.told = all[i]; m.told.Result == forge.Success {
-				return true, nil // told before this process began
-			}
-		}
-	}
-	s := l.becameOf(f, m)
-	s.Context, s.URL = checkSync, m.URL
-	if s != m.told {
-		if err := l.forge.SetStatus(ctx, m.MergeCommit, s); err != nil {
-			return false, err
-		}
-		m.told = s
-		l.desk.merges[n] = m
-	}
-	return s.Result == forge.Success, nil
-}
-
-// brought finds out what a merge changed: the lines of stage files and the entries that it brought, and the sets that it
-// touched.
-func (l *Line) brought(ctx context.Context, f *fleet, m merge) (merge, error) {
-	m.wants, m.known = map[mirror.Place]mirror.Reference{}, true
-	before, err := l.beforeOf(ctx, m.Proposal)
-	if err != nil {
-		return m, err
-	}
-	if before == "" {
-		return m, nil
-	}
-	changed, err := l.git.Differ(before, m.MergeCommit, "desired", "stages")
-	if err != nil {
-		return m, fmt.Errorf("compare %s with %s: %w", brief(before), brief(m.MergeCommit), err)
-	}
-	if len(changed) == 0 {
-		return m, nil
-	}
-	then, wrong, err := l.parse(m.MergeCommit)
-	if err != nil {
-		return m, err
-	}
-	earlier, _, err := l.parse(before)
-	if err != nil {
-		return m, err
-	}
-	m.sets, _ = f.setsOf(&fleet{desired: then}, changed)
-	if len(wrong) > 0 {
-		for _, set := range f.desired.Sets { // what it asked for can not be read: all sets wait for its repair
-			m.sets = append(m.sets, set.Name)
-		}
-		m.sets = slices.Compact(slices.Sorted(slices.Values(m.sets)))
-		return m, nil
-	}
-	old := wantsOf(earlier)
-	for at, image := range wantsOf(then) {
-		if old[at] != image {
-			m.wants[at] = image
-		}
-	}
-	return m, nil
-}
-
-// beforeOf gives the commit that a merge is compared with: where its head was left behind by a squash or a rebase, the
-// one at which that head parted from the branch, else the first parent. It is "" where there is none.
-func (l *Line) beforeOf(ctx context.Context, p forge.Proposal) (string, error) {
-	if parted, err := l.git.MergeBase(ctx, p.HeadCommit, p.MergeCommit); err == nil && parted != "" && parted != p.HeadCommit {
-		return parted, nil
-	}
-	before := ""
-	err := l.git.Walk(ctx, p.MergeCommit, []string{"desired", "stages"}, func(s git.Step) (bool, error) {
-		if s.Commit == p.MergeCommit && len(s.Parents) > 0 {
-			before = s.Parents[0]
-		}
-		return false, nil
-	})
-	return before, err
-}
-
-// wantsOf lists what a fleet asks for: entries at the first stage, and the lines of stage files.
-func wantsOf(d mirror.Desired) map[mirror.Place]mirror.Reference {
-	all := map[mirror.Place]mirror.Reference{}
-	for _, set := range d.Sets {
-		for _, e := range set.Entries {
-			all[mirror.Place{Set: set.Name, Stage: set.Stages.First(), Entry: e.Name}] = e.Image
-		}
-		for stage, lines := range set.Wanted {
-			for _, w := range lines {
-				all[mirror.Place{Set: set.Name, Stage: stage, Entry: w.Entry}] = w.Image
-			}
-		}
-	}
-	return all
-}
-
-// becameOf says what became of a merge until now. What a later commit asks for in its place is no longer its own.
-func (l *Line) becameOf(f *fleet, m merge) forge.Status {
-	pending := func(format string, args ...any) forge.Status {
-		return forge.Status{Result: forge.Pending, Text: mirror.OneLine(fmt.Sprintf(format, args...))}
-	}
-	failed := func(format string, args ...any) forge.Status {
-		return forge.Status{Result: forge.Failure, Text: mirror.OneLine(fmt.Sprintf(format, args...))}
-	}
-	switch problems := (mirror.Problems)(nil); {
-	case f.refused != nil:
-		return failed("not in force: %s", f.refused[0].What)
-	case f.held != nil:
-		return pending("waits: %s", f.held[0].What)
-	case errors.As(f.mistake, &problems):
-		return failed("not in force: %s %s %s", problems[0].Code, problems[0].Where, problems[0].What)
-	case f.mistake != nil:
-		return failed("not in force: %v", f.mistake)
-	}
-	l.desk.mu.Lock()
-	steps := maps.Clone(l.desk.steps)
-	l.desk.mu.Unlock()
-	stands, wants := 0, wantsOf(f.desired)
-	var waits, broken, going []string
-	for _, name := range m.sets {
-		if _, there := f.desired.Set(name); !there {
-			continue
-		}
-		if s, suspended := f.paused(name); suspended {
-			waits = append(waits, name+" is "+s.String())
-			continue
-		}
-		step, known := steps[name]
+	var broken, unknown, refused, awaits, times []string
+	for _, a := range v.rows() {
+		text := fmt.Sprintf("%s at %s: %s", a.Key, a.Stage, a.Reason)
 		switch {
-		case !known || step.version != f.version:
-			going = append(going, name+" is being looked at")
-			continue
-		case step.err != nil:
-			broken = append(broken, plainly(l, step.err))
-			continue
+		case a.Kind == mirror.Failed:
+			unknown = append(unknown, text)
+		case a.Kind == mirror.Missing, a.Kind == mirror.Refuse && slices.Contains(ofPlan, a.Reason.Code):
+			broken = append(broken, text)
+		case a.Kind == mirror.Refuse && a.Reason.Code != mirror.Held && a.Reason.Code != mirror.Paused:
+			refused = append(refused, text)
 		}
-		for _, a := range step.plan.Actions {
-			at := mirror.Place{Set: name, Stage: a.Stage, Entry: a.Key.Entry}
-			want, of := m.wants[at]
-			if !of || wants[at] != want {
-				continue
-			}
-			switch text := fmt.Sprintf("%s at %s: ", a.Key, a.Stage) + a.Reason.String(); {
-			case a.Kind == mirror.Unchanged:
-				stands++
-			case a.Kind == mirror.Refuse && (a.Reason.Waits() || a.Reason.Code == mirror.Held):
-				waits = append(waits, text)
-			case a.Kind == mirror.Refuse, a.Kind == mirror.Missing, a.Kind == mirror.Failed:
-				broken = append(broken, text)
+		for _, g := range a.Gates {
+			switch {
+			case g.Open:
+			case awaited(g.Code):
+				awaits = append(awaits, g.Name+": "+g.Why)
+			case g.Until.IsZero():
 			default:
-				going = append(going, text)
+				times = append(times, g.Name+": "+g.Why)
 			}
 		}
 	}
+	does.Text = v.plan.Totals.Counts()
 	switch {
 	case len(broken) > 0:
-		return failed("%s%s", broken[0], more(broken))
-	case len(waits) > 0:
-		return pending("waits: %s%s", waits[0], more(waits))
-	case len(going) > 0:
-		return pending("%s%s", going[0], more(going))
-	case stands == 0:
-		return forge.Status{Result: forge.Success, Text: "nothing is left to be done for it"}
+		does.Result, does.Text = forge.Failure, broken[0]+more(broken)
+	case len(unknown) > 0:
+		does.Result, does.Text = forge.Pending, unknown[0]+more(unknown)
 	}
-	verb := "stand"
-	if stands == 1 {
-		verb = "stands"
+	says.Text = "all that would move is admitted"
+	switch {
+	case len(refused) > 0:
+		says.Result, says.Text = forge.Failure, "refused: "+refused[0]+more(refused)
+	case len(awaits) > 0:
+		says.Result, says.Text = forge.Pending, "waits for "+awaits[0]+more(slices.Compact(awaits))
+	case len(times) > 0:
+		says.Text = "admitted; after the merge it waits for " + times[0]
 	}
-	return forge.Status{Result: forge.Success, Text: count(stands, "entry") + " " + verb + " as asked for"}
+	does.Text, says.Text = oneLine(does.Text), oneLine(says.Text)
+	return [2]forge.Status{does, says}
 }
 
-func more(all []string) string {
-	if len(all) < 2 {
-		return ""
-	}
-	return fmt.Sprintf(" (and %d more)", len(all)-1)
-}
-
-// plainly gives an error as its first problem, in one line.
-func plainly(l *Line, err error) string {
-	p := Advise(l.config, err)[0]
-	return strings.TrimSpace(p.Code + " " + p.What)
-}
+// oneLine makes text from elsewhere fit for a check, which everybody may read.
+func oneLine(s string) string { return mirror.OneLine(wire.Mask(s)) }

@@ -17,23 +17,26 @@ import (
 // codeownersFiles are the places of CODEOWNERS in a repository, of which the first that is there counts.
 var codeownersFiles = []string{".github/CODEOWNERS", ".gitlab/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS"}
 
-// owners says of a login whether CODEOWNERS of a commit names them for all of some files, which are relative to
-// git.path. Where there is no such file, or it cannot be read, nobody owns anything. Teams are asked of the forge; an
-// address of mail is nobody's login.
-func (l *Line) owners(ctx context.Context, commit string, files []string) (func(login string) (bool, error), error) {
-	nobody := func(string) (bool, error) { return false, nil }
-	rules, err := l.codeowners(commit)
-	if err != nil || len(rules) == 0 || len(files) == 0 {
-		return nobody, err
-	}
-	named := make([][]codeowners.Owner, len(files))
-	for i, file := range files {
-		rule, err := rules.Match(strings.Trim(l.config.Git.Path+"/"+file, "/"))
+// owners says of a login whether CODEOWNERS of all of some commits names them for all of some files, which are relative
+// to git.path. Where there is no such file nobody owns anything. Teams are asked of the forge; an address of mail is
+// nobody's login.
+func (l *Line) owners(ctx context.Context, commits, files []string) (func(login string) (bool, error), error) {
+	var named [][]codeowners.Owner // of each file at each commit
+	for _, commit := range commits {
+		rules, err := l.codeowners(commit)
 		if err != nil {
-			return nobody, fmt.Errorf("CODEOWNERS: %s: %w", file, err)
+			return nil, err
 		}
-		if rule != nil {
-			named[i] = rule.Owners
+		for _, file := range files {
+			rule, err := rules.Match(strings.Trim(l.config.Git.Path+"/"+file, "/"))
+			if err != nil {
+				return nil, fmt.Errorf("CODEOWNERS: %s: %w", file, err)
+			}
+			var owners []codeowners.Owner
+			if rule != nil {
+				owners = rule.Owners
+			}
+			named = append(named, owners)
 		}
 	}
 	teams := map[string][]string{}
@@ -44,7 +47,7 @@ func (l *Line) owners(ctx context.Context, commit string, files []string) (func(
 				return false, err
 			}
 		}
-		return true, nil
+		return len(named) > 0, nil
 	}, nil
 }
 
@@ -76,9 +79,6 @@ func (l *Line) isOneOf(ctx context.Context, owners []codeowners.Owner, login str
 
 // codeowners reads the rules of a commit. A file that cannot be parsed is an error: nobody knows whom it means.
 func (l *Line) codeowners(commit string) (codeowners.Ruleset, error) {
-	if commit == "" {
-		return nil, nil
-	}
 	for _, name := range codeownersFiles {
 		data, err := l.git.RootFile(commit, name)
 		if err != nil {

@@ -251,11 +251,15 @@ func (d *doctor) checkGit(ctx context.Context) (*git.Repo, string, []Check) {
 		bad.Detail = "reads, and may not push: " + bad.Detail
 		return repo, head, []Check{bad}
 	}
-	return repo, head, []Check{ok("git", name, "read + push to %s as %s, branch %s", name, gitWho(d.config.Git), d.config.Git.Branch)}
+	return repo, head, []Check{ok("git", name, "read + push to %s as %s, branch %s", name, gitWho(d.config.Git), branchesOf(d.config.Git))}
 }
 
-func (d *doctor) checkForge(context.Context) []Check {
-	return []Check{none("forge", "", "none configured: pull requests are not opened by this version")}
+// branchesOf names the branches that are read and written.
+func branchesOf(g config.GitConfig) string {
+	if state := g.State(); state != "" {
+		return g.Branch + ", and " + state + " for rendered/"
+	}
+	return g.Branch
 }
 
 // maxSkew is how far a clock may be off before certificates and records suffer.

@@ -39,7 +39,7 @@ func (g *gating) begin(w Wake, set, inputs string, at time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.inputs != inputs {
-		g.inputs, g.asked, g.said, g.tries = inputs, map[string]git.Step{}, map[string]said{}, 0
+		g.inputs, g.asked, g.said, g.tries, g.again = inputs, map[string]git.Step{}, map[string]said{}, 0, time.Time{}
 	}
 	told := !w.Local && slices.Contains(w.Sets, set)
 	if told {

@@ -213,6 +213,9 @@ func (l *Line) happened(e Event) {
 		l.metrics.copied.WithLabelValues(e.Image.Host, "failed").Add(float64(e.Bytes))
 	}
 	l.shared.events.add(e)
+	if l.teller != nil {
+		l.teller.take(e)
+	}
 }
 
 // eventLogs says how an event reads in the log. What is told there in another way is debug.

@@ -15,6 +15,7 @@ const (
 	keyCode     = "code"
 	keyCommit   = "commit"
 	keyConfig   = "config"
+	keyEvents   = "events"
 	keyEntry    = "entry"
 	keyDigest   = "digest"
 	keyError    = "error"

@@ -82,6 +82,9 @@ func (m *metrics) plan(p mirror.Plan) {
 	for _, k := range []mirror.Kind{mirror.Copy, mirror.Tag, mirror.Refuse, mirror.Missing, mirror.Failed, mirror.Unchanged} {
 		m.entries.WithLabelValues(p.Set, string(k)).Set(float64(p.Count(k)))
 	}
+	wait := countFunc(p.Actions, waiting) // nobody has to mend these
+	m.entries.WithLabelValues(p.Set, string(mirror.Refuse)).Set(float64(p.Count(mirror.Refuse) - wait))
+	m.entries.WithLabelValues(p.Set, "waiting").Set(float64(wait))
 }
 
 // remarks shows how much of a set is admitted in spite of the rules, or stands in spite of them.

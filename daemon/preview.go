@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -42,6 +43,9 @@ func (o override) difference() (string, error) {
 // maxCompared is the size in bytes of the largest rendered file of which a preview shows what changes in it.
 const maxCompared = 256 << 10
 
+// asideName is the folder of the state directory in which a line aside has its copy of the state.
+const asideName = "aside"
+
 // aside gives a line that looks at things without leaving a trace in this one: it has a copy of the state, and knows
 // nothing of what the steps of the sets are at. It asks the same registries by the same clients. The caller closes it.
 func (l *Line) aside() (_ *Line, err error) {
@@ -54,10 +58,12 @@ func (l *Line) aside() (_ *Line, err error) {
 			err = errors.Join(fmt.Errorf("copy the state: %w", err), c.Close(context.Background()))
 		}
 	}()
-	dir, err := c.temporaryDir()
-	if err != nil {
+	// Beside the state that we hold the lock of: nobody else makes this folder, and one that is there was left behind.
+	dir := filepath.Join(l.config.StateDir, asideName)
+	if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
 		return nil, err
 	}
+	c.onClose(func(context.Context) error { return os.RemoveAll(dir) })
 	if err := l.state.copyTo(dir); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/poundlock/poundlock/internal/git"
@@ -69,7 +70,8 @@ type Promoted struct {
 // before: by a proposal or by a commit. Nothing moves by it: the line judges what was merged. What a gate says that no
 // waiting mends is refused at once, as an outcome; what cannot be read, or a name that is none, as mirror.Problems.
 func (l *Line) Promote(ctx context.Context, o PromoteOrder) (Promoted, error) {
-	o.By = mirror.OneLine(o.By)
+	// One word, as logins are: who asked is read from the commit again, and cannot approve it.
+	o.By = strings.TrimPrefix(strings.Join(strings.Fields(mirror.OneLine(o.By)), "_"), "@")
 	if o.Way == "" {
 		if o.Way = ByCommit; l.forge != nil {
 			o.Way = ByProposal
@@ -202,7 +204,8 @@ const maxMoveLines = 100
 
 // message is what the commit of a promotion says.
 func (a ascent) message(run string) string {
-	text := fmt.Sprintf("%s: %s at %s\n\n", a.set.Name, a.facts("").Summary(), a.stage)
+	to := map[bool]string{false: "to", true: "at"}[a.back]
+	text := fmt.Sprintf("%s: %s %s %s\n\n", a.set.Name, a.facts("").Summary(), to, a.stage)
 	for i, m := range a.moves {
 		if i == maxMoveLines {
 			text += fmt.Sprintf("and %d more\n", len(a.moves)-i)
@@ -211,7 +214,7 @@ func (a ascent) message(run string) string {
 		text += m.String() + "\n"
 	}
 	if a.reason != "" {
-		text += "\n" + a.reason + "\n"
+		text += "\nReason: " + a.reason + "\n" // never a line of its own: it could read as a trailer
 	}
 	text += "\n"
 	if a.by != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -74,7 +75,8 @@ func (l *Line) openOrAdopt(ctx context.Context, f *fleet, a ascent, open []forge
 	if err != nil {
 		return Promoted{}, fmt.Errorf("reviews of #%d: %w", newest.Number, err)
 	}
-	if len(reviews) > 0 {
+	// Some forges count a comment as a review, and ours stand there, too.
+	if slices.ContainsFunc(reviews, func(r forge.Review) bool { return r.By != newest.Author }) {
 		return l.openNew(ctx, f, a, open, same)
 	}
 	done, err := l.renew(ctx, f, a, newest)

@@ -17,6 +17,7 @@ import (
 
 const (
 	pushTries = 5                    // branches that are tried before a proposal is left for later
+	maxAsked  = 1000                 // contents whose end is remembered; the forge is asked again for others
 	longAgo   = 180 * 24 * time.Hour // how far back the forge is asked what became of a proposal
 )
 
@@ -112,6 +113,7 @@ func (l *Line) proposeBranch(ctx context.Context, f *fleet, a ascent) (Promoted,
 		return Promoted{}, fmt.Errorf("push %s: %w", w.Branch, gitError(err))
 	}
 	done.Outcome = PromotedPushed
+	l.proposing.pushed[w.Branch] = a.candidate()
 	l.tellProposed(done, a)
 	return done, nil
 }
@@ -119,9 +121,12 @@ func (l *Line) proposeBranch(ctx context.Context, f *fleet, a ascent) (Promoted,
 // wasDeclined says whether people closed a proposal of this identity and content without merging it, and tells that
 // once. The forge is asked, so that a new machine knows it too.
 func (l *Line) wasDeclined(ctx context.Context, a ascent) (bool, error) {
+	if l.forge == nil {
+		return l.tookAway(ctx, a)
+	}
 	key := a.identity(l.config.Site) + " " + a.candidate().String()
-	if l.forge == nil || l.proposing.declined[key] {
-		return l.proposing.declined[key], nil
+	if l.proposing.declined[key] {
+		return true, nil
 	}
 	if at, asked := l.proposing.asked[key]; asked && l.now().Sub(at) < l.deskPoll() {
 		return false, nil
@@ -129,6 +134,9 @@ func (l *Line) wasDeclined(ctx context.Context, a ascent) (bool, error) {
 	ended, err := l.forge.Proposals(ctx, forge.Query{Base: l.config.Git.Branch, Since: l.now().Add(-longAgo)})
 	if err != nil {
 		return false, fmt.Errorf("list proposals: %w", err)
+	}
+	if len(l.proposing.asked) > maxAsked {
+		clear(l.proposing.asked)
 	}
 	l.proposing.asked[key] = l.now()
 	for _, p := range ended {
@@ -140,6 +148,20 @@ func (l *Line) wasDeclined(ctx context.Context, a ascent) (bool, error) {
 		return true, nil
 	}
 	return false, nil
+}
+
+// tookAway says whether people deleted the branch that this process pushed with just this content: without a forge that
+// is how they decline.
+func (l *Line) tookAway(ctx context.Context, a ascent) (bool, error) {
+	w, _, err := l.wording(a)
+	if err != nil || l.proposing.pushed[w.Branch] != a.candidate() {
+		return false, err
+	}
+	listing, err := l.git.Listing(ctx)
+	if err != nil {
+		return false, gitError(err)
+	}
+	return listing.Branch(w.Branch) == "", nil
 }
 
 // tellDeclined tells of proposals of ours that were open before and that people closed without merging.

@@ -54,6 +54,7 @@ type reviewed struct {
 type review struct {
 	proposal forge.Proposal
 	site     string
+	registry string          // host[:port] of the local one
 	base     string          // the head of the branch that it would be merged into
 	touched  []string        // files below desired/ and stages/ that it changes
 	problems mirror.Problems // why it cannot be merged as it is
@@ -114,7 +115,7 @@ func (r *reviewer) look(ctx context.Context, p forge.Proposal) (review, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, reviewWithin, errLongLook)
 	defer cancel()
 	l := r.line
-	look := review{proposal: p, site: l.config.Site, base: r.fleet.head}
+	look := review{proposal: p, site: l.config.Site, registry: l.local.Host, base: r.fleet.head}
 	if err := l.git.Bring(ctx, l.forge.HeadRef(p.Number), p.HeadCommit); err != nil {
 		return look, gitError(err)
 	}
@@ -230,62 +231,4 @@ func (v review) waits() bool {
 // awaited says whether a gate is closed for the want of an approval or a check: before the merge it is waited for.
 func awaited(code mirror.ReasonCode) bool {
 	return code == mirror.NotApproved || code == mirror.NotChecked || code == mirror.NotAllowed || code == mirror.NotKnown
-}
-
-// ofPlan are the reasons of refusals that no policy has a word in: they are of how things lie.
-var ofPlan = []mirror.ReasonCode{mirror.Collision, mirror.ForeignTag, mirror.Incomplete, mirror.NotWhole, mirror.BasedOnMoved, mirror.LocalFailed}
-
-// checks gives what is told on the head of the proposal: what a merge would do, and what policy says of it.
-func (v review) checks() [2]forge.Status {
-	does, says := forge.Status{Context: checkPlan, Result: forge.Success}, forge.Status{Context: checkPolicy, Result: forge.Success}
-	if len(v.problems) > 0 {
-		first := v.problems[0]
-		does.Result, does.Text = forge.Failure, mirror.OneLine(fmt.Sprintf("%s: %s %s %s", count(len(v.problems), "problem"), first.Code, first.Where, first.What))
-		says.Result, says.Text = forge.Failure, "not judged: see "+checkPlan
-		return [2]forge.Status{does, says}
-	}
-	if len(v.touched) == 0 {
-		does.Text, says.Text = "changes nothing that is mirrored", "nothing to be judged"
-		return [2]forge.Status{does, says}
-	}
-	var broken, unknown, refused, awaits, times []string
-	for _, a := range v.rows() {
-		text := fmt.Sprintf("%s at %s: %s", a.Key, a.Stage, a.Reason)
-		switch {
-		case a.Kind == mirror.Failed:
-			unknown = append(unknown, text)
-		case a.Kind == mirror.Missing, a.Kind == mirror.Refuse && slices.Contains(ofPlan, a.Reason.Code):
-			broken = append(broken, text)
-		case a.Kind == mirror.Refuse && a.Reason.Code != mirror.Held && a.Reason.Code != mirror.Paused:
-			refused = append(refused, text)
-		}
-		for _, g := range a.Gates {
-			switch {
-			case g.Open:
-			case awaited(g.Code):
-				awaits = append(awaits, g.Name+": "+g.Why)
-			case g.Until.IsZero():
-			default:
-				times = append(times, g.Name+": "+g.Why)
-			}
-		}
-	}
-	does.Text = v.plan.Totals.Counts()
-	switch {
-	case len(broken) > 0:
-		does.Result, does.Text = forge.Failure, broken[0]+more(broken)
-	case len(unknown) > 0:
-		does.Result, does.Text = forge.Pending, unknown[0]+more(unknown)
-	}
-	says.Text = "all that would move is admitted"
-	switch {
-	case len(refused) > 0:
-		says.Result, says.Text = forge.Failure, "refused: "+refused[0]+more(refused)
-	case len(awaits) > 0:
-		says.Result, says.Text = forge.Pending, "waits for "+awaits[0]+more(slices.Compact(awaits))
-	case len(times) > 0:
-		says.Text = "admitted; after the merge it waits for " + times[0]
-	}
-	does.Text, says.Text = mirror.OneLine(does.Text), mirror.OneLine(says.Text)
-	return [2]forge.Status{does, says}
 }

@@ -49,7 +49,7 @@ func (l *Line) follow(ctx context.Context) error {
 		return err
 	}
 	group.Go(func() error { return l.watch(gctx) })
-	group.Go(func() error { return l.teller.run(gctx) })
+	group.Go(l.teller.start(gctx))
 	group.Go(func() error { return l.loop(gctx) })
 	group.Go(func() error { return l.attend(gctx) })
 	err = group.Wait()

@@ -23,6 +23,8 @@ const (
 	tellAfter = 2 * time.Second
 	// lookAtTold is how often it is looked at what was told: whether it is over, or to be told again.
 	lookAtTold = time.Minute
+	// maxPending is how many events are gathered at most.
+	maxPending = 20_000
 	// maxNamed is how many entries a message names.
 	maxNamed = 20
 )
@@ -33,13 +35,17 @@ type teller struct {
 	site     string
 	now      func() time.Time
 	log      *slog.Logger
-	events   *history
 	couriers []*courier
 	kept     toldStore
 	lasts    func(Event) (lasts, known bool) // whether a trouble that was told is still there
 
-	mu   sync.Mutex
-	told map[string]told // troubles, by notifier and subject
+	signal chan struct{} // something is pending
+
+	mu      sync.Mutex
+	told    map[string]told // troubles, by notifier and subject
+	started bool
+	pending []Event
+	missed  int // events for which there was no room in pending
 }
 
 // toldStore keeps what was told over a restart.
@@ -62,6 +68,9 @@ func subject(courier string, e Event) string {
 // recall takes up what was told before this process ran.
 func (t *teller) recall() {
 	t.told = map[string]told{}
+	if len(t.couriers) == 0 {
+		return
+	}
 	all, err := t.kept.Told()
 	if err != nil {
 		t.log.Debug("what was told before is not known", keyError, err)
@@ -74,45 +83,68 @@ func (t *teller) recall() {
 	}
 }
 
-// run tells what happens until ctx ends.
-func (t *teller) run(ctx context.Context) error {
-	if len(t.couriers) == 0 {
-		<-ctx.Done()
-		return ctx.Err()
+// take notes an event, for whoever wants to know of it. It never waits, and does nothing before start.
+func (t *teller) take(e Event) {
+	if !slices.ContainsFunc(t.couriers, func(c *courier) bool { return c.wants(e) }) {
+		return
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.started {
+		return
+	}
+	if len(t.pending) >= maxPending {
+		t.missed++
+		return
+	}
+	t.pending = append(t.pending, e)
+	select {
+	case t.signal <- struct{}{}:
+	default:
+	}
+}
+
+// took gives what was noted since it was called last.
+func (t *teller) took() []Event {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.missed > 0 {
+		t.log.Warn("some events are not told: too many came at once", keyEvents, t.missed)
+	}
+	events := t.pending
+	t.pending, t.missed = nil, 0
+	return events
+}
+
+// start gives what tells, until ctx ends, all that happens from now on.
+func (t *teller) start(ctx context.Context) func() error {
 	t.recall()
-	var going sync.WaitGroup
-	defer going.Wait()
-	for _, c := range t.couriers {
-		going.Go(func() { c.run(ctx) })
-	}
-	look := time.NewTicker(lookAtTold)
-	defer look.Stop()
-	events, stop := t.events.follow()
-	defer func() { stop() }()
-	var gathered []Event
-	var due <-chan time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case e, ok := <-events:
-			if !ok { // so much happened at once that we were let go
-				t.log.Warn("some events are not told: too many came at once")
-				events, stop = t.events.follow()
-				continue
+	t.mu.Lock()
+	t.started = true
+	t.mu.Unlock()
+	return func() error {
+		var going sync.WaitGroup
+		defer going.Wait()
+		for _, c := range t.couriers {
+			going.Go(func() { c.run(ctx) })
+		}
+		look := time.NewTicker(lookAtTold)
+		defer look.Stop()
+		var due <-chan time.Time
+		for {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-t.signal:
+				if due == nil {
+					due = time.After(tellAfter)
+				}
+			case <-due:
+				due = nil
+				t.tell(t.took())
+			case <-look.C:
+				t.remind()
 			}
-			if _, known := tellings[e.Type]; known {
-				gathered = append(gathered, e)
-			}
-			if len(gathered) > 0 && due == nil {
-				due = time.After(tellAfter)
-			}
-		case <-due:
-			t.tell(gathered)
-			gathered, due = nil, nil
-		case <-look.C:
-			t.remind()
 		}
 	}
 }
@@ -264,10 +296,7 @@ func (c *courier) wants(e Event) bool {
 
 // newTeller makes what tells, for a line that may run.
 func newTeller(l *Line, c config.Config, out *wire.Wire) (*teller, error) {
-	t := &teller{site: c.Site, now: l.now, log: l.log, lasts: l.lasts, kept: l.state}
-	if l.shared != nil { // else it is tried out
-		t.events = l.shared.events
-	}
+	t := &teller{site: c.Site, now: l.now, log: l.log, lasts: l.lasts, kept: l.state, signal: make(chan struct{}, 1)}
 	for _, name := range sortedKeys(c.Notify) {
 		sender, err := senderOf(c, c.Notify[name], l.out(out))
 		if err != nil {

@@ -7,9 +7,7 @@ type freeze struct {
 	From   time.Time `json:"from"`
 	Until  time.Time `json:"until"` // the first moment at which something may move again
 	Reason string    `json:"reason,omitempty"`
-	Zone   string    `json:"zone"`
-
-	zone *time.Location
+	Zone   string    `json:"zone"` // whose days it was written in
 }
 
 func (f freeze) holds(t time.Time) bool { return !t.Before(f.From) && t.Before(f.Until) }

@@ -135,11 +135,15 @@ type promotion struct {
 	at           time.Time
 	mixed        bool      // of an atomic set: something changes to what never stood here
 	youngest     time.Time // of an atomic set: when the last entry has soaked
+	other        []string  // where whole is asked: the entries that stand otherwise below
 }
 
 func (p Policy) promotion(set mirror.Set, stage mirror.Stage, facts Facts, at time.Time) promotion {
 	m := promotion{demands: p.demands(set.Name, stage), set: set, stage: stage, record: facts.Record, asked: facts.Asked[stage], at: at}
 	m.below, _ = set.Stages.Below(stage)
+	if m.whole {
+		m.other = m.otherBelow()
+	}
 	if !set.Atomic {
 		return m
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -61,13 +62,22 @@ func (m promotion) sameContent(a mirror.Action) mirror.Gate {
 
 // wholeStage is open where the stage file lists all that stands below, and nothing else.
 func (m promotion) wholeStage(a mirror.Action) mirror.Gate {
-	if m.returns(a) {
+	other, more := m.other, ""
+	switch {
+	case m.returns(a):
 		return exempt("whole", rollback)
+	case len(other) == 0:
+		return open("whole", "it takes all that stands in %s", m.below)
+	case len(other) > 3:
+		other, more = other[:3], fmt.Sprintf(" and %d more", len(other)-3)
 	}
-	below, wanted := m.record.At(m.below), m.set.Wanted[m.stage]
-	var other []string
-	listed := map[string]bool{}
-	for _, line := range wanted {
+	return closed("whole", mirror.NotAll, "the stage takes all that stands in %s, or nothing; other there: %s%s", m.below, strings.Join(other, ", "), more)
+}
+
+// otherBelow gives the entries that stand otherwise in the stage below than the stage file wants, sorted.
+func (m promotion) otherBelow() (other []string) {
+	below, listed := m.record.At(m.below), map[string]bool{}
+	for _, line := range m.set.Wanted[m.stage] {
 		listed[line.Entry] = true
 		if below[line.Entry].Image != line.Image {
 			other = append(other, line.Entry)
@@ -78,13 +88,6 @@ func (m promotion) wholeStage(a mirror.Action) mirror.Gate {
 			other = append(other, entry)
 		}
 	}
-	if len(other) == 0 {
-		return open("whole", "it takes all that stands in %s", m.below)
-	}
 	slices.Sort(other)
-	more := ""
-	if len(other) > 3 {
-		other, more = other[:3], " and others"
-	}
-	return closed("whole", mirror.NotAll, "the stage takes all that stands in %s, or nothing; %s%s differ", m.below, strings.Join(other, ", "), more)
+	return other
 }

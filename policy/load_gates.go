@@ -173,14 +173,14 @@ func (l gateLoader) freezes() (all []freeze) {
 		l.problems.Add("POL067", l.at("freezes"), "write one, or delete the key", "freezes: the list is empty")
 	}
 	for i, entry := range l.entry.Freezes {
-		f := freeze{Reason: mirror.OneLine(entry.Reason)}
-		f.zone, f.Zone = l.zone(entry.TimeZone, l.at("freezes", strconv.Itoa(i), "timeZone"))
+		zone, name := l.zone(entry.TimeZone, l.at("freezes", strconv.Itoa(i), "timeZone"))
+		f := freeze{Reason: mirror.OneLine(entry.Reason), Zone: name}
 		from, okFrom := l.moment("from", entry.From)
 		until, okUntil := l.moment("until", entry.Until)
 		if !okFrom || !okUntil {
 			continue
 		}
-		f.From, f.Until = from.beginIn(f.zone).UTC(), until.endIn(f.zone).UTC()
+		f.From, f.Until = from.beginIn(zone).UTC(), until.endIn(zone).UTC()
 		if !f.Until.After(f.From) {
 			l.problems.Add("POL067", entry.Until.Where(), "write a later one", "freezes: it ends before it begins")
 		}

@@ -1,17 +1,11 @@
 package testenv
 
 import (
-	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/go-git/go-git/v5/plumbing"
 )
 
 // forgeRepository is the one repository of a Forge: owner and name.
@@ -46,24 +40,9 @@ type Forge struct {
 	sending sync.WaitGroup
 }
 
-type forgeUser struct {
-	id      int64
-	name    string
-	token   string
-	role    string // read, write or admin
-	scopes  []string
-	expires time.Time
-}
-
 type forgeLabel struct {
 	id   int64
 	name string
-}
-
-// protection is what a protected branch asks for.
-type protection struct {
-	approvals int
-	pushers   []string
 }
 
 // NewForge puts a forge of a kind (github, gitlab or gitea) over the repository of g, on a free port of 127.0.0.1.
@@ -88,7 +67,9 @@ func NewForgeAt(addr string, g *Git, kind string) (*Forge, error) {
 			f.serveGit(w, r, rest)
 			return
 		}
-		api.ServeHTTP(w, r)
+		if !f.servePage(w, r) {
+			api.ServeHTTP(w, r)
+		}
 	}))
 	return f, err
 }
@@ -141,81 +122,6 @@ func OfPath(method, end string) func(*http.Request) bool {
 	}
 }
 
-// AddUser makes a user who may write to the repository, or do all with it, and gives the token. A user who is there
-// keeps the token.
-func (f *Forge) AddUser(name string, admin bool) string {
-	role := "write"
-	if admin {
-		role = "admin"
-	}
-	return f.SetRole(name, role)
-}
-
-// SetRole says what a user may do with the repository: none, read, write or admin. A user who is not there is made.
-func (f *Forge) SetRole(name, role string) string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	u := f.user(name)
-	if u == nil {
-		u = &forgeUser{id: f.nextID(), name: name, token: "token-" + name + "-" + rand.Text()}
-		f.users = append(f.users, u)
-	}
-	u.role = role
-	return u.token
-}
-
-// Token gives the token of a user; empty when there is none.
-func (f *Forge) Token(name string) string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if u := f.user(name); u != nil {
-		return u.token
-	}
-	return ""
-}
-
-// SetScopes narrows what the token of a user may do, in the words of the kind of forge, and says when it expires; zero
-// for never.
-func (f *Forge) SetScopes(name string, expires time.Time, scopes ...string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if u := f.user(name); u != nil {
-		u.scopes, u.expires = scopes, expires
-	}
-}
-
-// SetTeam says who is in a team of the owner of the repository. Its whole name is platform/<name>.
-func (f *Forge) SetTeam(name string, members ...string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.teams[name] = members
-}
-
-// Protect lets nobody but pushers move a branch by a push, and asks for approvals before a merge into it.
-func (f *Forge) Protect(branch string, approvals int, pushers ...string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.protected[branch] = protection{approvals, pushers}
-}
-
-func (f *Forge) user(name string) *forgeUser {
-	if i := slices.IndexFunc(f.users, func(u *forgeUser) bool { return u.name == name }); i >= 0 {
-		return f.users[i]
-	}
-	return nil
-}
-
-func (f *Forge) byToken(token string) *forgeUser {
-	if app := f.appOf(token); app != "" {
-		return f.user(app)
-	}
-	i := slices.IndexFunc(f.users, func(u *forgeUser) bool { return u.token == token })
-	if i < 0 || !f.users[i].expires.IsZero() && f.now().After(f.users[i].expires) {
-		return nil
-	}
-	return f.users[i]
-}
-
 func (f *Forge) nextID() int64 {
 	f.ids++
 	return f.ids
@@ -228,58 +134,4 @@ func (f *Forge) now() time.Time {
 		return f.git.now().UTC().Truncate(time.Microsecond)
 	}
 	return f.git.now().UTC().Truncate(time.Second)
-}
-
-// serveGit serves the repository to users of the forge.
-func (f *Forge) serveGit(w http.ResponseWriter, r *http.Request, rest string) {
-	name, password, _ := r.BasicAuth()
-	f.mu.Lock()
-	u := f.byToken(password)
-	f.mu.Unlock()
-	if u == nil || f.kind == "gitea" && u.name != name && name != "oauth2" {
-		w.Header().Set("WWW-Authenticate", `Basic realm="testenv"`)
-		http.Error(w, "credentials missing or wrong", http.StatusUnauthorized)
-		return
-	}
-	r = r.Clone(context.WithValue(r.Context(), pusher{}, u.name))
-	r.SetBasicAuth(u.name, "")
-	r.URL.Path = gitPath + "/" + rest
-	r.URL.RawPath = ""
-	f.git.answer(w, r)
-}
-
-// pusher keys the name of whom the forge let in to Git.
-type pusher struct{}
-
-// mayPush is the forge's word before a push moves a ref. Pushes at the Git server itself are nobody's.
-func (f *Forge) mayPush(r *http.Request, ref plumbing.ReferenceName) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	name, _ := r.Context().Value(pusher{}).(string)
-	if !ref.IsBranch() && !ref.IsTag() {
-		return errors.New("deny updating a hidden ref")
-	}
-	if u := f.user(name); u != nil && u.role != "write" && u.role != "admin" {
-		return errors.New("pre-receive hook declined: you are not allowed to push")
-	}
-	if p, ok := f.protected[ref.Short()]; ok && ref.IsBranch() && !slices.Contains(p.pushers, name) {
-		return errors.New("protected branch hook declined")
-	}
-	return nil
-}
-
-// branches gives the commits that the branches are at.
-func (f *Forge) branches() map[string]string {
-	at := map[string]string{}
-	refs, err := f.git.store().IterReferences()
-	if err != nil {
-		return at
-	}
-	_ = refs.ForEach(func(ref *plumbing.Reference) error { // never fails
-		if ref.Name().IsBranch() && ref.Type() == plumbing.HashReference {
-			at[ref.Name().Short()] = ref.Hash().String()
-		}
-		return nil
-	})
-	return at
 }

@@ -12,7 +12,7 @@ func giteaFace(f *Forge) http.Handler {
 	c := &face{Forge: f, mux: http.NewServeMux(), prefix: "/api/v1", token: giteaToken, allowed: giteaAllowed,
 		refuse: func(w http.ResponseWriter, r *refusal) {
 			if r.status == http.StatusUnauthorized {
-				r.message = "user does not exist [uid: 0, name: ]"
+				r.message = "invalid username, password or token"
 			}
 			writeJSON(w, r.status, map[string]any{"message": r.message, "url": f.URL() + "/api/swagger"})
 		}}
@@ -105,7 +105,7 @@ func (f *Forge) giteaProposal(p *ForgeProposal) map[string]any {
 	m := map[string]any{"id": p.id, "number": p.Number, "url": f.page(p), "html_url": f.page(p), "title": p.Title, "body": p.Body,
 		"user": h.person(p.Author), "labels": h.tags(p.Labels), "state": openOrClosed(p), "draft": p.Draft, "comments": len(p.Comments),
 		"mergeable": p.Open && f.mergeable(p), "merged": p.Merged, "merged_at": nil, "merge_commit_sha": nil, "merged_by": nil,
-		"base": h.branchInfo(p.Base, f.baseOf(p)), "head": h.branchInfo(p.Head, p.HeadCommit), "created_at": stamp(p.Created),
+		"base": h.branchInfo(p, p.Base, f.baseOf(p)), "head": h.branchInfo(p, p.Head, p.HeadCommit), "created_at": stamp(p.Created),
 		"updated_at": stamp(p.Updated), "closed_at": stamp(p.Ended)}
 	if p.Merged {
 		m["merged_at"], m["merge_commit_sha"], m["merged_by"] = stamp(p.Ended), p.MergeCommit, h.person(p.EndedBy)

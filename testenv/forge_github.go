@@ -77,8 +77,8 @@ func (f *Forge) githubProposal(p *ForgeProposal) map[string]any {
 	h := &pulls{face: &face{Forge: f}}
 	m := map[string]any{"id": p.id, "number": p.Number, "url": f.page(p), "html_url": f.page(p), "title": p.Title, "body": p.Body,
 		"user": h.person(p.Author), "labels": h.tags(p.Labels), "state": openOrClosed(p), "draft": p.Draft, "merged": p.Merged,
-		"merged_at": nil, "merge_commit_sha": nil, "merged_by": nil, "base": h.branchInfo(p.Base, f.baseOf(p)),
-		"head": h.branchInfo(p.Head, p.HeadCommit), "created_at": stamp(p.Created), "updated_at": stamp(p.Updated), "closed_at": stamp(p.Ended)}
+		"merged_at": nil, "merge_commit_sha": nil, "merged_by": nil, "base": h.branchInfo(p, p.Base, f.baseOf(p)),
+		"head": h.branchInfo(p, p.Head, p.HeadCommit), "created_at": stamp(p.Created), "updated_at": stamp(p.Updated), "closed_at": stamp(p.Ended)}
 	switch {
 	case p.Merged:
 		m["merged_at"], m["merge_commit_sha"], m["merged_by"] = stamp(p.Ended), p.MergeCommit, h.person(p.EndedBy)

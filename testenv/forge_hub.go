@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -17,7 +18,7 @@ type pulls struct {
 const repo = "/repos/{owner}/{repo}"
 
 func (h *pulls) serve() {
-	h.on("GET /user", "", func(a *asked) (any, error) { return h.person(a.user.name), nil })
+	h.on("GET /user", map[bool]string{true: "read:user"}[h.kind == "gitea"], func(a *asked) (any, error) { return h.person(a.user.name), nil })
 	h.on("GET "+repo, "read:repository", func(a *asked) (any, error) {
 		return map[string]any{"id": 1, "name": "fleet", "full_name": forgeRepository, "private": true, "default_branch": gitBranch,
 			"owner": h.person("platform"), "html_url": a.URL() + "/" + forgeRepository, "clone_url": a.CloneURL(), "permissions": map[string]any{
@@ -59,20 +60,21 @@ func (h *pulls) tags(names []string) []any {
 	return all
 }
 
-// branchInfo shows one side of a proposal.
-func (h *pulls) branchInfo(branch, commit string) map[string]any {
+// branchInfo shows one side of a proposal. Gitea tells the ref of the proposal in place of a branch that is gone.
+func (h *pulls) branchInfo(p *ForgeProposal, branch, commit string) map[string]any {
 	owner, name, fork := strings.Cut(branch, ":")
+	id := 2
 	if !fork {
-		owner, name = "platform", branch
+		owner, name, id = "platform", branch, 1
 	}
-	if h.kind == "gitea" && h.branches()[branch] == "" && !fork {
-		return map[string]any{"label": name, "ref": name, "sha": commit, "repo_id": 1, "repo": map[string]any{"id": 1, "full_name": forgeRepository}}
+	label, ref := owner+":"+name, name
+	if h.kind == "gitea" {
+		label = name
+		if !fork && h.branches()[name] == "" {
+			ref = h.HeadRef(p.Number)
+		}
 	}
-	id := 1
-	if fork {
-		id = 2
-	}
-	return map[string]any{"label": owner + ":" + name, "ref": name, "sha": commit, "user": h.person(owner), "repo_id": id,
+	return map[string]any{"label": label, "ref": ref, "sha": commit, "user": h.person(owner), "repo_id": id,
 		"repo": map[string]any{"id": id, "name": "fleet", "full_name": owner + "/fleet", "fork": fork, "owner": h.person(owner)}}
 }
 
@@ -133,7 +135,7 @@ func (h *pulls) proposals() {
 			if err != nil {
 				return nil, err
 			}
-			names := append(a.texts("labels"), a.texts("")...)
+			names := h.takenLabels(append(a.texts("labels"), a.texts("")...))
 			if keep {
 				names = append(names, p.Labels...)
 			}
@@ -151,6 +153,13 @@ func (h *pulls) proposals() {
 	})
 	h.on("POST "+repo+"/issues/{n}/labels", "write:issue", labels(true))
 	h.on("PUT "+repo+"/issues/{n}/labels", "write:issue", labels(false))
+}
+
+// takenLabels leaves out labels that Gitea does not know by name, as it does; GitHub makes them.
+func (h *pulls) takenLabels(names []string) []string {
+	return slices.DeleteFunc(names, func(n string) bool {
+		return h.kind == "gitea" && !slices.ContainsFunc(h.labels, func(l forgeLabel) bool { return l.name == n })
+	})
 }
 
 // notOpened is why a proposal was not opened, in the words of the kind of forge.
@@ -173,7 +182,7 @@ func (h *pulls) edit(a *asked, p *ForgeProposal) error {
 	if a.user.role == "read" && p.Author != a.user.name {
 		return &refusal{status: http.StatusForbidden, message: "Must have write access to the repository"}
 	}
-	if t, ok := a.text("title"); ok {
+	if t, ok := a.text("title"); ok && (t != "" || h.kind != "gitea") { // Gitea leaves a title alone that is to be empty
 		p.Title = t
 	}
 	if b, ok := a.text("body"); ok {

@@ -92,7 +92,7 @@ func (f *Forge) bounded(body string) error {
 func (h *pulls) checks() {
 	h.on("POST "+repo+"/statuses/{sha}", "write:repository", func(a *asked) (any, error) {
 		if !a.known(a.r.PathValue("sha")) {
-			return nil, &refusal{status: map[bool]int{true: 404, false: 422}[h.kind == "gitea"], message: "No commit found for SHA: " + a.r.PathValue("sha")}
+			return nil, &refusal{status: map[bool]int{true: 500, false: 422}[h.kind == "gitea"], message: "No commit found for SHA: " + a.r.PathValue("sha")}
 		}
 		if h.kind == "github" && len([]rune(a.field("description"))) > 140 {
 			return nil, &refusal{status: 422, message: "Validation Failed", errors: []any{map[string]any{"resource": "Status", "code": "custom",
@@ -103,6 +103,9 @@ func (h *pulls) checks() {
 		return created{h.status(s)}, nil
 	})
 	list := func(a *asked) (any, error) {
+		if !a.known(a.r.PathValue("sha")) {
+			return nil, &refusal{status: map[bool]int{true: 404, false: 422}[h.kind == "gitea"], message: "not found"}
+		}
 		all := slices.Clone(a.statuses[a.r.PathValue("sha")])
 		slices.Reverse(all)
 		return paged(a, all, h.size(), func(s ForgeStatus) any { return h.status(s) }), nil

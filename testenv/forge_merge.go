@@ -56,7 +56,7 @@ func (f *Forge) merged(p *ForgeProposal, base, by, method, message string) (stri
 	case "merge":
 		return f.git.putCommit(who, who, cmp.Or(message, f.mergeMessage(p)), tree, base, p.HeadCommit)
 	case "squash":
-		return f.git.putCommit(f.signature(p.Author), who, cmp.Or(message, fmt.Sprintf("%s (#%d)\n\n%s", p.Title, p.Number, p.Body)), tree, base)
+		return f.git.putCommit(f.signature(p.Author), who, cmp.Or(message, f.squashMessage(p)), tree, base)
 	case "rebase":
 		return f.rebased(p, base, who)
 	}
@@ -73,8 +73,22 @@ func (f *Forge) mergeMessage(p *ForgeProposal) string {
 	return fmt.Sprintf("Merge pull request '%s' (#%d) from %s into %s\n\nReviewed-on: %s", p.Title, p.Number, p.Head, p.Base, f.page(p))
 }
 
-// rebased makes the commits of a proposal anew on top of base, by their authors.
+func (f *Forge) squashMessage(p *ForgeProposal) string {
+	switch f.kind {
+	case "github":
+		return fmt.Sprintf("%s (#%d)\n\n%s", p.Title, p.Number, p.Body)
+	case "gitlab":
+		return p.Title
+	}
+	return fmt.Sprintf("%s (#%d)\n\nCo-authored-by: %[3]s <%[3]s@fleet.example>\n", p.Title, p.Number, p.Author)
+}
+
+// rebased makes the commits of a proposal anew on top of base, by their authors. GitHub does so too where the base has
+// not moved.
 func (f *Forge) rebased(p *ForgeProposal, base string, who object.Signature) (string, error) {
+	if f.kind != "github" && f.contains(p.HeadCommit, base) {
+		return p.HeadCommit, nil
+	}
 	store, onto := f.git.store(), base
 	var commits []*object.Commit
 	for id := plumbing.NewHash(p.HeadCommit); !f.contains(base, id.String()); {
@@ -107,24 +121,6 @@ func (f *Forge) mergedTree(base, head string) (string, error) {
 		return "", err
 	}
 	return f.threeWay(from, base, head)
-}
-
-// mergeBase gives the newest commit that both have; empty for none.
-func (f *Forge) mergeBase(a, b string) (string, error) {
-	store := f.git.store()
-	one, err := object.GetCommit(store, plumbing.NewHash(a))
-	if err != nil {
-		return "", err
-	}
-	other, err := object.GetCommit(store, plumbing.NewHash(b))
-	if err != nil {
-		return "", err
-	}
-	common, err := one.MergeBase(other)
-	if err != nil || len(common) == 0 {
-		return "", err
-	}
-	return common[0].Hash.String(), nil
 }
 
 // threeWay gives base with what head changed since from, file by file.
@@ -170,83 +166,8 @@ func (g *Git) entries(commit string) (map[string]GitEntry, error) {
 	return all, g.flatten(c.TreeHash, "", all)
 }
 
-// contains says whether a commit is in the history of another, or is it.
-func (f *Forge) contains(tip, commit string) bool {
-	if tip == commit {
-		return true
-	}
-	store := f.git.store()
-	a, err := object.GetCommit(store, plumbing.NewHash(commit))
-	if err != nil {
-		return false
-	}
-	b, err := object.GetCommit(store, plumbing.NewHash(tip))
-	if err != nil {
-		return false
-	}
-	is, err := a.IsAncestor(b)
-	return err == nil && is
-}
-
 func (f *Forge) signature(user string) object.Signature {
 	return object.Signature{Name: user, Email: user + "@fleet.example", When: f.now()}
-}
-
-// look sees what moved in the repository, and does what a forge does about it.
-func (f *Forge) look(by string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.lookLocked(by)
-}
-
-func (f *Forge) lookLocked(by string) {
-	now := f.branches()
-	for _, b := range slices.Sorted(maps.Keys(now)) {
-		if from := f.seen[b]; from != now[b] {
-			f.seen[b] = now[b]
-			f.follow(b, now[b])
-			f.tellPush(b, from, now[b], by)
-			f.landed(b, now[b], by)
-		}
-	}
-	for b, from := range f.seen {
-		if now[b] != "" {
-			continue
-		}
-		delete(f.seen, b)
-		f.tellPush(b, from, "", by)
-		for _, p := range f.proposals {
-			if p.Open && p.Head == b && f.kind != "gitlab" {
-				_ = f.end(p, by) // it is open
-			}
-		}
-	}
-}
-
-// follow has the open proposals of a branch be at its new commit.
-func (f *Forge) follow(branch, commit string) {
-	for _, p := range f.proposals {
-		if !p.Open || p.Head != branch || p.HeadCommit == commit {
-			continue
-		}
-		p.HeadCommit, p.Updated = commit, f.now()
-		p.versions = append(p.versions, forgeHead{f.nextID(), commit, p.Updated})
-		_ = f.pointHead(p) // nobody else moves that ref
-		f.tellProposal("synchronize", p, "")
-	}
-}
-
-// landed has open proposals be merged whose head somebody brought onto the base by a push. Gitea does not do so by
-// itself.
-func (f *Forge) landed(base, commit, by string) {
-	for _, p := range f.proposals {
-		if f.kind == "gitea" || !p.Open || p.Base != base || !f.contains(commit, p.HeadCommit) {
-			continue
-		}
-		p.Open, p.Merged, p.MergeCommit, p.EndedBy, p.Ended = false, true, commit, by, f.now()
-		p.Updated, p.method = p.Ended, "push"
-		f.tellProposal("merged", p, by)
-	}
 }
 
 // stamp writes a time as JSON of forges has it; nil for none.

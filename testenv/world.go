@@ -24,6 +24,7 @@ const WorldPerson = "alice"
 // WorldOptions vary a World; the zero value is the demo's.
 type WorldOptions struct {
 	LocalAddr string // host:port of the local registry; empty takes a free port
+	Gitea     *Gitea // holds the fleet repository, in place of Git and Forge, which then are nil; it is not ours to stop
 }
 
 // World is everything outside the daemon: upstream registries, an empty local one, and a Git server and a forge with a
@@ -33,6 +34,7 @@ type World struct {
 	Local    *Registry
 	Git      *Git
 	Forge    *Forge  // over the same repository, of the kind gitea
+	Gitea    *Gitea  // the real one that holds the fleet repository, where the options gave it
 	Vendor   *Signer // desired/keys/vendor.pub
 
 	dir     string
@@ -65,10 +67,8 @@ func NewWorld(ctx context.Context, dir string, opts WorldOptions) (_ *World, err
 	if err = w.start(opts); err != nil {
 		return nil, err
 	}
-	for file, secret := range map[string]string{w.passwordFile(): worldPassword, w.tokenFile(): w.Forge.Token(worldUser), personFile(w.dir): w.Forge.Token(WorldPerson)} {
-		if err = os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
-			return nil, err
-		}
+	if err = w.writeSecrets(); err != nil {
+		return nil, err
 	}
 	if err = w.pushTools(ctx); err != nil {
 		return nil, err
@@ -81,7 +81,12 @@ func NewWorld(ctx context.Context, dir string, opts WorldOptions) (_ *World, err
 	w.files["desired/tools/images.txt"] = toolsList()
 	w.files["desired/policy.yaml"] = worldPolicy
 	w.files["desired/keys/vendor.pub"] = w.Vendor.PublicPEM()
-	_, err = w.Git.Commit(ctx, "The fleet: an ESS release, tools, and who vouches for them", w.files)
+	const message = "The fleet: an ESS release, tools, and who vouches for them"
+	if w.Gitea != nil {
+		_, err = w.Gitea.Push(ctx, worldUser, gitBranch, message, w.files)
+		return w, err
+	}
+	_, err = w.Git.Commit(ctx, message, w.files)
 	return w, err
 }
 
@@ -95,6 +100,9 @@ func (w *World) start(opts WorldOptions) (err error) {
 	}
 	if w.Local, err = NewRegistryAt(local, filepath.Join(w.dir, "registry")); err != nil {
 		return err
+	}
+	if w.Gitea = opts.Gitea; w.Gitea != nil {
+		return nil
 	}
 	git, err := NewGit(filepath.Join(w.dir, "fleet.git"))
 	if err != nil {
@@ -136,52 +144,3 @@ func (w *World) CloneURL() string {
 
 // Dir gives the directory of the world; state/ in it is the daemon's.
 func (w *World) Dir() string { return w.dir }
-
-func (w *World) passwordFile() string { return filepath.Join(w.dir, "git-password") }
-
-func (w *World) tokenFile() string { return filepath.Join(w.dir, "forge-token") }
-
-func personFile(dir string) string { return filepath.Join(dir, WorldPerson+"-token") }
-
-// PersonAt gives the token of WorldPerson in the World that lies in dir, which may be one of another process.
-func PersonAt(dir string) (token string, err error) {
-	data, err := os.ReadFile(personFile(dir))
-	if err != nil {
-		return "", fmt.Errorf("testenv: no world lies in %s: %w", dir, err)
-	}
-	return strings.TrimSpace(string(data)), nil
-}
-
-// ConfigYAML gives the daemon's configuration for this world.
-func (w *World) ConfigYAML() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, `version: 1
-site: %s
-stateDir: %q
-git:
-  url: %s
-  branch: main
-  poll: 2s
-  insecure: true
-  auth: {username: %s, password: {file: %q}}
-  author: {name: Poundlock, email: poundlock@demo.example}
-forge: {kind: gitea, url: %q, repository: %s, insecure: true, token: {file: %q}, poll: 5s}
-schedule: "@every 15m"
-listen: 127.0.0.1:0
-registries:
-  local: {host: %q, insecure: true}
-`, WorldSite, filepath.Join(w.dir, "state"), w.Git.URL(), worldUser, w.passwordFile(), w.Forge.URL(),
-		w.Forge.Repository(), w.tokenFile(), w.Local.Host())
-	for _, u := range worldHosts {
-		fmt.Fprintf(&b, "  %s: {host: %s, endpoint: %q, prefix: %s, insecure: true}\n", u.name, u.host, w.Upstream.URL(), u.host)
-	}
-	return b.String()
-}
-
-// worldHosts are the registries that the upstream of a World stands for.
-var worldHosts = []struct{ name, host string }{
-	{"dockerhub", "docker.io"},
-	{"ems", "gitlab-registry.matrix.org"},
-	{"github", "ghcr.io"},
-	{"quay", "quay.io"},
-}

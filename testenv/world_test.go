@@ -148,13 +148,18 @@ func configNamesEveryServer(t *testing.T, w *testenv.World) {
 	if _, problems := mirror.ParseDocument("config.yaml", []byte(config)); len(problems) > 0 {
 		t.Fatal(problems.Err())
 	}
-	for _, part := range []string{w.Git.URL(), w.Local.Host(), w.Upstream.URL(), "site: demo", "host: docker.io", "prefix: ghcr.io", filepath.Join(w.Dir(), "state")} {
+	for _, part := range []string{w.Git.URL(), w.Local.Host(), w.Upstream.URL(), "site: demo", "host: docker.io", "prefix: ghcr.io", w.Forge.URL(), w.Forge.Repository(), filepath.Join(w.Dir(), "state")} {
 		if !strings.Contains(config, part) {
 			t.Errorf("%q is not in\n%s", part, config)
 		}
 	}
-	if strings.Contains(config, w.Git.Password) {
-		t.Error("the password stands in the configuration")
+	for _, secret := range []string{w.Git.Password, w.Forge.Token("poundlock"), w.Forge.Token(testenv.WorldPerson)} {
+		if secret == "" || strings.Contains(config, secret) {
+			t.Errorf("the secret %q stands in the configuration", secret)
+		}
+	}
+	if token, err := testenv.PersonAt(w.Dir()); err != nil || token != w.Forge.Token(testenv.WorldPerson) {
+		t.Errorf("the token of a person: %q, %v", token, err)
 	}
 }
 

@@ -116,9 +116,11 @@ func (k *checker) forgePlace(c Config, at keyPath) {
 	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !slices.Contains([]string{"http", "https"}, u.Scheme):
 		k.add(at.to("url"), "CFG071", "write https://host, without user, password and query", "forge.url is not the address of a forge")
 	case u.Scheme == "http" && !c.Forge.Insecure && (c.Forge.URL != "" || !c.Git.Insecure):
-		k.add(at.to("url"), "CFG009", "use https, or set forge.insecure: true", "the address of the forge is plain http")
+		k.add(at.to("url"), "CFG009", "use https, or set forge.insecure: true", "%s: the address of the forge is plain http", at.to("url"))
 	}
 	switch parts := strings.Count(repository, "/"); {
+	case repository == "" && address == "":
+		return // the same address would tell it
 	case repository == "":
 		k.add(at.to("repository"), "CFG072", "add repository: owner/name", "forge.repository is missing, and git.url does not tell it")
 	case !repositoryPath.MatchString(repository) || strings.Contains("/"+repository+"/", "/../") || strings.Contains("/"+repository+"/", "/./"),

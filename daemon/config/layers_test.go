@@ -188,7 +188,7 @@ func TestLoad_MistakesOutsideOfFiles(t *testing.T) {
 		{name: "misspelt flag", flags: map[string]any{"git.pol": "7s"}, want: []string{"error[CFG021]: git.pol: names no key", "did you mean git.poll?", "--> flag --set git.pol\n"}},
 		{name: "flag in another case", flags: map[string]any{"git.Poll": "7s"}, want: []string{"did you mean git.poll?"}},
 		{name: "nothing near", flags: map[string]any{"limits.xyzzy": "7s"}, want: []string{"known: limits.cycle, limits.stop"}},
-		{name: "nothing near at the top", flags: map[string]any{"qqqqqq": "7s"}, want: []string{"known: site, stateDir, schedule, timeZone, audit, jitter, listen, socket"}},
+		{name: "nothing near at the top", flags: map[string]any{"qqqqqq": "7s"}, want: []string{"known: site, stateDir, schedule, timeZone, audit, auditAt, jitter, listen, socket"}},
 		{name: "below a value", environ: []string{"POUNDLOCK_GIT__POLL__X=1"}, want: []string{"git.poll is one value, with no keys below it"}},
 		{name: "empty part", flags: map[string]any{"registries..host": "x"}, want: []string{"a part of the key is empty"}},
 		{name: "mapping", environ: []string{"POUNDLOCK_GIT=https://git.example.org"}, want: []string{"error[CFG020]: git: want a mapping", "such as POUNDLOCK_GIT__URL"}},

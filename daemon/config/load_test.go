@@ -86,6 +86,8 @@ func TestLoad_EachMistakeIsNamedWithItsPlace(t *testing.T) {
 		{"realm with a wildcard", strings.Replace(minimal, "prefix: mirror", `auth: {realms: ["*.example.org"]}`, 1), "config.yaml:6:62: error[CFG028]: registries.local.auth.realms"},
 		{"redirect with a path", strings.Replace(minimal, "prefix: mirror", `auth: {redirects: ["*.example.org", cdn.example.org/x]}`, 1), "error[CFG028]: registries.local.auth.redirects: an item is no host"},
 		{"branch that Git does not take", strings.Replace(minimal, "fleet.git\"", "fleet.git\", branch: \"a..b\"", 1), "error[CFG027]: git.branch \"a..b\""},
+		{"state branch that Git does not take", strings.Replace(minimal, "fleet.git\"", "fleet.git\", stateBranch: \"a..b\"", 1), "error[CFG080]: git.stateBranch \"a..b\""},
+		{"state branch below the branch", strings.Replace(minimal, "fleet.git\"", "fleet.git\", stateBranch: main/state", 1), "error[CFG080]: git.stateBranch \"main/state\" and git.branch \"main\""},
 		{"user in an endpoint", strings.Replace(minimal, "prefix: mirror", `endpoint: "https://hunter2@10.0.0.1"`, 1), "error[CFG015]: registries.local.endpoint"},
 		{"query in an endpoint", strings.Replace(minimal, "prefix: mirror", `endpoint: "https://10.0.0.1/?token=hunter2"`, 1), "error[CFG015]: registries.local.endpoint"},
 		{"query in the URL", strings.Replace(minimal, "fleet.git", "fleet.git?token=hunter2", 1), "error[CFG008]: git.url carries a query"},

@@ -26,7 +26,9 @@ registries:
 tls: {certFile: /c.pem, keyFile: /k.pem}
 trust: {site: {key: {file: /run/s}, sign: {stages: [production], key: {file: /run/t}}}, fleet: {allowedSigners: /allowed_signers}}
 webhooks: {receivers: {local: {kind: generic, secret: {file: /run/w}}}}
+forge: {kind: github, repository: a/b, token: {file: /run/f}, tls: {certFile: /c.pem, keyFile: /k.pem}}
 notify: {local: {kind: webhook, url: {file: /run/n}, tls: {certFile: /c.pem, keyFile: /k.pem}}}
+calls: {local: {url: {file: /run/c}, tls: {certFile: /c.pem, keyFile: /k.pem}}}
 `
 
 // samples are valid values of keys, by the end of their path.
@@ -39,6 +41,7 @@ var samples = []struct {
 	{"git.path", "sites/x"}, {"stateDir", "/x"}, {"socket", "/x.sock"}, {"knownHosts", "/x"}, {"certFile", "/x.pem"}, {"keyFile", "/x-key.pem"},
 	{"caFiles", []any{"/a.pem", "/b.pem"}}, {"dir", "/x"}, {"trust.floor", "/floor.yaml"}, {"allowedSigners", "/x"}, {"keyring", "/x.asc"},
 	{"since", "0123456789abcdef0123456789abcdef01234567"}, {"verifier", "https://x.example.org/berlin"}, {"sign.stages", []any{"staging", "production"}}, {"sign.platforms", "each"},
+	{"forge.kind", "gitea"}, {"forge.repository", "x/y"}, {"proposals.branch", "x/{{.Set}}/{{.Stage}}"}, {"schedules.local", "5 4 * * *"}, {"auditAt", "5 4 * * *"},
 	{"receivers.local.kind", "github"}, {"notify.local.kind", "slack"}, {"notify.local.stages", []any{"staging", "production"}}, {".file", "/run/x"}, {".env", "SOME_NAME"}, {".credential", "some-name"},
 }
 
@@ -58,7 +61,7 @@ func sampleOf(t *testing.T, path []string) any {
 		return "17s"
 	case at.Kind() == reflect.Bool:
 		return true
-	case at.Kind() == reflect.Int:
+	case at.Kind() == reflect.Int, at.Kind() == reflect.Int64:
 		return 7
 	case at.Kind() == reflect.Slice:
 		return []any{"a.example", "b.example"}
@@ -117,6 +120,11 @@ func TestConfig_EveryKeyIsTheSameInEveryLayer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	token := base
+	_, app, err := inLayers(t, strings.Replace(complete, "token: {file: /run/f}", "app: {id: 5, key: {file: /run/f}}", 1), nil, nil, nil) // one of the two alone
+	if err != nil {
+		t.Fatal(err)
+	}
 	keys := allKeys(configType, nil, func([]string) []string { return []string{LocalRegistry} })
 	if len(keys) < 50 {
 		t.Fatalf("only %d keys are found", len(keys))
@@ -127,6 +135,10 @@ func TestConfig_EveryKeyIsTheSameInEveryLayer(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
+			base := token
+			if strings.HasPrefix(name, "forge.app.") {
+				base = app
+			}
 			value := sampleOf(t, path)
 			whole, part := nested(base.Values()), map[string]any{}
 			putValue(whole, path, value)

@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,11 +24,12 @@ func (a *app) demoCommand() *cobra.Command {
 	var o demoOptions
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Show the whole line on this machine: offline, no root, nothing left behind", Args: cobra.NoArgs,
-		Long: `Starts an upstream registry, a local registry and a Git server with a fleet repository on free ports, runs the
-line on them, promotes the ESS release to staging by a commit, and goes on as the daemon. Some images of the
-demo are bad on purpose: they are refused, and the exit code is 3.
+		Long: `Starts an upstream registry, a local registry and a Git server with a fleet repository and a small forge on free
+ports, runs the line on them, promotes the ESS release to staging by a proposal that a person merges, and goes on as
+the daemon. Some images of the demo are bad on purpose: they are refused, and the exit code is 3.
 
-With --hands-on only the world is started: look, plan and sync are yours, in another terminal.`,
+With --hands-on only the world is started: look, plan and sync are yours, in another terminal, and so are promote and
+demo merge.`,
 		Example: "  poundlock demo\n  poundlock demo --once\n  poundlock demo --hands-on --dir demo",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context(), o) },
 	}
@@ -34,6 +37,7 @@ With --hands-on only the world is started: look, plan and sync are yours, in ano
 	cmd.Flags().BoolVar(&o.handsOn, "hands-on", false, "start only the registries and the Git server, and wait")
 	cmd.Flags().StringVar(&o.dir, "dir", "", "new folder for the world, removed at the end (default: a temporary one)")
 	cmd.MarkFlagsMutuallyExclusive("once", "hands-on")
+	cmd.AddCommand(a.demoMergeCommand())
 	return cmd
 }
 
@@ -73,7 +77,7 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 	}
 	fmt.Fprintf(a.talk, "upstream registries   %s (stands for docker.io, ghcr.io, quay.io, gitlab-registry.matrix.org)\n", world.Upstream.URL())
 	fmt.Fprintf(a.talk, "your registry         %s (empty)\n", world.Local.URL())
-	fmt.Fprintf(a.talk, "fleet repository      %s\nconfiguration         %s\n", world.Git.URL(), file)
+	fmt.Fprintf(a.talk, "fleet repository      %s\nforge                 %s\nconfiguration         %s\n", world.Git.URL(), world.Forge.URL(), file)
 	if o.handsOn {
 		fmt.Fprintf(a.talk, "Next: %s\n", a.againWith(file, "doctor"))
 		<-ctx.Done()
@@ -122,8 +126,13 @@ func (a *app) demoLine(ctx context.Context, line *daemon.Line, world *testenv.Wo
 	if err := a.printReports(reports); err != nil {
 		return reports, err
 	}
-	fmt.Fprintf(a.out, "\n== promote %s to %s: a commit copies the lines of snapshot into stages/%s/%s.yaml\n", demoSet, demoStage, demoSet, demoStage)
-	if _, err := world.Promote(ctx, demoSet, demoStage); err != nil {
+	proposal, err := a.demoProposal(ctx, line, world)
+	if err != nil {
+		return reports, err
+	}
+	fmt.Fprintf(a.out, "\n== merge: %s merges proposal %d, and the line moves the tags\n", testenv.WorldPerson, proposal)
+	merged, err := world.Forge.Merge(proposal, testenv.WorldPerson, "merge")
+	if err != nil {
 		return reports, err
 	}
 	if reports, err = line.Sync(ctx, all); err != nil {
@@ -132,7 +141,40 @@ func (a *app) demoLine(ctx context.Context, line *daemon.Line, world *testenv.Wo
 	if err := a.printReports(reports); err != nil {
 		return reports, err
 	}
+	a.demoStatuses(world, merged)
 	return reports, a.demoResult(world)
+}
+
+// demoProposal promotes by a proposal and shows what the forge has of it.
+func (a *app) demoProposal(ctx context.Context, line *daemon.Line, world *testenv.World) (number int, err error) {
+	fmt.Fprintf(a.out, "\n== promote %s to %s: a proposal copies the lines of snapshot into stages/%s/%s.yaml\n", demoSet, demoStage, demoSet, demoStage)
+	p, err := line.Promote(ctx, daemon.PromoteOrder{Set: demoSet, Stage: demoStage, Way: daemon.ByProposal, By: "demo"})
+	if err != nil {
+		return 0, err
+	}
+	if err := a.print(a.promotionText(p, false)); err != nil {
+		return 0, err
+	}
+	if _, err := line.Sync(ctx, daemon.Wake{Why: "demo"}); err != nil { // at its end it looks at what is proposed
+		return 0, err
+	}
+	for _, c := range world.Forge.Comments(p.Proposal) {
+		fmt.Fprintf(a.out, "\n== what %s reads at %s\n", testenv.WorldPerson, p.URL)
+		for line := range strings.Lines(head(c.Body+"\n", 24)) {
+			fmt.Fprintln(a.out, clean(strings.TrimSuffix(line, "\n")))
+		}
+	}
+	fmt.Fprintln(a.out)
+	a.demoStatuses(world, p.Commit)
+	return p.Proposal, nil
+}
+
+// demoStatuses shows the checks of a commit at the forge.
+func (a *app) demoStatuses(world *testenv.World, commit string) {
+	statuses := world.Forge.Statuses(commit)
+	for _, name := range slices.Sorted(maps.Keys(statuses)) {
+		fmt.Fprintf(a.out, "  %s %s: %s %s\n", short(commit, asTable), name, statuses[name].State, clean(statuses[name].Text))
+	}
 }
 
 // demoResult shows what the fleet repository holds now.

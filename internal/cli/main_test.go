@@ -49,9 +49,15 @@ func TestDemo_RefusesExactlyTheBadImages(t *testing.T) {
 	}
 	last := out[strings.LastIndex(out, "set tools\n"):]
 	for _, want := range []string{"! ghcr.io/example-tools/unsigned:1.0.0", "! ghcr.io/example-tools/wrong-key:1.0.0", "! quay.io/example-tools/tampered:1.0.0",
-		"? quay.io/example-tools/missing:1.0.0", "Plan: 3 refused, 1 missing upstream, 80 unchanged.", "kind: ConfigMap", "promote ess to staging"} {
+		"? quay.io/example-tools/missing:1.0.0", "Plan: 3 refused, 1 missing upstream, 80 unchanged.", "kind: ConfigMap",
+		"poundlock/sync: success 38 entries stand as asked for", "Merge pull request '[staging] ess: 38 entries from snapshot' (#1)"} {
 		if !strings.Contains(last, want) {
 			t.Errorf("the end of the demo lacks %q:\n%s", want, last)
+		}
+	}
+	for _, want := range []string{"gates: denied ✔  previous ✔", "opened http://127.0.0.1:", "== what alice reads at http", "poundlock/plan: success 38 to copy", "poundlock/policy: success"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the demo lacks %q:\n%s", want, out)
 		}
 	}
 	for _, unwanted := range []string{"set ess", "{\"time\"", "demo-password"} {

@@ -30,6 +30,10 @@ var machineCommands = map[string][]string{
 	"resume":          {"ess"},
 	"status":          nil,
 	"suspend":         {"ess", "--reason", "the vendor ships broken images"},
+	"promote":         {"tools", "quay.io/example-tools/probe:3.2", "--to", "staging", "--direct"},
+	"rollback":        {"tools", "--stage", "staging", "--direct"},
+	"hold":            {"tools", "--stage", "staging", "--reason", "ticket 4711"},
+	"release":         {"tools", "--stage", "staging"},
 	"trigger":         {"tools", "--wait"},
 	"doctor":          nil,
 	"explain":         {"git.poll"},
@@ -37,6 +41,9 @@ var machineCommands = map[string][]string{
 	"policy test":     nil,
 	"policy diff":     {"testdata/fleet"},
 	"get entries":     nil,
+	"get promotions":  nil,
+	"diff":            {"snapshot", "staging"},
+	"wait":            {"promotion/1", "--timeout", "1ms"},
 	"get runs":        nil,
 	"get sets":        nil,
 	"get stages":      nil,
@@ -179,7 +186,7 @@ func TestOutputs_EveryCommandKeepsItsSchema(t *testing.T) {
 	w, config := inWorld(t)
 	commands := speaksJSON((&app{out: io.Discard, talk: &talker{to: io.Discard}}).root())
 	// What there is to tell of comes about first; the last one wants a daemon.
-	turn := map[string]int{"sync": -3, "suspend": -2, "resume": -1, "trigger": 1}
+	turn := map[string]int{"sync": -5, "promote": -4, "rollback": -3, "suspend": -2, "resume": -1, "trigger": 1}
 	slices.SortStableFunc(commands, func(a, b string) int { return cmp.Compare(turn[a], turn[b]) })
 	seen := map[string]bool{}
 	for _, name := range commands {
@@ -196,6 +203,11 @@ func TestOutputs_EveryCommandKeepsItsSchema(t *testing.T) {
 		file := config
 		if name == "acknowledge" {
 			file = vouched(t, w, config)
+		}
+		if name == "rollback" { // wants something to go back to
+			if code, _, talk := command(t, t.Context(), "-c", file, "promote", "tools", "--to", "staging", "--direct"); code != exitOK {
+				t.Fatalf("promote: exit %d: %s", code, talk)
+			}
 		}
 		_, out, talk := command(t, t.Context(), slices.Concat([]string{"-c", file}, strings.Fields(name), args, []string{"-o", "json"})...)
 		documents := 0

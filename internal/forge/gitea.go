@@ -78,8 +78,8 @@ func (g *giteaForge) Access(ctx context.Context) (Access, error) {
 		return a, nil
 	}
 	more, err := missingByTrial(map[string]func() error{
-		"write:repository": func() error {
-			_, _, err := g.api(ctx).CreateStatus(g.owner, g.name, noCommit, gitea.CreateStatusOption{State: gitea.StatusPending, Context: "poundlock"})
+		"write:repository": func() error { // of a branch onto itself
+			_, _, err := g.api(ctx).CreatePullRequest(g.owner, g.name, gitea.CreatePullRequestOption{Head: repo.DefaultBranch, Base: repo.DefaultBranch, Title: "poundlock"})
 			return err
 		},
 		"write:issue": func() error {
@@ -150,7 +150,7 @@ func (g *giteaForge) Proposal(ctx context.Context, number int) (Proposal, error)
 	if err != nil {
 		return Proposal{}, g.fail(err, "read proposal %d", number)
 	}
-	return giteaProposal(pr), nil
+	return g.whole(giteaProposal(pr), number)
 }
 
 func (g *giteaForge) Propose(ctx context.Context, n New) (Proposal, error) {
@@ -163,7 +163,7 @@ func (g *giteaForge) Propose(ctx context.Context, n New) (Proposal, error) {
 	if err != nil {
 		return Proposal{}, g.fail(err, "open a proposal of %s", n.Head)
 	}
-	return giteaProposal(pr), nil
+	return g.whole(giteaProposal(pr), 0)
 }
 
 // labelColour is that of labels that we make.

@@ -113,7 +113,7 @@ func (g *gitHub) Proposal(ctx context.Context, number int) (Proposal, error) {
 	if err != nil {
 		return Proposal{}, g.fail(err, "read proposal %d", number)
 	}
-	return githubProposal(pr), nil
+	return g.whole(githubProposal(pr), number)
 }
 
 func (g *gitHub) Propose(ctx context.Context, n New) (Proposal, error) {
@@ -125,8 +125,8 @@ func (g *gitHub) Propose(ctx context.Context, n New) (Proposal, error) {
 	if err != nil {
 		return Proposal{}, g.fail(err, "open a proposal of %s", n.Head)
 	}
-	p := githubProposal(pr)
-	if len(n.Labels) > 0 { // GitHub makes those that it does not know
+	p, err := g.whole(githubProposal(pr), 0)
+	if err == nil && len(n.Labels) > 0 { // GitHub makes those that it does not know
 		if labels, _, err := g.api.Issues.AddLabelsToIssue(ctx, g.owner, g.name, p.Number, bounded(n.Labels)); err == nil {
 			p.Labels = nil
 			for _, l := range labels {
@@ -135,7 +135,7 @@ func (g *gitHub) Propose(ctx context.Context, n New) (Proposal, error) {
 			p.Labels = labelsOf(p.Labels)
 		}
 	}
-	return p, nil
+	return p, err
 }
 
 func (g *gitHub) Change(ctx context.Context, number int, c Change) error {

@@ -153,7 +153,7 @@ func (g *gitLab) Proposal(ctx context.Context, number int) (Proposal, error) {
 	if err != nil {
 		return Proposal{}, g.fail(err, "read proposal %d", number)
 	}
-	return gitlabProposal(&mr.BasicMergeRequest), nil
+	return g.whole(gitlabProposal(&mr.BasicMergeRequest), number)
 }
 
 func (g *gitLab) Propose(ctx context.Context, n New) (Proposal, error) {
@@ -167,7 +167,7 @@ func (g *gitLab) Propose(ctx context.Context, n New) (Proposal, error) {
 	if err != nil {
 		return Proposal{}, g.fail(err, "open a proposal of %s", n.Head)
 	}
-	return gitlabProposal(&mr.BasicMergeRequest), nil
+	return g.whole(gitlabProposal(&mr.BasicMergeRequest), 0)
 }
 
 func (g *gitLab) Change(ctx context.Context, number int, c Change) error {

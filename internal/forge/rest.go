@@ -101,6 +101,15 @@ func (r *rest) me(ctx context.Context, ask func(context.Context) (string, error)
 	return self, nil
 }
 
+// whole gives a proposal that an answer told of, if it is the one that was asked for; 0 for any. The libraries take an
+// answer without a word for one.
+func (r *rest) whole(p Proposal, number int) (Proposal, error) {
+	if p.Number <= 0 || number != 0 && p.Number != number {
+		return Proposal{}, r.fail(ErrAnswer, "read proposal %d", number)
+	}
+	return p, nil
+}
+
 // each gives what a forge lists, page by page from the first: list gives a page and the number of the next one, 0
 // after the last.
 func each[T any](list func(page int) ([]T, int, error)) iter.Seq2[T, error] {

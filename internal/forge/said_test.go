@@ -2,45 +2,32 @@ package forge_test
 
 import (
 	"errors"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/poundlock/poundlock/internal/forge"
-	"github.com/poundlock/poundlock/testenv"
 )
 
-// writes counts the requests that change something while do runs.
-func (p place) writes(do func()) int {
-	n := 0
-	p.host.Fail(func(r *http.Request) *testenv.Fault {
-		if r.Method != http.MethodGet {
-			n++
-		}
-		return nil
-	})
-	do()
-	p.host.Fail(nil)
-	return n
-}
-
 func TestForge_CommentIsEditedInPlace(t *testing.T) {
-	onEach(t, func(t *testing.T, p place) {
-		made := p.propose(t, "poundlock/web")
+	onAll(t, func(t *testing.T, p place) {
+		made := p.propose(t, "poundlock/comment")
 		const marker = "poundlock:plan"
-		must(t, p.host.Comment(made.Number, "ada", "<!-- "+marker+" -->\nnot yours")) // the marker alone makes it nobody's
+		// The marker alone makes a comment nobody's.
+		if changed, err := p.as(t, "ada").Comment(t.Context(), made.Number, marker, "mine"); err != nil || !changed {
+			t.Fatalf("changed %t, %v", changed, err)
+		}
 		for _, step := range []struct {
 			name, body string
 			changed    bool
-			writes     int
+			writes     int64
 		}{
 			{"the first", "plan one\n\n| a | b |", true, 1}, {"the same", "plan one\n\n| a | b |", false, 0},
 			{"with other ends", "plan one\n\n| a | b |\n", false, 0}, {"another", "plan two", true, 1},
 		} {
 			t.Run(step.name, func(t *testing.T) {
-				n := p.writes(func() {
+				n := p.wrote(func() {
 					changed, err := p.Comment(t.Context(), made.Number, marker, step.body)
 					if err != nil || changed != step.changed {
 						t.Errorf("changed %t, %v, want %t", changed, err, step.changed)
@@ -51,25 +38,27 @@ func TestForge_CommentIsEditedInPlace(t *testing.T) {
 				}
 			})
 		}
-		for range 120 { // a page and more
+		got, err := p.comments(made.Number)
+		must(t, err)
+		if want := []string{"<!-- poundlock:plan -->\nmine", "<!-- poundlock:plan -->\nplan two"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+func TestForge_CommentIsFoundOnALaterPage(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		made := p.propose(t, "poundlock/web")
+		for range 120 {
 			must(t, p.host.Comment(made.Number, "bob", "chatter"))
 		}
-		other := "poundlock:sync"
-		for _, body := range []string{"one", "two"} { // beyond the first page
-			if _, err := p.Comment(t.Context(), made.Number, other, body); err != nil {
+		for _, body := range []string{"one", "two"} {
+			if _, err := p.Comment(t.Context(), made.Number, "poundlock:sync", body); err != nil {
 				t.Fatal(err)
 			}
 		}
-		var ours []string
-		for _, c := range p.host.Comments(made.Number) {
-			if c.By == "poundlock" {
-				ours = append(ours, c.Body)
-			} else if strings.Contains(c.Body, "plan") && c.Body != "<!-- "+marker+" -->\nnot yours" {
-				t.Errorf("somebody else's comment was edited: %q", c.Body)
-			}
-		}
-		if want := []string{"<!-- poundlock:plan -->\nplan two", "<!-- poundlock:sync -->\ntwo"}; !slices.Equal(ours, want) {
-			t.Errorf("got %q, want %q", ours, want)
+		if got, err := p.comments(made.Number); err != nil || len(got) != 121 || got[120] != "<!-- poundlock:sync -->\ntwo" {
+			t.Errorf("got %d comments, %v", len(got), err)
 		}
 	})
 }
@@ -89,13 +78,13 @@ func TestForge_LongestCommentIsTaken(t *testing.T) {
 }
 
 func TestForge_StatusIsSetOnce(t *testing.T) {
-	onEach(t, func(t *testing.T, p place) {
-		made := p.propose(t, "poundlock/web")
+	onAll(t, func(t *testing.T, p place) {
+		made := p.propose(t, "poundlock/status")
 		plan := forge.Status{Context: "poundlock/plan", Result: forge.Success, Text: "2 tags move", URL: "https://poundlock.example/page"}
 		steps := []struct {
 			name   string
 			status forge.Status
-			writes int
+			writes int64
 		}{
 			{"pending", forge.Status{Context: "poundlock/plan", Result: forge.Pending, Text: "looks"}, 1},
 			{"pending again", forge.Status{Context: "poundlock/plan", Result: forge.Pending, Text: "looks"}, 0},
@@ -104,18 +93,19 @@ func TestForge_StatusIsSetOnce(t *testing.T) {
 			{"that one again", forge.Status{Context: "poundlock/policy", Result: forge.Failure, Text: strings.Repeat("long ", 100)}, 0},
 		}
 		for _, step := range steps {
-			if n := p.writes(func() { must(t, p.SetStatus(t.Context(), made.HeadCommit, step.status)) }); n != step.writes {
+			if n := p.wrote(func() { must(t, p.SetStatus(t.Context(), made.HeadCommit, step.status)) }); n != step.writes {
 				t.Errorf("%s: %d writes, want %d", step.name, n, step.writes)
 			}
 		}
 		// Words alone may change, also where a forge does not let a status go from a state to itself.
 		must(t, p.SetStatus(t.Context(), made.HeadCommit, forge.Status{Context: "poundlock/policy", Result: forge.Failure, Text: "short"}))
-		p.host.SetStatus(made.HeadCommit, "ci", "ci/e2e", "pending")
-		p.host.SetStatus(made.HeadCommit, "ci", "ci/e2e", map[bool]string{true: "failed", false: "error"}[p.host.Kind() == "gitlab"])
-		p.host.SetStatus(made.HeadCommit, "ci", "ci/odd", "never-heard-of")
+		ci := p.as(t, "bob")
+		for _, r := range []forge.Result{forge.Pending, forge.Success, forge.Failure} {
+			must(t, ci.SetStatus(t.Context(), made.HeadCommit, forge.Status{Context: "ci/e2e", Result: r}))
+		}
 		got, err := p.Statuses(t.Context(), made.HeadCommit)
 		must(t, err)
-		want := map[string]forge.Result{"poundlock/plan": forge.Success, "poundlock/policy": forge.Failure, "ci/e2e": forge.Failure, "ci/odd": forge.Failure}
+		want := map[string]forge.Result{"poundlock/plan": forge.Success, "poundlock/policy": forge.Failure, "ci/e2e": forge.Failure}
 		if len(got) != len(want) || !slices.IsSortedFunc(got, func(a, b forge.Status) int { return strings.Compare(a.Context, b.Context) }) {
 			t.Errorf("got %+v", got)
 		}
@@ -133,20 +123,39 @@ func TestForge_StatusIsSetOnce(t *testing.T) {
 	})
 }
 
+// A state that nobody here knows is no success.
+func TestForge_UnknownStateIsNoSuccess(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		made := p.propose(t, "poundlock/web")
+		p.host.SetStatus(made.HeadCommit, "bob", "ci/odd", "never-heard-of")
+		if got, err := p.Statuses(t.Context(), made.HeadCommit); err != nil || len(got) != 1 || got[0].Result == forge.Success {
+			t.Errorf("got %+v, %v", got, err)
+		}
+	})
+}
+
+func TestForge_AccessLeavesNothingBehind(t *testing.T) {
+	onAll(t, func(t *testing.T, p place) {
+		before, err := p.Proposals(t.Context(), forge.Query{})
+		must(t, err)
+		if a, err := p.Access(t.Context()); err != nil || a.User != "poundlock" || len(a.Missing) > 0 {
+			t.Fatalf("got %+v, %v", a, err)
+		}
+		after, err := p.Proposals(t.Context(), forge.Query{})
+		if err != nil || len(after) != len(before) {
+			t.Errorf("%d open proposals, %v, were %d", len(after), err, len(before))
+		}
+	})
+}
+
 func TestForge_AccessNamesWhatIsMissing(t *testing.T) {
 	onEach(t, func(t *testing.T, p place) {
-		if a, err := p.Access(t.Context()); err != nil || a.User != "poundlock" || len(a.Missing) > 0 {
-			t.Fatalf("all is well: got %+v, %v", a, err)
-		}
 		p.host.SetRole("reader", "read")
-		o := p.options
-		o.Token = tokenOf(p.host, "reader")
-		if a, err := dial(t, o).Access(t.Context()); err != nil || a.User != "reader" || !strings.Contains(strings.Join(a.Missing, " "), "reader") {
+		if a, err := p.as(t, "reader").Access(t.Context()); err != nil || a.User != "reader" || !strings.Contains(strings.Join(a.Missing, " "), "reader") {
 			t.Errorf("who may only read: got %+v, %v", a, err)
 		}
 		p.host.SetRole("stranger", "none")
-		o.Token = tokenOf(p.host, "stranger")
-		if _, err := dial(t, o).Access(t.Context()); !errors.Is(err, forge.ErrNotFound) {
+		if _, err := p.as(t, "stranger").Access(t.Context()); !errors.Is(err, forge.ErrNotFound) {
 			t.Errorf("who may not see it: got %v, want ErrNotFound", err)
 		}
 	})

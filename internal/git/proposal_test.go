@@ -53,37 +53,38 @@ func TestListing_TellsBranchesAndProposalsByOneRequest(t *testing.T) {
 }
 
 func TestBring_FetchesAProposalWithItsHistory(t *testing.T) {
-	g := fleet(t)
-	p := newPerson(t, g)
-	head := p.commit("", "main", map[string]string{"desired/a.yaml": "a"})
-	p.push()
-	r := open(t, options(t, g))
-	fetch(t, r)
-	first := propose(t, p, "refs/pull/7/head", head, map[string]string{"stages/a/production.yaml": "a"})
-	second := propose(t, p, "refs/pull/7/head", first, map[string]string{"stages/a/production.yaml": "b"})
-	if err := r.Bring(t.Context(), "refs/pull/7/head", first); !errors.Is(err, ErrRejected) || r.Holds(first) {
-		t.Errorf("a commit that the ref has left: %v, want it rejected", err)
-	}
-	if err := r.Bring(t.Context(), "refs/pull/8/head", second); !errors.Is(err, ErrRejected) {
-		t.Errorf("a ref that is not there: %v, want it rejected", err)
-	}
-	if err := r.Bring(t.Context(), "refs/pull/7/head", second); err != nil {
-		t.Fatal(err)
-	}
-	files, err := r.Files(second, "stages")
-	if err != nil || string(files["stages/a/production.yaml"]) != "b" || !r.Holds(first) {
-		t.Errorf("files %q, %v", files, err)
-	}
-	if at, err := r.Head(); err != nil || at != head {
-		t.Errorf("the branch is at %s, %v: a proposal must not move it", at, err)
-	}
-	g.Proxy().Reset()
-	if err := r.Bring(t.Context(), "refs/pull/7/head", second); err != nil || g.Requests() != 0 {
-		t.Errorf("what is here was fetched again: %v, %d requests", err, g.Requests())
-	}
-	if base, err := r.MergeBase(t.Context(), head, second); err != nil || base != head {
-		t.Errorf("merge base %s, %v", base, err)
-	}
+	onEachServer(t, func(t *testing.T, g *testenv.Git) {
+		p := newPerson(t, g)
+		head := p.commit("", "main", map[string]string{"desired/a.yaml": "a"})
+		p.push()
+		r := open(t, options(t, g))
+		fetch(t, r)
+		first := propose(t, p, "refs/pull/7/head", head, map[string]string{"stages/a/production.yaml": "a"})
+		second := propose(t, p, "refs/pull/7/head", first, map[string]string{"stages/a/production.yaml": "b"})
+		if err := r.Bring(t.Context(), "refs/pull/7/head", first); !errors.Is(err, ErrRejected) || r.Holds(first) {
+			t.Errorf("a commit that the ref has left: %v, want it rejected", err)
+		}
+		if err := r.Bring(t.Context(), "refs/pull/8/head", second); !errors.Is(err, ErrRejected) {
+			t.Errorf("a ref that is not there: %v, want it rejected", err)
+		}
+		if err := r.Bring(t.Context(), "refs/pull/7/head", second); err != nil {
+			t.Fatal(err)
+		}
+		files, err := r.Files(second, "stages")
+		if err != nil || string(files["stages/a/production.yaml"]) != "b" || !r.Holds(first) {
+			t.Errorf("files %q, %v", files, err)
+		}
+		if at, err := r.Head(); err != nil || at != head {
+			t.Errorf("the branch is at %s, %v: a proposal must not move it", at, err)
+		}
+		g.Proxy().Reset()
+		if err := r.Bring(t.Context(), "refs/pull/7/head", second); err != nil || g.Requests() != 0 {
+			t.Errorf("what is here was fetched again: %v, %d requests", err, g.Requests())
+		}
+		if base, err := r.MergeBase(t.Context(), head, second); err != nil || base != head {
+			t.Errorf("merge base %s, %v", base, err)
+		}
+	})
 }
 
 func TestBring_MakesADamagedCloneAnew(t *testing.T) {

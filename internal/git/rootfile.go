@@ -3,6 +3,7 @@ package git
 import (
 	"errors"
 	"fmt"
+	"path"
 
 	"github.com/go-git/go-git/v5/plumbing"
 )
@@ -19,6 +20,11 @@ func (r *Repo) RootFile(commit, name string) ([]byte, error) {
 	_, c, err := r.named(commit)
 	if err != nil {
 		return nil, err
+	}
+	if dir := path.Dir(name); dir != "." { // a file in the way is not the file
+		if e, err := r.lookup(c.TreeHash, dir); err != nil || !e.isTree() {
+			return nil, err
+		}
 	}
 	e, err := r.lookup(c.TreeHash, name)
 	if err != nil || e.mode != modeFile && e.mode != modeExecutable && e.mode != modeGroupWrite {

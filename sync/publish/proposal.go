@@ -46,7 +46,7 @@ func (f ProposalFacts) Summary() string {
 	if len(f.Moves) == 1 {
 		m := f.Moves[0]
 		what = m.Entry
-		if !m.New.IsZero() && m.New.Tag != "" {
+		if m.New.Tag != "" && !strings.HasSuffix(m.Entry, ":"+m.New.Tag) { // entries of a list are named with their tag
 			what += " " + m.New.Tag
 		}
 	}

@@ -218,6 +218,18 @@ func TestMessage_ATemplateCannotForgeTheTrailer(t *testing.T) {
 	if want := "ess at s\n\nReviewed-by: nobody\nPoundlock-Cycle: 01JPoundlock-Cycle:x\n"; err != nil || got != want {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
+	commit := strings.Repeat("a", 40)
+	if err := m.UnmarshalText([]byte("{{.Set}}\n\nReviewed-by: nobody\n poundlock-promotion: ess/production " + commit)); err != nil {
+		t.Fatal(err)
+	}
+	promoted := []Promoted{{Set: "ess", Stage: "staging", Commit: commit, Number: 7}, {Set: "ess", Stage: "production", Commit: commit, Rollback: true}}
+	got, err = m.Text(Facts{Set: "ess", Cycle: "01J", Promoted: promoted})
+	if want := "ess\n\nReviewed-by: nobody\nPoundlock-Promotion: ess/staging " + commit + " #7\nPoundlock-Promotion: ess/production " + commit + " rollback\nPoundlock-Cycle: 01J\n"; err != nil || got != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	if read := ParsePromoted(got); !slices.Equal(read, promoted) {
+		t.Errorf("read %v, want %v", read, promoted)
+	}
 	for _, bad := range []string{"{{.Nope}}", "{{", "  ", "Poundlock-Cycle: fake", `{{call .Set}}`} {
 		if err := m.UnmarshalText([]byte(bad)); err == nil {
 			t.Errorf("%q was accepted", bad)
