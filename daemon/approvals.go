@@ -20,19 +20,8 @@ import (
 // forgeWithin bounds how long a step of a set waits for what a gate wants to know of the forge.
 const forgeWithin = 15 * time.Second
 
-// asking gives what is known of a proposal before it is merged, for those who are to see what it lacks. f is the fleet
-// as it would be after the merge, on the head that it would be merged into; head is the commit that would be merged.
-func (l *Line) asking(ctx context.Context, f *fleet, set mirror.Set, stage mirror.Stage, p forge.Proposal, head string) policy.Asking {
-	p.HeadCommit = head
-	lines := map[string]mirror.Reference{}
-	for _, w := range set.Wanted[stage] {
-		lines[w.Entry] = w.Image
-	}
-	q := question{fleet: f, set: set, stage: stage, moves: movesOf(sortedKeys(lines), lines, nil), at: l.now()}
-	return l.proposalSays(ctx, q, p)
-}
-
-// proposalSays asks the forge and others about a proposal that is not merged.
+// proposalSays asks the forge and others about a proposal that is not merged, for those who are to see what it lacks.
+// The fleet is as it would be after the merge, on the head that it would be merged into.
 func (l *Line) proposalSays(ctx context.Context, q question, p forge.Proposal) policy.Asking {
 	wants := q.fleet.policy.Wants(q.set.Name, q.stage)
 	a := policy.Asking{At: q.at, Marked: q.set.Marked[q.stage], Proposal: p.Number}

@@ -76,7 +76,15 @@ func TestApprovals_CountForWhatTheySaw(t *testing.T) {
 			for _, method := range []string{"merge", "squash", "rebase"} {
 				image, ask := s.rises(method)
 				n, _ := s.proposes(method, ask)
+				s.attends()
+				if text := s.told(n); !strings.Contains(text, "0 of 1 approvals") {
+					t.Errorf("%s: what is missing is not shown:\n%s", method, text)
+				}
 				s.review(n, "bob", "approved")
+				s.attends()
+				if text := s.told(n); !strings.Contains(text, "1 of 1 approvals") {
+					t.Errorf("%s: the approval is not shown:\n%s", method, text)
+				}
 				commit := s.merge(n, method)
 				came, gates := s.ends(image)
 				if !came {

@@ -90,14 +90,14 @@ func rising(set mirror.Set, stage mirror.Stage) (is, below mirror.Stage, err err
 // ground gives the record of a set as far as this process may build a promotion on it: the lines that it committed;
 // where it committed none yet, those that Git has. Whether one really stands is judged where it moves.
 func (l *Line) ground(f *fleet, set mirror.Set) (mirror.Record, error) {
-	if !l.state.Knows(set.Name) {
-		return l.record(f, set)
+	r, err := l.record(f, set)
+	if err != nil || !l.state.Knows(set.Name) {
+		return r, err
 	}
-	lines, err := l.state.Lines(set.Name)
-	if err != nil {
-		return mirror.Record{}, fmt.Errorf("record of set %s: %w", set.Name, err)
+	if r.Stages, err = l.state.Lines(set.Name); err != nil {
+		return r, fmt.Errorf("record of set %s: %w", set.Name, err)
 	}
-	return mirror.Record{Origin: set.Origin, Stages: lines}, nil
+	return r, nil
 }
 
 func listedLines(wanted []mirror.Wanted) map[string]mirror.Reference {

@@ -123,7 +123,7 @@ func TestAdvise_Forge(t *testing.T) {
 		{"plain http that nobody allowed", func(t *testing.T, c *config.Config) {
 			at(200, nil, "{}")(t, c)
 			c.Forge.Insecure = false
-		}, "NET006", []string{"forge.insecure"}},
+		}, "NET006", []string{"insecure: true"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Setenv("POUNDLOCK_TEST_FORGE", "canary-of-ours")

@@ -227,14 +227,21 @@ func (d *doctor) checkDaemon(ctx context.Context) []Check {
 	return append([]Check{none("daemon", "", "does not run; start it with `poundlock run`")}, d.checkListen()...)
 }
 
-// checkListen tries whether a daemon could listen where it is to answer about its health.
+// checkListen tries whether a daemon could listen where it is to answer about its health, and for webhooks.
 func (d *doctor) checkListen() []Check {
-	listener, err := net.Listen("tcp", d.config.Listen)
-	if err != nil {
-		return []Check{d.failed("daemon", "listen", &listenError{"listen", err})}
+	var checks []Check
+	for _, at := range []struct{ key, address string }{{"listen", d.config.Listen}, {hooksListen, d.config.Webhooks.Listen}} {
+		if at.address == "" {
+			continue
+		}
+		listener, err := net.Listen("tcp", at.address)
+		if err != nil {
+			checks = append(checks, d.failed("daemon", at.key, &listenError{at.key, err}))
+			continue
+		}
+		listener.Close()
 	}
-	listener.Close()
-	return nil
+	return checks
 }
 
 // isHeld says whether a process has the lock of a state directory. What is written beside the lock may be left over

@@ -226,3 +226,74 @@ func TestHold_IsACommitThatPeopleCanEdit(t *testing.T) {
 		}
 	}
 }
+
+func TestPromote_InASignedFleetPeopleMerge(t *testing.T) {
+	s := newVouchedSite(t)
+	s.pushSigned(webImage, "web")
+	s.sync()
+	head := s.git.Head()
+	_, err := s.line.Promote(t.Context(), PromoteOrder{Set: "web", Stage: "staging"})
+	if ps := (mirror.Problems)(nil); !errors.As(err, &ps) || ps[0].Code != "PRM005" {
+		t.Errorf("directly: %v", err)
+	}
+	p, err := s.line.Promote(t.Context(), PromoteOrder{Set: "web", Stage: "staging", Way: ByProposal})
+	if err != nil || p.Outcome != PromotedPushed || s.git.Head() != head {
+		t.Fatalf("by a branch: %+v, %v", p, err)
+	}
+	if again, err := s.line.Promote(t.Context(), PromoteOrder{Set: "web", Stage: "staging", Way: ByProposal}); err != nil || again.Outcome != PromotedAdopted || len(again.Why) > 0 {
+		t.Errorf("its own signed commit is not known again: %+v, %v", again, err)
+	}
+}
+
+// The entries of an atomic set move together: nothing is asked for that the line would refuse, and one that is held
+// holds all of them for automation.
+func TestPromote_AnAtomicSetIsNeverHalf(t *testing.T) {
+	web, synapse := "docker.io/vectorim/element-web:v1", "docker.io/matrixdotorg/synapse:v1"
+	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy})
+	first, other := s.pushSigned(web, "web"), s.pushSigned(synapse, "synapse")
+	s.commit("ess", map[string]string{"desired/ess/images_digests.yml": imagesDigests(first, other),
+		"desired/tools.yaml": "version: 1\nsource: {kind: ess, file: ess/images_digests.yml}\nlayout: path\n"})
+	s.sync()
+	var entries []string
+	for _, set := range s.line.fleet.Load().desired.Sets {
+		for _, e := range set.Entries {
+			entries = append(entries, e.Name)
+		}
+	}
+	if len(entries) != 2 {
+		t.Fatal(entries)
+	}
+	half := s.promotes(PromotedRefused, PromoteOrder{Stage: "staging", Entries: entries[:1]})
+	if len(half.Why) != 1 || !strings.Contains(half.Why[0], "move together, and "+entries[1]) {
+		t.Errorf("got %v", half.Why)
+	}
+	if whole := s.promotes(PromotedCommitted, PromoteOrder{Stage: "staging"}); len(whole.Moves) != 2 {
+		t.Errorf("got %+v", whole)
+	}
+	s.sync()
+	next, second := s.pushSigned("docker.io/vectorim/element-web:v2", "web 2"), s.pushSigned("docker.io/matrixdotorg/synapse:v2", "synapse 2")
+	s.commit("release 2", map[string]string{"desired/ess/images_digests.yml": imagesDigests(next, second)})
+	s.sync()
+	if hotfix := s.promotes(PromotedCommitted, PromoteOrder{Stage: "staging", Entries: entries[:1]}); len(hotfix.Moves) != 1 {
+		t.Errorf("got %+v", hotfix)
+	}
+	if reports := s.sync(); len(kinds(reports["tools"].Plan, mirror.Refuse)) > 0 {
+		t.Errorf("the hotfix is refused: %s", details(reports["tools"].Plan))
+	}
+	if _, err := s.line.Hold(t.Context(), "tools", "staging", entries, "ticket", "ops"); err != nil {
+		t.Fatal(err)
+	}
+	s.commit("auto", map[string]string{"desired/tools.yaml": s.file("desired/tools.yaml") + "auto: {staging: commit}\n"})
+	s.sync()
+	head := s.git.Head()
+	if err := s.line.serve(t.Context(), errand{all: true}); err != nil || s.git.Head() != head {
+		t.Fatalf("held, and committed: %v", err)
+	}
+	if _, err := s.line.Release(t.Context(), "tools", "staging", nil, "ops"); err != nil {
+		t.Fatal(err)
+	}
+	s.sync()
+	if p := s.promotes(PromotedNothing, PromoteOrder{Stage: "staging"}); len(p.Moves) > 0 {
+		t.Errorf("automation left %+v", p.Moves)
+	}
+}

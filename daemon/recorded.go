@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,9 @@ func (l *Line) remembered(ctx context.Context, f *fleet, set mirror.Set) (mirror
 		for entry, line := range written.At(stage) {
 			if stranger(stage)(entry) {
 				line.Recorded, line.Was = line.Was, nil
+				if now := r.Stages[stage][entry]; now.Image == line.Image {
+					line.Vouch = cmp.Or(line.Vouch, now.Vouch) // that is held against the history, whoever wrote it
+				}
 				r.Stages[stage][entry] = line
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,20 +80,20 @@ func (b *ledger) SetTold(pairs map[string]string) error {
 	return nil
 }
 
-// told is a teller that runs, with what surrounds it.
+// tellingWorld is a teller that runs, with what surrounds it.
 type tellingWorld struct {
 	*teller
-	over  map[string]bool // troubles that are over, by type
+	over  atomic.Bool // all troubles are over
 	boxes map[string]*inbox
 	end   func()
 }
 
 func startTelling(t *testing.T, kept *ledger, notifiers map[string]config.Notifier) *tellingWorld {
 	t.Helper()
-	w := &tellingWorld{over: map[string]bool{}, boxes: map[string]*inbox{}}
+	w := &tellingWorld{boxes: map[string]*inbox{}}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	w.teller = &teller{site: "berlin", now: time.Now, log: log, signal: make(chan struct{}, 1), kept: kept,
-		lasts: func(e Event) (bool, bool) { return !w.over[string(e.Type)], true }}
+		lasts: func(Event) (bool, bool) { return !w.over.Load(), true }}
 	for name, n := range notifiers {
 		w.boxes[name] = &inbox{}
 		w.couriers = append(w.couriers, &courier{name: name, config: n, sender: w.boxes[name], now: time.Now, log: log, metrics: newMetrics("test"),
@@ -189,12 +190,12 @@ func TestTelling_OnChangeAndAgainWhileItLasts(t *testing.T) {
 		w = startTelling(t, kept, notifiers)
 		w.happens(refusedAt("ess", "staging", "a")...)
 		want("after a restart", nil, nil)
-		w.over["refused"] = true
+		w.over.Store(true)
 		time.Sleep(2 * lookAtTold)
-		if len(kept.all) > 0 {
-			t.Errorf("what is over is kept: %v", kept.all)
+		if all, _ := kept.Told(); len(all) > 0 {
+			t.Errorf("what is over is kept: %v", all)
 		}
-		w.over["refused"] = false
+		w.over.Store(false)
 		w.happens(refusedAt("ess", "staging", "a")...)
 		want("when it came back", one, one)
 		w.end()

@@ -92,23 +92,25 @@ func running(t *testing.T, w *testenv.World, config string) (stop func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if code, _, talk := command(t, ctx, "-c", config, "run"); code != exitInterrupted && code != exitOK {
+		if code, _, talk := command(t, ctx, "-c", config, "run"); t.Failed() || code != exitInterrupted && code != exitOK {
 			t.Errorf("run: exit %d\n%s", code, talk)
 		}
 	}()
+	stop = func() { cancel(); <-ended }
+	t.Cleanup(stop)
 	happens(t, "the daemon", func() bool {
 		_, err := os.Stat(filepath.Join(w.Dir(), "state", "poundlock.sock"))
 		return err == nil
 	})
-	return func() { cancel(); <-ended }
+	return stop
 }
 
 // happens waits for something that happens in another process.
 func happens(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for began := time.Now(); !is(); time.Sleep(50 * time.Millisecond) {
-		if time.Since(began) > time.Minute {
-			t.Fatalf("%s: not within a minute", what)
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("%s: not within 20 seconds", what)
 		}
 	}
 }

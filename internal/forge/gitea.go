@@ -2,12 +2,10 @@ package forge
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"net/http"
-	"slices"
 	"strings"
 
 	"code.gitea.io/sdk/gitea"
@@ -82,8 +80,8 @@ func (g *giteaForge) Access(ctx context.Context) (Access, error) {
 			_, _, err := g.api(ctx).CreatePullRequest(g.owner, g.name, gitea.CreatePullRequestOption{Head: repo.DefaultBranch, Base: repo.DefaultBranch, Title: "poundlock"})
 			return err
 		},
-		"write:issue": func() error {
-			_, _, err := g.api(ctx).CreateIssueComment(g.owner, g.name, 0, gitea.CreateIssueCommentOption{Body: "poundlock"})
+		"write:issue": func() error { // a comment that there is not
+			_, _, err := g.api(ctx).EditIssueComment(g.owner, g.name, 0, gitea.EditIssueCommentOption{Body: "poundlock"})
 			return err
 		},
 	})
@@ -224,86 +222,4 @@ func (g *giteaForge) Close(ctx context.Context, number int) error {
 	closed := gitea.StateClosed
 	_, _, err := g.api(ctx).EditPullRequest(g.owner, g.name, int64(number), gitea.EditPullRequestOption{State: &closed})
 	return g.fail(err, "close proposal %d", number)
-}
-
-func (g *giteaForge) Reviews(ctx context.Context, number int) ([]Review, error) {
-	verdicts := map[gitea.ReviewStateType]Verdict{gitea.ReviewStateApproved: Approved, gitea.ReviewStateRequestChanges: Requested, gitea.ReviewStateComment: Commented}
-	var all []Review
-	for r, err := range each(func(page int) ([]*gitea.PullReview, int, error) {
-		some, resp, err := g.api(ctx).ListPullReviews(g.owner, g.name, int64(number), gitea.ListPullReviewsOptions{ListOptions: gitea.ListOptions{Page: page, PageSize: giteaPage}})
-		return some, giteaNext(resp, err), err
-	}) {
-		if err != nil {
-			return nil, g.fail(err, "list the reviews of proposal %d", number)
-		}
-		v := verdicts[r.State]
-		if v == "" || r.Reviewer == nil {
-			continue // a request for one, or one that is being written
-		}
-		if r.Dismissed {
-			v = Dismissed
-		}
-		all = append(all, Review{By: r.Reviewer.UserName, Verdict: v, Commit: r.CommitID, At: at(&r.Submitted)})
-	}
-	return byTime(all), nil
-}
-
-// By asks for the proposal whose merge a commit is. The library does not have that question. A commit in the middle
-// of a proposal that was rebased onto its base is not found: Gitea remembers the last one alone.
-func (g *giteaForge) By(ctx context.Context, commit string) (Proposal, error) {
-	step := func(err error) error { return g.fail(err, "ask which proposal brought %.10s", commit) }
-	to := g.guard.api.JoinPath("repos", g.owner, g.name, "commits", commit, "pull")
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to.String(), nil)
-	if err != nil {
-		return Proposal{}, step(err)
-	}
-	resp, err := g.client.Do(req)
-	if err != nil {
-		return Proposal{}, step(err)
-	}
-	defer resp.Body.Close()
-	pr := &gitea.PullRequest{}
-	if err := json.NewDecoder(resp.Body).Decode(pr); err != nil {
-		return Proposal{}, step(err)
-	}
-	p, ok := g.brought([]Proposal{giteaProposal(pr)}, commit)
-	if !ok {
-		return Proposal{}, step(ErrNotFound)
-	}
-	return p, nil
-}
-
-func (g *giteaForge) Members(ctx context.Context, team string) ([]string, error) {
-	step := func(err error) error { return g.fail(err, "list the members of %s", team) }
-	org, name, ok := strings.Cut(team, "/")
-	if !ok {
-		return nil, step(ErrNotFound)
-	}
-	id := int64(0)
-	for t, err := range each(func(page int) ([]*gitea.Team, int, error) {
-		some, resp, err := g.api(ctx).ListOrgTeams(org, gitea.ListTeamsOptions{ListOptions: gitea.ListOptions{Page: page, PageSize: giteaPage}})
-		return some, giteaNext(resp, err), err
-	}) {
-		if err != nil {
-			return nil, step(err)
-		}
-		if strings.EqualFold(t.Name, name) {
-			id = t.ID
-		}
-	}
-	if id == 0 {
-		return nil, step(ErrNotFound)
-	}
-	var all []string
-	for u, err := range each(func(page int) ([]*gitea.User, int, error) {
-		some, resp, err := g.api(ctx).ListTeamMembers(id, gitea.ListTeamMembersOptions{ListOptions: gitea.ListOptions{Page: page, PageSize: giteaPage}})
-		return some, giteaNext(resp, err), err
-	}) {
-		if err != nil {
-			return nil, step(err)
-		}
-		all = append(all, u.UserName)
-	}
-	slices.Sort(all)
-	return all, nil
 }

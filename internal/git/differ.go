@@ -160,30 +160,54 @@ func (d *differing) relative(to string) []string {
 	return slices.Compact(names)
 }
 
+// folders are those that a walk through history reads, which most commits have as the one before them.
+type folders struct {
+	repo *Repo
+	read map[plumbing.Hash]map[string]entry
+}
+
+// maxFolders is how many a walk keeps.
+const maxFolders = 256
+
 // alike says whether a path is the same in two trees, and reads no more of them than it must. The caller holds mu.
-func (r *Repo) alike(a, b plumbing.Hash, path string) (bool, error) {
+func (f *folders) alike(a, b plumbing.Hash, path string) (bool, error) {
 	atA, atB := entry{mode: modeTree, id: a}, entry{mode: modeTree, id: b}
 	for name := range strings.SplitSeq(path, "/") {
 		if atA == atB || path == "" {
 			break
 		}
 		var err error
-		if atA, err = r.child(atA, name); err != nil {
+		if atA, err = f.child(atA, name); err != nil {
 			return false, err
 		}
-		if atB, err = r.child(atB, name); err != nil {
+		if atB, err = f.child(atB, name); err != nil {
 			return false, err
 		}
 	}
 	return atA == atB, nil
 }
 
-// child gives what a folder holds of a name; the zero entry where it holds none, or is no folder. The caller holds mu.
-func (r *Repo) child(e entry, name string) (entry, error) {
-	if !e.isTree() || e.id.IsZero() {
+// child gives what a folder holds of a name; the zero entry where it holds none, or is no folder; the folder itself
+// where it cannot be read, which then is like none but itself. The caller holds mu.
+func (f *folders) child(e entry, name string) (entry, error) {
+	in, known := f.read[e.id]
+	if !known {
+		d := differing{repo: f.repo}
+		var err error
+		if in, err = d.folder(e); errors.Is(err, errNoFolder) {
+			return entry{mode: modeUnreadable, id: e.id}, nil
+		} else if err != nil {
+			return entry{}, err
+		}
+		if f.read == nil || len(f.read) >= maxFolders {
+			f.read = map[plumbing.Hash]map[string]entry{}
+		}
+		f.read[e.id] = in
+	}
+	if !e.isTree() {
 		return entry{}, nil
 	}
-	return r.lookup(e.id, name)
+	return in[name], nil
 }
 
 // onlyBelow says whether two trees differ nowhere but below a path. The caller holds mu.

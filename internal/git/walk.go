@@ -33,11 +33,12 @@ func (r *Repo) Walk(ctx context.Context, head string, paths []string, each func(
 	r.mu.Lock()
 	id, c, err := r.named(head)
 	r.mu.Unlock()
+	seen := &folders{repo: r}
 	for err == nil {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		before, parent, changed, stepErr := r.step(c, full)
+		before, parent, changed, stepErr := r.step(seen, c, full)
 		if stepErr != nil {
 			return fmt.Errorf("history of %s: %w", head, stepErr)
 		}
@@ -55,7 +56,7 @@ func (r *Repo) Walk(ctx context.Context, head string, paths []string, each func(
 }
 
 // step gives the first parent of a commit, nil where there is none, and whether the commit changes any of the paths.
-func (r *Repo) step(c *object.Commit, paths []string) (id plumbing.Hash, parent *object.Commit, changed bool, err error) {
+func (r *Repo) step(seen *folders, c *object.Commit, paths []string) (id plumbing.Hash, parent *object.Commit, changed bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := plumbing.ZeroHash // no tree: all that is there is new
@@ -67,7 +68,7 @@ func (r *Repo) step(c *object.Commit, paths []string) (id plumbing.Hash, parent 
 		before = parent.TreeHash
 	}
 	for _, path := range paths {
-		alike, err := r.alike(before, c.TreeHash, path)
+		alike, err := seen.alike(before, c.TreeHash, path)
 		if err != nil || !alike {
 			return id, parent, !alike, err
 		}
