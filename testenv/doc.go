@@ -1,5 +1,6 @@
 // Package testenv is the outside world for tests and for the demo, made of real parts: registries
-// (distribution v3, in this process or in one that can be killed), Git servers, images and signatures.
+// (distribution v3, in this process or in one that can be killed), Git servers, images and signatures; and forges over
+// a Git server: one of ours that speaks the APIs of three kinds, and a real Gitea where there is one.
 //
 // It promises that everything listens on loopback at a free port, needs no root, no container and no
 // network, and that what it starts ends with Close. Every server stands behind a wrapper that counts

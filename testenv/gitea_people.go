@@ -179,11 +179,14 @@ func (g *Gitea) Comments(ctx context.Context, number int) ([]string, error) {
 
 // Statuses gives the state of the newest status of each context of a commit.
 func (g *Gitea) Statuses(ctx context.Context, commit string) (map[string]string, error) {
-	list, err := g.list(ctx, fleetAPI+"/commits/"+commit+"/statuses?sort=leastindex&limit=50")
-	all := map[string]string{}
+	list, err := g.list(ctx, fleetAPI+"/commits/"+commit+"/statuses?limit=50")
+	all, newest := map[string]string{}, map[string]float64{}
 	for _, s := range list {
 		context, _ := s["context"].(string)
-		all[context], _ = s["status"].(string)
+		if id, _ := s["id"].(float64); id > newest[context] {
+			newest[context] = id
+			all[context], _ = s["status"].(string)
+		}
 	}
 	return all, err
 }

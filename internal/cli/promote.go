@@ -210,5 +210,5 @@ func (a *app) outcomeText(p daemon.Promoted, runs bool) string {
 		}
 		text += "; it takes the place of " + strings.Join(numbers, ", ")
 	}
-	return text + ". The merge is the approval"
+	return text
 }

@@ -68,6 +68,7 @@ Exit codes: 0 it stands; 5 a later promotion took its place; 8 it was not merged
 func awaitPromotion(ctx context.Context, line *daemon.Line, id string) (found []daemon.Promotion, err error) {
 	again := time.NewTicker(everyWait)
 	defer again.Stop()
+	found = []daemon.Promotion{}
 	for {
 		all, err := line.Promotions(ctx, 0)
 		if err != nil {
