@@ -181,6 +181,9 @@ var fences = []struct {
 	{"github.com/distribution/distribution/", []string{"internal/registry/embedded"}, "the embedded registry is one package"},
 	{"github.com/knadh/koanf/", []string{"daemon/config"}, "configuration is read in one place"},
 	{"github.com/robfig/cron/", []string{"daemon", "daemon/config"}, "time belongs to the daemon"},
+	{"github.com/google/go-github/", []string{"internal/forge"}, "forges are spoken to in one place"},
+	{"gitlab.com/gitlab-org/", []string{"internal/forge"}, "forges are spoken to in one place"},
+	{"code.gitea.io/", []string{"internal/forge"}, "forges are spoken to in one place"},
 	{"github.com/spf13/", []string{"internal/cli"}, "flags belong to the commands"},
 	{"os/signal", []string{".", "internal/cli"}, "signals belong to the process"},
 }
