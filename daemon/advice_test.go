@@ -350,11 +350,11 @@ func TestAdvise_AddressesToListenOn(t *testing.T) {
 		name, code, key string
 		open            func() error
 	}{
-		{"page", "NET009", "listen", func() error { _, err := newFace(nil, time.Now).listen(taken.Addr().String()); return err }},
+		{"page", "NET009", "listen", func() error { _, err := newFace(newMetrics("test"), time.Now).listen(taken.Addr().String()); return err }},
 		{"registry", "NET009", "registries.local.embedded.listen", func() error {
 			return (&Line{}).openEmbedded(config.Registry{Embedded: config.Embedded{Dir: t.TempDir(), Listen: taken.Addr().String()}}, false)
 		}},
-		{"address of another machine", "NET010", "listen", func() error { _, err := newFace(nil, time.Now).listen("192.0.2.1:0"); return err }},
+		{"address of another machine", "NET010", "listen", func() error { _, err := newFace(newMetrics("test"), time.Now).listen("192.0.2.1:0"); return err }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := Advise(config.Config{}, tt.open()); len(got) != 1 || got[0].Code != tt.code || got[0].Path != tt.key || !strings.Contains(got[0].Fix, tt.key) {
