@@ -23,7 +23,7 @@ type gating struct {
 	asked  map[string]git.Step // by stage, entry and image: the commit that asks for it
 	said   map[string]said     // by stage and commit
 	again  time.Time           // when the gates that wait for people or checks are tried again; else zero
-	opens  time.Time           // when time alone may open a gate; else zero
+	opens  time.Time           // when time alone may open or close a gate; else zero
 	tries  int                 // for the backoff
 	pages  map[int]string      // of proposals that were asked for
 }
@@ -65,6 +65,11 @@ func (g *gating) settle(p mirror.Plan, within time.Duration, at time.Time) {
 		}
 		if a.Until.After(at) {
 			g.opens = earliest(g.opens, a.Until)
+		}
+		for _, gate := range a.Gates {
+			if gate.Open && gate.Until.After(at) { // it is too late then, which is to be told at that moment
+				g.opens = earliest(g.opens, gate.Until)
+			}
 		}
 		ask = ask || slices.ContainsFunc(a.Gates, func(gate mirror.Gate) bool { return !gate.Open && asksOthers(gate.Code) })
 	}

@@ -164,7 +164,9 @@ func (m promotion) inTime(a mirror.Action, asking Asking, known bool) mirror.Gat
 	end := asking.At.Add(m.within)
 	switch shut := m.shuts(a, end); {
 	case m.at.Before(end):
-		return open("within", "it may wait until %s", stamp(end))
+		gate := open("within", "it may wait until %s", stamp(end))
+		gate.Until = end
+		return gate
 	case shut.IsZero() || shut.After(m.at):
 		return open("within", "nothing of time stood in its way since %s", stamp(end))
 	}

@@ -115,7 +115,7 @@ type Gate struct {
 	Exempt bool       `json:"exempt,omitempty"` // open because it is a rollback
 	Code   ReasonCode `json:"code,omitempty"`   // of a gate that is closed
 	Why    string     `json:"why"`
-	Until  time.Time  `json:"until,omitzero"` // when time alone opens it
+	Until  time.Time  `json:"until,omitzero"` // when time alone opens it or, of one that is open, closes it
 }
 
 // Action is one thing to do or to leave, with its reason.
