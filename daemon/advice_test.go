@@ -350,7 +350,10 @@ func TestAdvise_AddressesToListenOn(t *testing.T) {
 		name, code, key string
 		open            func() error
 	}{
-		{"page", "NET009", "listen", func() error { _, err := newFace(newMetrics("test"), time.Now).listen(taken.Addr().String()); return err }},
+		{"page", "NET009", "listen", func() error {
+			_, err := newFace(newMetrics("test"), time.Now).listen(taken.Addr().String())
+			return err
+		}},
 		{"registry", "NET009", "registries.local.embedded.listen", func() error {
 			return (&Line{}).openEmbedded(config.Registry{Embedded: config.Embedded{Dir: t.TempDir(), Listen: taken.Addr().String()}}, false)
 		}},

@@ -69,7 +69,7 @@ func TestDoctor_AllIsWellInTheWorldAndNothingStays(t *testing.T) {
 	if code != exitOK {
 		t.Errorf("exit %d: %s", code, talk)
 	}
-	for _, want := range []string{"✔ git      read + push to fleet.git", "✔ target   127.0.0.1:", "push, pull, referrers", "delete-tag", `✔ trust    key "vendor" (ECDSA P-256), no network`, "- forge    none configured", "✔ clock    at most"} {
+	for _, want := range []string{"✔ git      read + push to fleet.git", "✔ target   127.0.0.1:", "push, pull, referrers", "delete-tag", `✔ trust    key "vendor" (ECDSA P-256), no network`, "✔ forge    platform/fleet at 127.0.0.1:", "✔ clock    at most"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not there:\n%s", want, text)
 		}
