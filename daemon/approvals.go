@@ -2,9 +2,11 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"html"
 	"maps"
 	"regexp"
 	"slices"
@@ -214,23 +216,34 @@ func (l *Line) whoAsked(ctx context.Context, q question, p forge.Proposal, us st
 	if err != nil {
 		return err
 	}
-	made, err := l.git.Made(p.HeadCommit, "stages/"+q.set.Name)
+	ours, err := l.git.Made(p.HeadCommit, "stages/"+q.set.Name)
 	if err != nil {
 		return err
 	}
-	if made = made && len(step.Parents) == 1; made { // ours is one commit on a commit of the branch
+	made := ours && len(step.Parents) == 1
+	if made { // ours is one commit on a commit of the branch
 		if made, err = l.git.Ancestor(ctx, step.Parents[0], q.fleet.head); err != nil {
 			return err
 		}
 	}
-	a.Touched = !made
-	for _, text := range []string{step.Message, p.Body} {
-		if m := requestedLine.FindStringSubmatch(text); m != nil {
-			a.RequestedBy = mirror.OneLine(m[1])
-			return nil
-		}
-	}
+	a.Touched, a.RequestedBy = !made, requester(p, step.Message, ours)
 	return nil
+}
+
+// requester gives who asked for a proposal of ours, as the message of its head says where that commit is ours, else as
+// the text of the proposal does: what people pushed can say anything.
+func requester(p forge.Proposal, message string, ours bool) string {
+	if !ours {
+		message = ""
+	}
+	mark, _, _ := markOf(p.Body)
+	line := func(text string) string {
+		if m := requestedLine.FindStringSubmatch(text); m != nil {
+			return m[1]
+		}
+		return ""
+	}
+	return mirror.OneLine(cmp.Or(line(message), mark.By, line(html.UnescapeString(p.Body))))
 }
 
 // checks gives how the wanted checks of some commits ended: as the first of the commits has it on which they ended.

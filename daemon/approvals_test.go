@@ -126,6 +126,21 @@ func TestApprovals_CountForWhatTheySaw(t *testing.T) {
 	}
 }
 
+// Who asked for a proposal cannot approve it, whatever people pushed to it since and whatever that says of who asked.
+func TestApprovals_WhoAskedDoesNotCountAlthoughPeoplePushed(t *testing.T) {
+	s := gatedSite(t, "gitea", "approvals: {count: 1}")
+	s.forge.AddUser("ann_b", false)
+	image, _ := s.rises("asked")
+	p := must(s.line.Promote(t.Context(), PromoteOrder{Set: "web", Stage: "production", By: "ann_b"}))(t)
+	must(s.forge.Push(p.Branch, "more\n\nRequested-By: carol\n", map[string]string{"README.md": "more\n"}))(t)
+	s.review(p.Proposal, "ann_b", "approved")
+	s.review(p.Proposal, "bob", "approved")
+	s.merge(p.Proposal, "merge")
+	if came, gates := s.ends(image); came || !strings.Contains(gates["approvals"].Why, "1 of 2 approvals: bob") {
+		t.Errorf("moved %t, gates %+v", came, gates["approvals"])
+	}
+}
+
 // Owners are those of CODEOWNERS as it was before the proposal, by name or by team.
 func TestApprovals_ByOwnersOfTheBase(t *testing.T) {
 	s := gatedSite(t, "gitea", "approvals: {count: 1, owners: true}")

@@ -35,6 +35,9 @@ func (l *Line) ascend(ctx context.Context, f *fleet, o PromoteOrder) (a ascent, 
 	}
 	a.by, a.reason, a.back = o.By, mirror.OneLine(o.Reason), o.Back
 	a.entries = slices.Compact(slices.Sorted(slices.Values(o.Entries)))
+	if err := l.adopt(ctx, f, a.set); err != nil {
+		return a, nil, fmt.Errorf("what another daemon recorded of set %s: %w", a.set.Name, err)
+	}
 	if a.record, err = l.ground(f, a.set); err != nil {
 		return a, nil, err
 	}
@@ -145,10 +148,28 @@ func (a *ascent) rise(listed map[string]mirror.Reference, files mirror.Files) (w
 		a.file.Source = a.origin(files)
 	}
 	if lacks := a.lacks(lines); len(lacks) > 0 && len(why) == 0 {
-		why = append(why, fmt.Sprintf("the entries of this set move together, and %s does not stand in %s", few(lacks), a.from))
+		at := a.from // whose lines these are
+		if len(a.entries) > 0 {
+			at = a.stage
+		}
+		why = append(why, fmt.Sprintf("the entries of this set move together, and %s: not in %s; promote the whole set", few(lacks), at))
 	}
 	a.file.Lines = lines
 	return why, nil
+}
+
+// unmet says which lines of the stage file do not stand yet; nil where all do.
+func (a ascent) unmet() []string {
+	var names []string
+	for _, entry := range sortedKeys(a.file.Lines) {
+		if a.record.At(a.stage)[entry].Image != a.file.Lines[entry] {
+			names = append(names, entry)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return []string{"not standing yet: " + few(names)}
 }
 
 // lacks gives what the stage file of an atomic set would leave out.

@@ -84,7 +84,7 @@ func (l *Line) walkAskers(ctx context.Context, head, set string, stage mirror.St
 
 // stagePaths gives where the document of a stage may lie: a file, or a folder of shards.
 func stagePaths(set string, stage mirror.Stage) []string {
-	name := "stages/" + set + "/" + string(stage)
+	name := mirror.StageName(set, stage)
 	return []string{name + ".yaml", mirror.ShardDir(name)}
 }
 
@@ -103,7 +103,7 @@ func (l *Line) stageDocument(commit, set string, stage mirror.Stage) (mirror.Fil
 // documentOf gives of the files of a fleet those of a stage document.
 func documentOf(files mirror.Files, set string, stage mirror.Stage) mirror.Files {
 	document := mirror.Files{}
-	for _, name := range files.Document("stages/" + set + "/" + string(stage)) {
+	for _, name := range files.Document(mirror.StageName(set, stage)) {
 		document[name] = files[name]
 	}
 	return document
@@ -114,10 +114,6 @@ func (l *Line) stageLines(commit, set string, stage mirror.Stage) (map[string]mi
 	if err != nil {
 		return nil, err
 	}
-	wanted, _, _ := mirror.ParseLines(files, "stages/"+set+"/"+string(stage))
-	lines := map[string]mirror.Reference{}
-	for _, w := range wanted {
-		lines[w.Entry] = w.Image
-	}
-	return lines, nil
+	wanted, _, _ := mirror.ParseLines(files, mirror.StageName(set, stage))
+	return listedLines(wanted), nil
 }

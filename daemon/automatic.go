@@ -75,7 +75,9 @@ func (l *Line) automate(ctx context.Context, f *fleet, set mirror.Set, stage mir
 	if open == nil {
 		open = []forge.Proposal{} // none: they were listed just now
 	}
-	_, err = l.openOrAdopt(ctx, f, a, open)
+	if _, err = l.openOrAdopt(ctx, f, a, open); errors.Is(err, errOvertaken) {
+		return nil // the cycle that reads the new head calls the desk again
+	}
 	return err
 }
 

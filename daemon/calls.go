@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +15,7 @@ import (
 
 	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/internal/notify"
 	"github.com/poundlock/poundlock/internal/wire"
 	"github.com/poundlock/poundlock/policy"
 )
@@ -120,9 +118,7 @@ func (l *Line) call(ctx context.Context, name string, body []byte) (policy.Answe
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if !c.Secret.IsZero() {
-		mac := hmac.New(sha256.New, []byte(key.Reveal()))
-		mac.Write(body)
-		req.Header.Set("X-Signature", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+		req.Header.Set(notify.SignatureHeader, notify.Sign(key.Reveal(), body))
 	}
 	out, err := wireOfCall(c, u, l.config.TLS.CAFiles, l.observe)
 	if err != nil {

@@ -15,6 +15,13 @@ func (p *progress) resolved() []mirror.Candidate {
 	return p.candidates
 }
 
+// unresolve forgets what tags were resolved to, since another daemon resolved them later.
+func (p *progress) unresolve() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.candidates, p.before = nil, nil
+}
+
 // resolve keeps candidates. Those that could not be resolved are asked again, with backoff.
 func (p *progress) resolve(candidates []mirror.Candidate, at time.Time) {
 	p.mu.Lock()

@@ -47,7 +47,7 @@ func (v review) checks() [2]forge.Status {
 		for _, g := range a.Gates {
 			switch {
 			case g.Open:
-			case awaited(g.Code):
+			case asksOthers(g.Code):
 				awaits = append(awaits, g.Name+": "+g.Why)
 			case g.Until.IsZero():
 			default:

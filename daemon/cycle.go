@@ -48,7 +48,7 @@ func (l *Line) Step(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	if err != nil {
 		err = l.again(set.Name, w, at, err)
 	}
-	if begunAnew := errors.Is(err, publish.ErrSuperseded) && len(report.Moved) == 0; begunAnew || stopped(ctx) || report.Suspended != nil {
+	if begunAnew := errors.Is(err, publish.ErrSuperseded) && len(report.Moved) == 0 || errors.Is(err, errTwin); begunAnew || stopped(ctx) || report.Suspended != nil {
 		return report, err // nothing came of it that the next one will not tell
 	}
 	if _, suspended := l.Suspended(set.Name); suspended {

@@ -59,12 +59,7 @@ func (l *Line) callDesk(numbers ...int) {
 }
 
 func (d *desk) call(e errand) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.all = d.all || e.all
-	for _, n := range e.numbers {
-		d.numbers[n] = true
-	}
+	d.keep(e)
 	select {
 	case d.signal <- struct{}{}:
 	default:
@@ -134,7 +129,7 @@ func (l *Line) attend(ctx context.Context) error {
 	}
 }
 
-// keep takes back an errand that was not done, without calling.
+// keep notes an errand without calling, such as one that was not done.
 func (d *desk) keep(e errand) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

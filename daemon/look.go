@@ -139,6 +139,7 @@ type glance struct {
 	remarks map[string][]Remark // by set
 	waits   map[string][]Wait   // by set
 	held    mirror.Holds
+	records map[string]mirror.Record     // by set, as far as they were read
 	places  map[string]map[string]string // by set, where a run noted it: what is refused or missing, by placeKey
 }
 
@@ -153,7 +154,7 @@ func (l *Line) glance(ctx context.Context) (*glance, error) {
 	if err != nil {
 		l.log.Warn("the newest commit has mistakes; the last good one is in force", keyError, err)
 	}
-	g := &glance{line: l, fleet: f}
+	g := &glance{line: l, fleet: f, records: map[string]mirror.Record{}}
 	if g.runs, err = l.state.Runs(maxRemembered); err != nil {
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/poundlock/poundlock/internal/forge"
-	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/sync/publish"
 )
@@ -38,9 +37,6 @@ type merge struct {
 	known bool                              // wants and sets were read
 	told  forge.Status
 }
-
-// maxMerges is how many merges are followed at once, the newest of those that a forge lists.
-const maxMerges = 50
 
 // sawMerge notes a proposal that was merged. The caller holds turn.
 func (d *desk) sawMerge(p forge.Proposal) {
@@ -114,21 +110,21 @@ func (l *Line) tellMerge(ctx context.Context, f *fleet, n int) (over bool, err e
 // touched.
 func (l *Line) brought(ctx context.Context, f *fleet, m merge) (merge, error) {
 	m.wants, m.known = map[mirror.Place]mirror.Reference{}, true
-	before, err := l.beforeOf(ctx, m.Proposal)
+	before, after, err := l.endsOf(ctx, m.Proposal)
 	if err != nil {
 		return m, err
 	}
 	if before == "" {
 		return m, nil
 	}
-	changed, err := l.git.Differ(before, m.MergeCommit, "desired", "stages")
+	changed, err := l.git.Differ(before, after, "desired", "stages")
 	if err != nil {
-		return m, fmt.Errorf("compare %s with %s: %w", brief(before), brief(m.MergeCommit), err)
+		return m, fmt.Errorf("compare %s with %s: %w", brief(before), brief(after), err)
 	}
 	if len(changed) == 0 {
 		return m, nil
 	}
-	then, wrong, err := l.parse(m.MergeCommit)
+	then, wrong, err := l.parse(after)
 	if err != nil {
 		return m, err
 	}
@@ -153,20 +149,18 @@ func (l *Line) brought(ctx context.Context, f *fleet, m merge) (merge, error) {
 	return m, nil
 }
 
-// beforeOf gives the commit that a merge is compared with: where its head was left behind by a squash or a rebase, the
-// one at which that head parted from the branch, else the first parent. It is "" where there is none.
-func (l *Line) beforeOf(ctx context.Context, p forge.Proposal) (string, error) {
+// endsOf gives the two commits between which lies what a merge brought: where the head of the proposal was left behind
+// by a squash or a rebase, that head and the commit at which it parted from the branch, on which others went on
+// meanwhile; else the merge and its first parent. before is "" where there is none.
+func (l *Line) endsOf(ctx context.Context, p forge.Proposal) (before, after string, err error) {
 	if parted, err := l.git.MergeBase(ctx, p.HeadCommit, p.MergeCommit); err == nil && parted != "" && parted != p.HeadCommit {
-		return parted, nil
+		return parted, p.HeadCommit, nil
 	}
-	before := ""
-	err := l.git.Walk(ctx, p.MergeCommit, []string{"desired", "stages"}, func(s git.Step) (bool, error) {
-		if s.Commit == p.MergeCommit && len(s.Parents) > 0 {
-			before = s.Parents[0]
-		}
-		return false, nil
-	})
-	return before, err
+	step, err := l.git.Step(p.MergeCommit)
+	if err != nil || len(step.Parents) == 0 {
+		return "", "", err
+	}
+	return step.Parents[0], p.MergeCommit, nil
 }
 
 // wantsOf lists what a fleet asks for: entries at the first stage, and the lines of stage files.

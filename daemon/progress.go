@@ -264,6 +264,13 @@ func (p *progress) holds(a mirror.Action) bool {
 	return p.whole[a.To.AtDigest(a.New).String()]
 }
 
+// anew makes the set due, whatever it was computed from.
+func (p *progress) anew() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.inputs = ""
+}
+
 // due says whether the set has a reason of its own to be stepped: other inputs than it was last computed
 // from, or something to be tried again.
 func (p *progress) due(inputs string, at time.Time) bool {

@@ -85,11 +85,17 @@ func (l *Line) Promote(ctx context.Context, o PromoteOrder) (Promoted, error) {
 	}
 	l.proposing.Lock() // the desk proposes, too
 	defer l.proposing.Unlock()
-	f, a, done, err := l.prepared(ctx, o)
-	if err != nil || done.Outcome != "" {
-		return done, err
+	for range supersedes {
+		f, a, done, err := l.prepared(ctx, o)
+		if err != nil || done.Outcome != "" {
+			return done, err
+		}
+		done, err = l.openOrAdopt(ctx, f, a, nil)
+		if !errors.Is(err, errOvertaken) {
+			return done, err
+		}
 	}
-	return l.openOrAdopt(ctx, f, a, nil)
+	return Promoted{}, fmt.Errorf("promote %s: %d times in a row: %w", o.Set, supersedes, errOvertaken)
 }
 
 // prepared reads the newest head and gives the promotion that an order comes to; an outcome where there is nothing left
@@ -122,7 +128,7 @@ func (l *Line) consider(ctx context.Context, f *fleet, o PromoteOrder) (ascent, 
 		done.Outcome, done.Why = PromotedRefused, why
 		return a, done, nil
 	case len(a.moves) == 0:
-		done.Outcome = PromotedNothing
+		done.Outcome, done.Why = PromotedNothing, a.unmet()
 		return a, done, nil
 	}
 	a.gates = l.gatesOf(f, a, l.now())

@@ -264,7 +264,7 @@ func TestPromote_AnAtomicSetIsNeverHalf(t *testing.T) {
 		t.Fatal(entries)
 	}
 	half := s.promotes(PromotedRefused, PromoteOrder{Stage: "staging", Entries: entries[:1]})
-	if len(half.Why) != 1 || !strings.Contains(half.Why[0], "move together, and "+entries[1]) {
+	if len(half.Why) != 1 || !strings.Contains(half.Why[0], "move together, and "+entries[1]+": not in staging") {
 		t.Errorf("got %v", half.Why)
 	}
 	if whole := s.promotes(PromotedCommitted, PromoteOrder{Stage: "staging"}); len(whole.Moves) != 2 {

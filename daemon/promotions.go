@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -91,15 +93,13 @@ func (l *Line) Promotions(ctx context.Context, n int) ([]Promotion, error) {
 
 // asked gives the promotions that one commit asks for: one for each stage file that differs from the commit before.
 func (g *glance) asked(s git.Step) ([]Promotion, error) {
-	after, err := g.line.git.Files(s.Commit, "stages")
-	if err != nil {
-		return nil, fmt.Errorf("stage files at %s: %w", s.Commit, err)
-	}
+	after, err := g.line.stageFiles(s.Commit)
 	before := mirror.Files{}
-	if len(s.Parents) > 0 {
-		if before, err = g.line.git.Files(s.Parents[0], "stages"); err != nil {
-			return nil, fmt.Errorf("stage files at %s: %w", s.Parents[0], err)
-		}
+	if err == nil && len(s.Parents) > 0 {
+		before, err = g.line.stageFiles(s.Parents[0])
+	}
+	if err != nil || after == nil || before == nil {
+		return nil, err
 	}
 	var all []Promotion
 	for _, doc := range stageDocuments(before, after) {
@@ -121,11 +121,28 @@ func (g *glance) asked(s git.Step) ([]Promotion, error) {
 	return all, nil
 }
 
-// stageDocuments lists the stage documents that two commits have, stages/<set>/<stage>, one or several files each.
+// stageFiles gives all stage files at a commit; nil where they cannot be read, as somebody may have left them once:
+// what changed there nobody can tell.
+func (l *Line) stageFiles(commit string) (mirror.Files, error) {
+	files, err := l.git.Files(commit, "stages")
+	if errors.As(err, new(mirror.Problems)) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stage files at %s: %w", commit, err)
+	}
+	return files, nil
+}
+
+// stageDocuments lists the stage documents that two commits do not have alike, stages/<set>/<stage>, one or several
+// files each.
 func stageDocuments(before, after mirror.Files) []string {
 	docs := map[string]bool{}
-	for _, files := range []mirror.Files{before, after} {
-		for name := range files {
+	for _, two := range [][2]mirror.Files{{before, after}, {after, before}} {
+		for name, text := range two[0] {
+			if other, there := two[1][name]; there && bytes.Equal(text, other) {
+				continue
+			}
 			if dir := path.Dir(name); strings.HasSuffix(dir, mirror.ShardDir("")) {
 				docs[strings.TrimSuffix(dir, mirror.ShardDir(""))] = true
 			} else if doc, ok := strings.CutSuffix(name, ".yaml"); ok && strings.Count(name, "/") == 2 {
@@ -140,11 +157,7 @@ func stageDocuments(before, after mirror.Files) []string {
 func promotedLines(before, after mirror.Files, doc string) []PromotedLine {
 	images := func(files mirror.Files) map[string]mirror.Reference {
 		lines, _, _ := mirror.ParseLines(files, doc)
-		all := map[string]mirror.Reference{}
-		for _, w := range lines {
-			all[w.Entry] = w.Image
-		}
-		return all
+		return listedLines(lines)
 	}
 	was, is := images(before), images(after)
 	names := maps.Clone(was)
@@ -168,13 +181,9 @@ func (g *glance) became(p Promotion, applied map[string]recording, later map[str
 		}
 	}
 	stands, superseded := true, true
-	set, _ := g.fleet.desired.Set(p.Set)
-	record := mirror.Record{}
-	if set.Name != "" {
-		var err error
-		if record, err = g.line.record(g.fleet, set); err != nil {
-			return p, err
-		}
+	record, err := g.recordOf(p.Set)
+	if err != nil {
+		return p, err
 	}
 	for _, e := range p.Entries {
 		key := standKey(p.Set, p.Stage, e.Entry)
@@ -193,6 +202,22 @@ func (g *glance) became(p Promotion, applied map[string]recording, later map[str
 		p.State, p.Why = PromotionWaiting, g.whyNot(p)
 	}
 	return p, nil
+}
+
+// recordOf gives what the fleet repository says stands for a set, which is read once; nothing for a set that is no more.
+func (g *glance) recordOf(name string) (mirror.Record, error) {
+	if r, known := g.records[name]; known {
+		return r, nil
+	}
+	set, ok := g.fleet.desired.Set(name)
+	if !ok {
+		return mirror.Record{}, nil
+	}
+	r, err := g.line.record(g.fleet, set)
+	if err == nil {
+		g.records[name] = r
+	}
+	return r, err
 }
 
 // whyNot gives what the last run found in the way of a promotion: the first of its entries that is in trouble.
@@ -240,6 +265,10 @@ var mergeWords = regexp.MustCompile(`\(#(\d{1,9})\)|[Mm]erge pull request #(\d{1
 // proposalIn gives the number of the proposal that a message speaks of; 0 for none. It is for people: nothing is decided
 // by it.
 func proposalIn(message string) int {
+	if rest, reverts := strings.CutPrefix(message, `Revert "`); reverts { // what it quotes speaks of the reverted one
+		subject, _, _ := strings.Cut(rest, "\n")
+		message = subject[strings.LastIndexByte(subject, '"')+1:]
+	}
 	for _, group := range mergeWords.FindStringSubmatch(message) {
 		if n, err := strconv.Atoi(group); err == nil {
 			return n

@@ -76,6 +76,21 @@ func TestPromotions_AreToldFromGit(t *testing.T) {
 	}
 }
 
+// A commit of long ago at which stages/ cannot be read hides none of the others.
+func TestPromotions_AreToldAcrossACommitThatCannotBeRead(t *testing.T) {
+	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy,
+		"desired/web.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/app:1\"]}\nlayout: path\n"})
+	s.pushSigned("docker.io/library/app:1", "app")
+	s.sync()
+	s.promote("web", "snapshot", "staging")
+	s.commit("a name that nobody may use", map[string]string{`stages/web/a\b.yaml`: "version: 1\n"})
+	s.commit("taken back", map[string]string{`stages/web/a\b.yaml`: ""})
+	s.sync()
+	if all := s.promotionsOf(0); len(all) != 1 || all[0].State != PromotionApplied {
+		t.Errorf("got %+v", all)
+	}
+}
+
 // promotionsOf lists promotions as a command that looks does.
 func (s *site) promotionsOf(n int) []Promotion {
 	s.t.Helper()

@@ -21,12 +21,19 @@ const (
 	longAgo   = 180 * 24 * time.Hour // how far back the forge is asked what became of a proposal
 )
 
+// errOvertaken says that what a promotion was decided by is over: the branch moved, or somebody opened a proposal,
+// after they were read. It is decided anew, so that what was merged a moment ago is not proposed again.
+var errOvertaken = errors.New("the branch or the proposals are others than a moment ago")
+
 // pushNew pushes a promotion to a branch that no open proposal has, and that none had which people reviewed.
 func (l *Line) pushNew(ctx context.Context, f *fleet, a ascent, branch string, open []forge.Proposal) (name, commit string, err error) {
 	for range pushTries {
 		listing, err := l.git.Listing(ctx)
 		if err != nil {
 			return "", "", gitError(err)
+		}
+		if listing.Branch(l.config.Git.Branch) != f.head {
+			return "", "", errOvertaken
 		}
 		n := lastNumber(listing, branch)
 		name := numbered(branch, max(1, n))
@@ -80,6 +87,9 @@ func (l *Line) reusable(ctx context.Context, a ascent, name, at string, open []f
 	if err != nil {
 		return false, fmt.Errorf("list proposals of %s: %w", name, err)
 	}
+	if slices.ContainsFunc(before, func(p forge.Proposal) bool { return p.State == forge.Open && !p.Foreign }) {
+		return false, errOvertaken
+	}
 	return !slices.ContainsFunc(before, func(p forge.Proposal) bool { return p.State != forge.Merged }), nil
 }
 
@@ -93,6 +103,9 @@ func (l *Line) proposeBranch(ctx context.Context, f *fleet, a ascent) (Promoted,
 	listing, err := l.git.Listing(ctx)
 	if err != nil {
 		return Promoted{}, gitError(err)
+	}
+	if listing.Branch(l.config.Git.Branch) != f.head {
+		return Promoted{}, errOvertaken
 	}
 	done, old := a.promoted(), listing.Branch(w.Branch)
 	done.Outcome, done.Branch, done.Commit = PromotedAdopted, w.Branch, old
@@ -174,7 +187,7 @@ func (l *Line) tellDeclined(ctx context.Context, open []forge.Proposal) error {
 		}
 		e, known := l.proposing.open[p.Number]
 		if !known {
-			e = Event{Type: EventDeclined, Number: p.Number, URL: p.URL, By: mark.By, Reason: mirror.OneLine(p.Title)}
+			e = Event{Type: EventDeclined, Set: mirror.OneLine(mark.Set), Stage: mirror.Stage(mirror.OneLine(string(mark.Stage))), Number: p.Number, URL: p.URL, Reason: mirror.OneLine(p.Title)}
 		}
 		now[p.Number] = e
 	}

@@ -3,6 +3,7 @@ package daemon
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/poundlock/poundlock/testenv"
@@ -91,4 +92,49 @@ func TestAutomatic_WithoutAForgeADeletedBranchIsDeclined(t *testing.T) {
 	next := s.pushSigned(webImage, "next")
 	s.sync()
 	s.lists(must(s.git.Files(branch))(t), "staging", next, tool)
+}
+
+// The desk may look between a merge and the cycle that reads it: what was merged is not proposed once more.
+func TestAutomatic_WhatWasMergedAMomentAgoIsNotProposedAgain(t *testing.T) {
+	s, web, tool := proposingSite(t, "gitea", "auto: {staging: propose}\n")
+	s.attends()
+	if _, err := s.forge.Merge(1, "bob", "merge"); err != nil {
+		t.Fatal(err)
+	}
+	s.attends() // at the head that it knows, which is older
+	if n := len(s.forge.Proposals()); n != 1 {
+		t.Fatalf("%d proposals", n)
+	}
+	s.sync()
+	s.attends()
+	if n := len(s.forge.Proposals()); n != 1 {
+		t.Errorf("%d proposals after it was read", n)
+	}
+	s.lists(s.main(), "staging", web, tool)
+	s.moves("next")
+	s.attends()
+	if n := len(s.forge.Proposals()); n != 2 {
+		t.Errorf("%d proposals after something new came", n)
+	}
+}
+
+// Whoever asks while somebody else merges gets the answer of the head after it.
+func TestPromote_DecidesAnewWhereTheBranchMovedMeanwhile(t *testing.T) {
+	s, _, _ := proposingSite(t, "gitea", "")
+	s.promotes(PromotedOpened, PromoteOrder{Stage: "staging", By: "alice"})
+	var once sync.Once
+	s.forge.Fail(func(r *http.Request) *testenv.Fault {
+		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/pulls") {
+			once.Do(func() {
+				if _, err := s.forge.Merge(1, "bob", "merge"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		return nil
+	})
+	s.promotes(PromotedNothing, PromoteOrder{Stage: "staging", By: "alice"})
+	if n := len(s.forge.Proposals()); n != 1 {
+		t.Errorf("%d proposals", n)
+	}
 }

@@ -19,6 +19,8 @@ type proposalMark struct {
 	Candidate  mirror.Digest `json:"candidate"`    // what the stage file is to list
 	Text       mirror.Digest `json:"text"`         // title and body as we wrote them
 	By         string        `json:"by,omitempty"` // who asked for it
+	Set        string        `json:"set,omitempty"`
+	Stage      mirror.Stage  `json:"stage,omitempty"`
 	Superseded int           `json:"supersededBy,omitempty"`
 }
 
@@ -71,7 +73,7 @@ func (l *Line) wording(a ascent) (w publish.Written, body string, err error) {
 	if a.by != "" {
 		rest += "\n" + requestedBy + ": " + plan.Escape(a.by) + "\n"
 	}
-	mark := proposalMark{ID: a.identity(l.config.Site), Candidate: a.candidate(), By: a.by}
+	mark := proposalMark{ID: a.identity(l.config.Site), Candidate: a.candidate(), By: a.by, Set: a.set.Name, Stage: a.stage}
 	mark.Text = mark.textOf(w.Title, rest)
 	return w, rest + "\n" + mark.String() + "\n", nil
 }

@@ -121,7 +121,11 @@ func change(old, new []byte) string {
 // publish commits the record and the overrides as they are after the tags moved. Nothing changed, no commit.
 func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Done, at time.Time) (string, error) {
 	record := plan.Settle(v.set, v.record, v.plan, moved, f.desired.Commit, at)
-	r, err := l.render(f, v, record)
+	shown, err := l.beside(ctx, f, v.set, record)
+	if err != nil {
+		return "", err
+	}
+	r, err := l.render(f, v, shown)
 	if err != nil {
 		return "", err
 	}
@@ -144,7 +148,12 @@ func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Do
 	commit, changed, err := publish.Publish(ctx, l.rendererOf(on), publish.Request{
 		Head: l.renderedAt(on), Inputs: f.inputs, Kept: r.kept, Rejected: git.ErrRejected,
 		Change: publish.Change{Owned: l.ownedDirs(v.set), Files: r.files, Message: message, At: at},
-		Beside: func(head string) (mirror.Files, error) { return l.rollbackHolds(l.withRendered(f, head), moved, at) },
+		Beside: func(head string) (mirror.Files, error) {
+			if err := l.alone(f, v.set, head); err != nil {
+				return nil, err
+			}
+			return l.rollbackHolds(l.withRendered(f, head), moved, at)
+		},
 	})
 	if err != nil {
 		return "", err

@@ -224,11 +224,6 @@ func (v review) until(now time.Time) (next time.Time) {
 // waits says whether a gate waits for people or for checks.
 func (v review) waits() bool {
 	return slices.ContainsFunc(v.rows(), func(a plan.Row) bool {
-		return slices.ContainsFunc(a.Gates, func(g mirror.Gate) bool { return !g.Open && awaited(g.Code) })
+		return slices.ContainsFunc(a.Gates, func(g mirror.Gate) bool { return !g.Open && asksOthers(g.Code) })
 	})
-}
-
-// awaited says whether a gate is closed for the want of an approval or a check: before the merge it is waited for.
-func awaited(code mirror.ReasonCode) bool {
-	return code == mirror.NotApproved || code == mirror.NotChecked || code == mirror.NotAllowed || code == mirror.NotKnown
 }

@@ -233,6 +233,22 @@ func TestReview_SaysOnTheMergeWhatBecameOfIt(t *testing.T) {
 	}
 }
 
+// What others brought to the branch while a proposal was open is not its own, whatever the way in which it was merged.
+func TestReview_AMergeIsNotToldOfWhatOthersBrought(t *testing.T) {
+	for _, method := range []string{"merge", "squash", "rebase"} {
+		t.Run(method, func(t *testing.T) {
+			s, web, tool := reviewSite(t)
+			n, _ := s.proposes("rise", map[string]string{"stages/tools/staging.yaml": stageOf(web, tool)})
+			s.attends()
+			other := s.pushSigned("docker.io/library/web:9", "never stood")
+			s.commit("meanwhile", map[string]string{"stages/tools/production.yaml": strings.ReplaceAll(stageOf(web, tool), web.Digest.String(), other.Digest.String())})
+			commit := must(s.forge.Merge(n, "alice", method))(t)
+			s.sync()
+			s.is(commit, checkSync, "success", "2 entries stand")
+		})
+	}
+}
+
 func TestReview_SaysOnTheMergeWhyNothingCameOfIt(t *testing.T) {
 	s, web, tool := reviewSite(t)
 	other := s.pushSigned("docker.io/library/web:9", "never stood")

@@ -65,7 +65,7 @@ func (l *Line) earlier(ctx context.Context, f *fleet, a *ascent, commit string) 
 	now := listedLines(a.set.Wanted[a.stage])
 	var files mirror.Files
 	var at string
-	err := l.git.Walk(ctx, f.head, []string{name + ".yaml", mirror.ShardDir(name)}, func(s git.Step) (bool, error) {
+	err := l.git.Walk(ctx, f.head, stagePaths(a.set.Name, a.stage), func(s git.Step) (bool, error) {
 		if len(s.Parents) == 0 {
 			return false, nil
 		}

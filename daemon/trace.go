@@ -46,6 +46,7 @@ type TracedStage struct {
 	Stand
 	Pull     []mirror.Reference `json:"pull,omitempty"`     // local references: by digest, then by tag
 	Recorded string             `json:"recorded,omitempty"` // the commit of ours that recorded what stands
+	Proposal int                `json:"proposal,omitempty"` // that brought what stands; 0 for none
 	Was      []mirror.Reference `json:"was,omitempty"`      // newest first
 }
 
@@ -73,6 +74,10 @@ func (l *Line) Trace(ctx context.Context, query string) (Trace, error) {
 	if err != nil {
 		return Trace{}, err
 	}
+	recordings, err := g.recordings(ctx)
+	if err != nil {
+		return Trace{}, err
+	}
 	t := Trace{Query: query, Commit: g.fleet.head, Found: []Traced{}}
 	asked := parseQuery(query)
 	best := noMatch
@@ -91,13 +96,13 @@ func (l *Line) Trace(ctx context.Context, query string) (Trace, error) {
 			if rank < best { // an exact name leaves out what only resembles it
 				best, t.Found = rank, []Traced{}
 			}
-			one := g.traced(set, record, entry, rendered)
+			one := g.traced(set, record, entry, rendered, recordings)
 			one.As = as
 			t.Found = append(t.Found, one)
 		}
 	}
 	if len(t.Found) == 0 {
-		if t.Found, err = g.left(asked, rendered); err != nil {
+		if t.Found, err = g.left(asked, rendered, recordings); err != nil {
 			return t, err
 		}
 	}
@@ -109,7 +114,7 @@ func (l *Line) Trace(ctx context.Context, query string) (Trace, error) {
 
 // left finds what a query names among the events: entries that left, and content that stood for one that is still
 // there.
-func (g *glance) left(asked query, rendered mirror.Files) ([]Traced, error) {
+func (g *glance) left(asked query, rendered mirror.Files, recordings map[string]recording) ([]Traced, error) {
 	found, best := []Traced{}, noMatch
 	seen := map[string]bool{}
 	for _, event := range g.events {
@@ -123,7 +128,7 @@ func (g *glance) left(asked query, rendered mirror.Files) ([]Traced, error) {
 			clear(seen)
 		}
 		seen[key] = true
-		one, there, err := g.here(event.Set, event.Entry, rendered)
+		one, there, err := g.here(event.Set, event.Entry, rendered, recordings)
 		if err != nil {
 			return nil, err
 		}
@@ -138,7 +143,7 @@ func (g *glance) left(asked query, rendered mirror.Files) ([]Traced, error) {
 }
 
 // here gives an entry by its name; ok is false when nobody asks for it and nothing stands.
-func (g *glance) here(set, entry string, rendered mirror.Files) (one Traced, ok bool, err error) {
+func (g *glance) here(set, entry string, rendered mirror.Files, recordings map[string]recording) (one Traced, ok bool, err error) {
 	in, ok := g.fleet.desired.Set(set)
 	if !ok {
 		return one, false, nil
@@ -149,7 +154,7 @@ func (g *glance) here(set, entry string, rendered mirror.Files) (one Traced, ok 
 	}
 	for _, e := range g.entries(in, record) {
 		if e.Entry == entry {
-			return g.traced(in, record, e, rendered), true, nil
+			return g.traced(in, record, e, rendered, recordings), true, nil
 		}
 	}
 	return one, false, nil
@@ -192,7 +197,7 @@ func (g *glance) rendered() (mirror.Files, error) {
 	return files, nil
 }
 
-func (g *glance) traced(set mirror.Set, record mirror.Record, e EntryLook, rendered mirror.Files) Traced {
+func (g *glance) traced(set mirror.Set, record mirror.Record, e EntryLook, rendered mirror.Files, recordings map[string]recording) Traced {
 	t := Traced{Set: e.Set, Entry: e.Entry, Stages: []TracedStage{}, Files: []Mention{},
 		Source: TracedSource{Where: e.Where, Image: e.Image, Text: lineOf(g.fleet.desired.Files, e.Where)}}
 	if i := slices.IndexFunc(set.Entries, func(one mirror.Entry) bool { return one.Name == e.Entry }); i >= 0 {
@@ -204,6 +209,9 @@ func (g *glance) traced(set mirror.Set, record mirror.Record, e EntryLook, rende
 		if !stand.Image.IsZero() {
 			s.Pull = g.pulls(set, stand.Stage, e.Entry, stand.Image)
 			s.Recorded = g.recorded(e, stand)
+			if r, ok := recordings[promotionKey(set.Name, stand.Stage, stand.Commit)]; ok { // Git knows it on every machine
+				s.Recorded, s.Proposal = r.step.Commit, r.promoted.Number
+			}
 			t.Files = mentions(t.Files, rendered, g.line.renderedDir()+"/"+set.Name+"/"+string(stand.Stage), stand.Image)
 		}
 		t.Stages = append(t.Stages, s)

@@ -45,6 +45,9 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	p := l.progress(set.Name)
 	p.begin(w, f.version, at)
 	p.gates.begin(w, set.Name, f.version, at)
+	if err := l.adopt(ctx, f, set); err != nil {
+		return nil, fmt.Errorf("what another daemon recorded of set %s: %w", set.Name, err)
+	}
 	record, err := l.remembered(ctx, f, set)
 	if err != nil {
 		return nil, err

@@ -25,7 +25,8 @@ type webhooks struct {
 
 	mu      sync.Mutex
 	refused map[string]*refusedHooks
-	later   *time.Timer // looks once for what came too fast; nil: nothing did
+	later   map[string]*time.Timer // by receiver: looks once for what came too fast
+	closed  bool
 }
 
 // refusedHooks is what a receiver refused as not genuine.
@@ -35,7 +36,7 @@ type refusedHooks struct {
 }
 
 func newWebhooks(l *Line) *webhooks {
-	h := &webhooks{line: l, apart: l.config.Webhooks.Listen != "", receivers: map[string]*hook.Receiver{}, refused: map[string]*refusedHooks{}}
+	h := &webhooks{line: l, apart: l.config.Webhooks.Listen != "", receivers: map[string]*hook.Receiver{}, refused: map[string]*refusedHooks{}, later: map[string]*time.Timer{}}
 	limits := hook.NewLimits()
 	for name, r := range l.config.Webhooks.Receivers {
 		h.receivers[name] = hook.New(hook.Settings{Kind: hook.Kind(r.Kind), Secret: text(r.Secret), Age: r.Age, PerMinute: r.Rate, Now: l.now, Limits: limits})
@@ -122,18 +123,21 @@ func (h *webhooks) tell(name string, refused *hook.Refusal, from string) {
 		Reason: fmt.Sprintf("webhook %s: %v; %s since it was told last", name, refused, count(many, "delivery"))})
 }
 
-// lookLater looks once for all that was told to come later: most senders do not come again.
+// lookLater looks once for all that a receiver told to come later: most senders do not come again.
 func (h *webhooks) lookLater(name string, after time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.later != nil {
+	if h.closed || h.later[name] != nil {
 		return
 	}
-	h.later = time.AfterFunc(after, func() {
+	h.later[name] = time.AfterFunc(after, func() {
 		h.mu.Lock()
-		h.later = nil
+		delete(h.later, name)
+		closed := h.closed
 		h.mu.Unlock()
-		h.wake(name, hook.News{Vague: true})
+		if !closed {
+			h.wake(name, hook.News{Vague: true})
+		}
 	})
 }
 
@@ -141,8 +145,9 @@ func (h *webhooks) lookLater(name string, after time.Duration) {
 func (h *webhooks) close(context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.later != nil {
-		h.later.Stop()
+	h.closed = true
+	for _, timer := range h.later {
+		timer.Stop()
 	}
 	return nil
 }

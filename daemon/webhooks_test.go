@@ -236,6 +236,19 @@ func TestWebhooks_WhatCameTooOftenIsLookedAtLater(t *testing.T) {
 	}
 }
 
+// One receiver that is flooded does not make what another told to come later forgotten.
+func TestWebhooks_EachReceiverIsLookedAfterLater(t *testing.T) {
+	s := newSite(t, map[string]string{})
+	hooked(t, s, "    one: {kind: github, SECRET, rate: 6000}\n    two: {kind: github, SECRET, rate: 6000}\n")
+	l := s.open()
+	l.hooks.lookLater("one", time.Hour)
+	l.hooks.lookLater("two", time.Millisecond)
+	<-l.wakes.signal
+	if w, _ := l.wakes.take(); w.Why != "webhook two" {
+		t.Errorf("woken by %q", w.Why)
+	}
+}
+
 // Webhooks with an address of their own are answered there and nowhere else, and nothing else is answered there.
 func TestWebhooks_AnAddressOfTheirOwn(t *testing.T) {
 	s := newSite(t, map[string]string{})

@@ -83,7 +83,7 @@ func (p Policy) gated(a mirror.Action, m promotion) mirror.Action {
 		return a
 	}
 	asking := m.asked[a.Key.Entry]
-	a.Gates, a.Asked, a.Proposal, a.Rollback = p.gates(a, m), asking.Commit, asking.Proposal, m.returns(a)
+	a.Gates, a.Asked, a.Proposal, a.Rollback = p.gates(a, m), asking.Commit, asking.Proposal, m.returns(a) && !m.rises(a)
 	closed, ok := decisive(a.Gates)
 	if !ok {
 		return a
@@ -175,6 +175,14 @@ func (m promotion) stoodBefore(entry string, image mirror.Reference) bool {
 // as a whole: a part of an older release beside a newer one is nothing that anybody tested.
 func (m promotion) returns(a mirror.Action) bool {
 	return m.stoodBefore(a.Key.Entry, a.Image) && !m.mixed
+}
+
+// rises says whether an action brings what stands in the stage below now and no older version than stands here: what
+// stood here before is promoted again after a rollback, which is no rollback itself.
+func (m promotion) rises(a mirror.Action) bool {
+	below, stands := m.record.At(m.below)[a.Key.Entry]
+	older, _ := m.older(a)
+	return stands && below.Image == a.Image && !older
 }
 
 // gates gives the gates of an action in the order in which they are told.

@@ -36,17 +36,25 @@ func (m promotion) notOlder(a mirror.Action, marked string) mirror.Gate {
 	case line.Image.Name() != a.Image.Name():
 		return open("downgrade", "another image stands here")
 	}
-	was, errWas := semver.NewVersion(line.Image.Tag)
-	is, err := semver.NewVersion(a.Image.Tag)
-	switch {
-	case err != nil || errWas != nil:
+	switch older, ordered := m.older(a); {
+	case !ordered:
 		return open("downgrade", "%q and %q are not both versions", line.Image.Tag, a.Image.Tag)
-	case !is.LessThan(was):
+	case !older:
 		return open("downgrade", "%s is not older than %s", a.Image.Tag, line.Image.Tag)
 	case marked != "":
 		return open("downgrade", "the stage file marks it as a rollback: %s", mirror.OneLine(marked))
 	}
 	return closed("downgrade", mirror.Downgrade, "%s is older than %s, which stands here", a.Image.Tag, line.Image.Tag)
+}
+
+// older says whether an action brings an older version than stands, where both tags are versions.
+func (m promotion) older(a mirror.Action) (older, ordered bool) {
+	was, errWas := semver.NewVersion(m.record.At(m.stage)[a.Key.Entry].Image.Tag)
+	is, err := semver.NewVersion(a.Image.Tag)
+	if err != nil || errWas != nil {
+		return false, false
+	}
+	return is.LessThan(was), true
 }
 
 // sameContent is closed for a tag that stood here with other content.

@@ -225,6 +225,29 @@ func TestGate_ARollbackIsExemptFromTimeAndOrder(t *testing.T) {
 	}
 }
 
+func TestGate_WhatIsPromotedAgainAfterARollbackIsNoRollback(t *testing.T) {
+	for _, c := range []struct {
+		name, here, below string
+		rollback          bool
+	}{
+		{"forward to what stands below", "1.0", "2.0", false},
+		{"forward to what stands below no more", "1.0", "3.0", true},
+		{"back to what stands below, which went back too", "3.0", "2.0", true},
+		{"without an order to what stands below", "good", "2.0", false},
+	} {
+		s := newScene("2.0")
+		for _, entry := range []string{"app", "db"} {
+			s.line("production", entry, func(l *mirror.Line) {
+				l.Image, l.Was = release(entry, c.here), []mirror.Reference{release(entry, "2.0")}
+			})
+			s.line("staging", entry, func(l *mirror.Line) { l.Image = release(entry, c.below) })
+		}
+		if got := s.gate(t, everything); got.Kind != mirror.Tag || got.Rollback != c.rollback {
+			t.Errorf("%s: got %s (%s), rollback %t", c.name, got.Kind, got.Reason, got.Rollback)
+		}
+	}
+}
+
 func TestGate_ARollbackIsNotExemptFromPeople(t *testing.T) {
 	for _, c := range []struct {
 		gates string

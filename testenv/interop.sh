@@ -1,7 +1,8 @@
 #!/bin/sh
 # Holds Poundlock against the real things: the cosign commands of version 2 and 3 sign in all their forms, keyless ones
 # by Fulcio, Rekor v2 and the timestamp authority; then every server is killed, and policy judges what is left. What our
-# site key signs is verified by the same commands.
+# site key signs is verified by the same commands. Where a real Gitea is built (testenv/gitea.sh), the forge and a
+# promotion from the proposal to the check on its merge are held against that, too.
 #
 #   testenv/interop.sh            build what lacks, then run the test
 #   testenv/interop.sh tools      only build what lacks, and print the folder
@@ -53,6 +54,11 @@ tools)
 '')
 	testenv/interop.sh tools >/dev/null
 	go test ./policy/ ./daemon/ -count=1 -v -run '^TestInterop_' -args -tools "$tools"
+	if testenv/gitea.sh have 2>/dev/null; then
+		POUNDLOCK_GITEA=$(testenv/gitea.sh) go test ./testenv/ ./internal/forge/ ./internal/cli/ -count=1 -v -run '^(TestGitea_|TestForge_).*/?(real gitea)?$'
+	else
+		echo "left out: the tests against a real Gitea, which testenv/gitea.sh builds in 11 minutes" >&2
+	fi
 	;;
 *)
 	echo "usage: $0 [tools | have]" >&2

@@ -180,7 +180,11 @@ func (a *app) outcomeText(p daemon.Promoted, runs bool) string {
 	text := ""
 	switch p.Outcome {
 	case daemon.PromotedNothing:
-		return fmt.Sprintf("nothing to do: the stage file of %s says so already", p.Stage)
+		text = fmt.Sprintf("nothing to do: the stage file of %s says so already", p.Stage)
+		if why == "" {
+			return text
+		}
+		return text + "; " + why + ". Next: " + a.again("plan", "--only", p.Set, "-v")
 	case daemon.PromotedRefused:
 		return "refused: " + why
 	case daemon.PromotedCommitted:

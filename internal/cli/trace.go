@@ -115,7 +115,11 @@ func writeStage(b *strings.Builder, s daemon.TracedStage, now time.Time) {
 			basis += ", by commit " + s.Vouch
 		}
 		fact(b, 2, "basis", basis)
-		fact(b, 2, "asked by", commitText(s.Commit))
+		asked := commitText(s.Commit)
+		if s.Proposal > 0 {
+			asked = fmt.Sprintf("#%d %s", s.Proposal, asked)
+		}
+		fact(b, 2, "asked by", asked)
 		fact(b, 2, "recorded", commitText(s.Recorded))
 		for i, pull := range s.Pull {
 			fact(b, 2, heading(i, "pull"), pull.String())

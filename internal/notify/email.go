@@ -65,9 +65,8 @@ func (e Email) dial(ctx context.Context, u *url.URL) (*smtp.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if end, ok := ctx.Deadline(); ok {
-		conn.SetDeadline(end) // net/smtp knows no context
-	}
+	line := conn
+	context.AfterFunc(ctx, func() { line.SetDeadline(time.Unix(1, 0)) }) // net/smtp knows no context, which Send ends
 	settings := &tls.Config{MinVersion: tls.VersionTLS12}
 	if e.TLS != nil {
 		settings = e.TLS.Clone()

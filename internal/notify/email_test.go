@@ -2,6 +2,7 @@ package notify
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"net/mail"
 	"strings"
 	"testing"
+	"time"
 )
 
 // postOffice is a small SMTP server, with the certificate of httptest.
@@ -137,6 +139,30 @@ func indexOf(lines []string, word string) int {
 		}
 	}
 	return len(lines) - 1
+}
+
+// A server that falls silent holds up nobody who is told to stop.
+func TestEmail_EndsWithItsContext(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		if conn, err := l.Accept(); err == nil {
+			defer conn.Close()
+			io.WriteString(conn, "220 mail\r\n")
+			bufio.NewReader(conn).ReadString('\n') // it is greeted, and waits for our answer
+			cancel()
+			io.Copy(io.Discard, conn)
+		}
+	}()
+	began := time.Now()
+	err = Email{URL: source("smtp://" + l.Addr().String()), From: "a@example.org", To: []string{"b@example.org"}}.Send(ctx, refused)
+	if took := time.Since(began); err == nil || took > mailWithin/2 {
+		t.Errorf("%v after %s", err, took)
+	}
 }
 
 func TestEmail_FailsClosedAndSaysWhetherToTryAgain(t *testing.T) {

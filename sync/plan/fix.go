@@ -65,7 +65,10 @@ func Mend(a mirror.Action) string {
 		}
 		return "let it wait: it moves by itself at " + a.Until.UTC().Format(time.RFC3339)
 	case mirror.NotApproved:
-		return "have those approve the proposal who may; what came without one is to be asked for by a proposal"
+		if a.Asked == "" {
+			return "have those approve the proposal who may"
+		}
+		return "have those approve the proposal who may; where there is none, or the forge takes no approval after the merge, " + askedAgain(a)
 	case mirror.NotChecked:
 		return "see why the check has not succeeded; it is asked again by itself"
 	case mirror.NotAllowed:
@@ -79,7 +82,7 @@ func Mend(a mirror.Action) string {
 	case mirror.NotAll:
 		return "promote all that stands in the stage below: `poundlock promote " + a.Key.Set + " --to " + string(a.Stage) + "`"
 	case mirror.TooLate:
-		return "ask for it again: `poundlock promote " + a.Key.Set + " --to " + string(a.Stage) + "`, or change the line in the stage file"
+		return askedAgain(a)
 	case mirror.Incomplete:
 		return "list every entry of the set in the stage file, or exclude those that nobody needs"
 	case mirror.Held:
@@ -107,4 +110,13 @@ func Mend(a mirror.Action) string {
 		return "find out who else writes this tag; it is tried again by itself"
 	}
 	return "run `poundlock trace " + a.Key.String() + "` to see what is known of it"
+}
+
+// askedAgain says how to ask again for what a stage file lists already: the line has to go first.
+func askedAgain(a mirror.Action) string {
+	commit := "the commit that asked for it"
+	if a.Asked != "" {
+		commit = "commit " + a.Asked[:min(12, len(a.Asked))]
+	}
+	return "take it back by a `git revert` of " + commit + " (with -m 1 where it is a merge), then ask for it again: `poundlock promote " + a.Key.Set + " --to " + string(a.Stage) + "`"
 }

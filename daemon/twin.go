@@ -1,0 +1,145 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sync/publish"
+)
+
+// errTwin says that another daemon of this site recorded something of a set since it was looked at.
+var errTwin = fmt.Errorf("another daemon recorded something of the set meanwhile: %w", publish.ErrSuperseded)
+
+// adopt takes into our state what another daemon of this site recorded for a set: lines of the record that are not as
+// we committed them, but as a commit of ours left them, and that the local registry confirms. Without that two daemons
+// would undo each other's promotions wherever a gate has closed since. What is taken is not proven: it is judged again
+// before anything is rendered from it.
+func (l *Line) adopt(ctx context.Context, f *fleet, set mirror.Set) error {
+	if l.offline || !l.state.Knows(set.Name) {
+		return nil // a state that knows nothing reads all of it anew
+	}
+	now, err := l.record(f, set)
+	if err != nil {
+		return err
+	}
+	ours, err := l.state.Lines(set.Name)
+	if err != nil {
+		return err
+	}
+	var others []mirror.Place
+	for _, stage := range set.Stages {
+		for entry, line := range now.At(stage) {
+			if ours[stage][entry].Image != line.Image {
+				others = append(others, mirror.Place{Set: set.Name, Stage: stage, Entry: entry})
+			}
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	written, ok, err := l.ourRecord(ctx, f, set)
+	if err != nil || !ok {
+		return err
+	}
+	next, taken, first := mirror.Record{Stages: ours}.Clone(), map[string]mirror.Digest{}, false
+	for _, at := range others {
+		line := now.At(at.Stage)[at.Entry]
+		if !reflect.DeepEqual(written.At(at.Stage)[at.Entry], line) {
+			continue // people edited it
+		}
+		pointer := l.local.Pointer(set, at.Stage, at.Entry, line.Image)
+		named, err := l.ask(ctx, []mirror.Reference{pointer})
+		if err != nil {
+			return err
+		}
+		if named[pointer.String()] != line.Image.Digest {
+			continue
+		}
+		if next.Stages[at.Stage] == nil {
+			next.Stages[at.Stage] = mirror.Standing{}
+		}
+		adoptLine(next.Stages[at.Stage], at.Entry, line)
+		taken[pointer.String()], first = line.Image.Digest, first || at.Stage == set.Stages.First()
+	}
+	if len(taken) == 0 {
+		return nil
+	}
+	if first {
+		l.progress(set.Name).unresolve()
+	}
+	return errors.Join(l.state.Own(taken), l.state.SetLines(set.Name, next))
+}
+
+// adoptLine makes a line that another daemon wrote stand, with the past that we know. What only the other one says
+// stood before counts as in a state that was lost.
+func adoptLine(standing mirror.Standing, entry string, said mirror.Line) {
+	line := said
+	line.Proven, line.Was, line.Stood = false, nil, nil
+	standing.Put(entry, line)
+	line = standing[entry]
+	line.Recorded, line.Claimed = said.Was, said.Claimed
+	if line.Stood == nil {
+		line.Stood = map[mirror.Digest]time.Duration{}
+	}
+	for d, age := range said.Stood {
+		line.Stood[d] = max(line.Stood[d], age)
+	}
+	standing[entry] = line
+}
+
+// beside gives a record with those lines as another daemon of this site wrote them whose image is the one that we would
+// write: since when it stands and what it remembers is as good as what we do, and neither is to write over the other.
+func (l *Line) beside(ctx context.Context, f *fleet, set mirror.Set, record mirror.Record) (mirror.Record, error) {
+	now, err := l.record(f, set)
+	if err != nil {
+		return record, err
+	}
+	lines, err := l.state.Lines(set.Name)
+	if err != nil {
+		return record, err
+	}
+	dir := l.renderedDir()
+	ours := mirror.ParseRecord(dir, set, mirror.RecordFiles(dir, set, mirror.Record{Stages: lines})) // as it would be read
+	var written *mirror.Record
+	next := record.Clone()
+	for _, stage := range set.Stages {
+		for entry, line := range record.At(stage) {
+			is, stands := now.At(stage)[entry]
+			if !stands || is.Image != line.Image || reflect.DeepEqual(is, ours.At(stage)[entry]) {
+				continue
+			}
+			if written == nil {
+				left, _, err := l.ourRecord(ctx, f, set)
+				if err != nil {
+					return record, err
+				}
+				written = &left
+			}
+			if !reflect.DeepEqual(is, written.At(stage)[entry]) {
+				continue // people edited it
+			}
+			is.Proven, is.Basis, is.Vouch = line.Proven, line.Basis, line.Vouch
+			next.Stages[stage][entry] = is
+		}
+	}
+	return next, nil
+}
+
+// alone makes sure that what a step would write over is what it has read: since f, nothing of the set was recorded up
+// to a commit that its own is to be built on.
+func (l *Line) alone(f *fleet, set mirror.Set, head string) error {
+	read := l.renderedAt(f)
+	if head == read || read == "" {
+		return nil
+	}
+	changed, err := l.git.Differ(read, head, l.ownedDirs(set)...)
+	if err != nil || len(changed) == 0 {
+		return err
+	}
+	l.progress(set.Name).anew()
+	return errTwin
+}
