@@ -55,10 +55,7 @@ func (l *Line) mergedSays(ctx context.Context, q question, a *policy.Asking) {
 	a.Answers = l.answers(ctx, q, *a, wants.Calls)
 }
 
-var (
-	errNoForge   = errors.New("no forge is configured, so nobody can be asked")
-	errNoAccount = errors.New("the forge does not say whom our credential is of")
-)
+var errNoForge = errors.New("no forge is configured, so nobody can be asked")
 
 // notAnswered says why the forge could not be asked, in words that are fit to be shown; "" where it could.
 func notAnswered(err error) string {
@@ -142,14 +139,11 @@ func (l *Line) reviewed(ctx context.Context, q question, p forge.Proposal, bases
 	if err := l.git.Bring(ctx, l.forge.HeadRef(p.Number), p.HeadCommit); err != nil {
 		return fmt.Errorf("read what was proposed: %w", err)
 	}
-	access, err := l.forge.Access(ctx)
+	self, err := l.forge.Self(ctx)
 	if err != nil {
 		return fmt.Errorf("ask whom our credential is of: %w", err)
 	}
-	if access.User == "" {
-		return errNoAccount
-	}
-	if err := l.whoAsked(ctx, q, p, access.User, a); err != nil {
+	if err := l.whoAsked(ctx, q, p, self, a); err != nil {
 		return err
 	}
 	reviews, err := l.forge.Reviews(ctx, p.Number)
@@ -163,7 +157,7 @@ func (l *Line) reviewed(ctx context.Context, q question, p forge.Proposal, bases
 		}
 	}
 	for _, r := range standingReviews(reviews) {
-		if strings.EqualFold(r.By, access.User) || r.Commit == "" || !l.git.Holds(r.Commit) {
+		if strings.EqualFold(r.By, self) || r.Commit == "" || !l.git.Holds(r.Commit) {
 			continue
 		}
 		seen, err := l.stageDocument(r.Commit, q.set.Name, q.stage)

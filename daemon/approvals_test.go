@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poundlock/poundlock/internal/forge"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/testenv"
 )
@@ -138,6 +139,26 @@ func TestApprovals_WhoAskedDoesNotCountAlthoughPeoplePushed(t *testing.T) {
 	s.merge(p.Proposal, "merge")
 	if came, gates := s.ends(image); came || !strings.Contains(gates["approvals"].Why, "1 of 2 approvals: bob") {
 		t.Errorf("moved %t, gates %+v", came, gates["approvals"])
+	}
+}
+
+// A proposal that waits for approvals costs one question a turn besides the lists: what the credential may do is not
+// tried each time.
+func TestApprovals_WaitingCostsOneQuestion(t *testing.T) {
+	s := gatedSite(t, "gitea", "approvals: {count: 1}")
+	_, ask := s.rises("waits")
+	s.proposes("waits", ask)
+	s.attends()
+	s.attends() // our own comment changed it
+	lists := s.forge.Requests()
+	if _, err := s.line.forge.Proposals(t.Context(), forge.Query{Base: "main", Since: s.now.Add(-lookOverlap)}); err != nil {
+		t.Fatal(err)
+	}
+	before := s.forge.Requests()
+	lists = before - lists
+	s.attends()
+	if asked := s.forge.Requests() - before - lists; asked != 1 {
+		t.Errorf("%d requests, want 1: who reviewed it", asked)
 	}
 }
 

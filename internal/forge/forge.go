@@ -134,6 +134,8 @@ type Status struct {
 
 // Forge is one repository of a forge. It may be used by several goroutines.
 type Forge interface {
+	// Self gives the login that the credential is of; the forge is asked once.
+	Self(ctx context.Context) (string, error)
 	// Access tells whom the credential is of and what it may not do. It tries that with writes that cannot succeed.
 	Access(ctx context.Context) (Access, error)
 	// Proposals lists proposals, newest first.

@@ -47,7 +47,7 @@ func (g *giteaForge) HeadRef(number int) string { return fmt.Sprintf("refs/pull/
 
 func (g *giteaForge) MaxComment() int { return giteaComment - markerRoom }
 
-func (g *giteaForge) login(ctx context.Context) (string, error) {
+func (g *giteaForge) Self(ctx context.Context) (string, error) {
 	return g.me(ctx, func(ctx context.Context) (string, error) {
 		u, _, err := g.api(ctx).GetMyUserInfo()
 		if err != nil {
@@ -58,7 +58,7 @@ func (g *giteaForge) login(ctx context.Context) (string, error) {
 }
 
 func (g *giteaForge) Access(ctx context.Context) (Access, error) {
-	login, err := g.login(ctx)
+	login, err := g.Self(ctx)
 	var e *Error
 	if errors.As(err, &e) && e.Status == http.StatusForbidden && e.Needs != "" {
 		return Access{Missing: []string{e.Needs}}, nil

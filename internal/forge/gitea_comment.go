@@ -7,7 +7,7 @@ import (
 )
 
 func (g *giteaForge) Comment(ctx context.Context, number int, marker, body string) (bool, error) {
-	self, err := g.login(ctx)
+	self, err := g.Self(ctx)
 	if err != nil {
 		return false, err
 	}

@@ -56,7 +56,7 @@ func (g *gitHub) HeadRef(number int) string { return fmt.Sprintf("refs/pull/%d/h
 
 func (g *gitHub) MaxComment() int { return githubComment - markerRoom }
 
-func (g *gitHub) login(ctx context.Context) (string, error) {
+func (g *gitHub) Self(ctx context.Context) (string, error) {
 	return g.me(ctx, func(ctx context.Context) (string, error) {
 		if g.app != nil {
 			return g.app.login(ctx)
@@ -201,7 +201,7 @@ func (g *gitHub) By(ctx context.Context, commit string) (Proposal, error) {
 }
 
 func (g *gitHub) Comment(ctx context.Context, number int, marker, body string) (bool, error) {
-	self, err := g.login(ctx)
+	self, err := g.Self(ctx)
 	if err != nil {
 		return false, err
 	}

@@ -14,7 +14,7 @@ import (
 const noCommit = "0000000000000000000000000000000000000000"
 
 func (g *gitHub) Access(ctx context.Context) (Access, error) {
-	login, err := g.login(ctx)
+	login, err := g.Self(ctx)
 	if err != nil {
 		return Access{}, err
 	}

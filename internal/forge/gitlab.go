@@ -51,7 +51,7 @@ func (g *gitLab) HeadRef(number int) string {
 
 func (g *gitLab) MaxComment() int { return gitlabComment - markerRoom }
 
-func (g *gitLab) login(ctx context.Context) (string, error) {
+func (g *gitLab) Self(ctx context.Context) (string, error) {
 	return g.me(ctx, func(ctx context.Context) (string, error) {
 		u, _, err := g.api.Users.CurrentUser(gitlab.WithContext(ctx))
 		if err != nil {
@@ -65,7 +65,7 @@ func (g *gitLab) login(ctx context.Context) (string, error) {
 const developer = gitlab.DeveloperPermissions
 
 func (g *gitLab) Access(ctx context.Context) (Access, error) {
-	login, err := g.login(ctx)
+	login, err := g.Self(ctx)
 	if err != nil {
 		return Access{}, err
 	}
@@ -202,7 +202,7 @@ func (g *gitLab) By(ctx context.Context, commit string) (Proposal, error) {
 }
 
 func (g *gitLab) Comment(ctx context.Context, number int, marker, body string) (bool, error) {
-	self, err := g.login(ctx)
+	self, err := g.Self(ctx)
 	if err != nil {
 		return false, err
 	}
