@@ -32,7 +32,7 @@ func (l *Line) proposalSays(ctx context.Context, q question, p forge.Proposal) p
 	if wants.Proposal || len(wants.Statuses) > 0 {
 		err := l.reviewed(asked, q, p, []string{q.fleet.head}, documentOf(q.fleet.desired.Files, q.set.Name, q.stage), wants, &a)
 		if err == nil {
-			a.Statuses, err = l.checks(asked, wants.Statuses, p.HeadCommit)
+			err = l.checks(asked, &a, wants.Statuses, p.HeadCommit)
 		}
 		a.Unknown = notAnswered(err)
 	}
@@ -76,8 +76,7 @@ func (l *Line) forgeSays(ctx context.Context, q question, wants policy.Wants, a 
 	direct := errors.Is(err, forge.ErrNotFound) || err == nil && (p.State != forge.Merged || p.Base != l.config.Git.Branch)
 	switch {
 	case direct:
-		a.Statuses, err = l.checks(ctx, wants.Statuses, q.step.Commit)
-		return err
+		return l.checks(ctx, a, wants.Statuses, q.step.Commit)
 	case err != nil:
 		return fmt.Errorf("ask which proposal brought %.12s: %w", q.step.Commit, err)
 	}
@@ -97,8 +96,7 @@ func (l *Line) forgeSays(ctx context.Context, q question, wants policy.Wants, a 
 	if err := l.reviewed(ctx, q, p, bases, document, wants, a); err != nil {
 		return err
 	}
-	a.Statuses, err = l.checks(ctx, wants.Statuses, q.step.Commit, p.HeadCommit)
-	return err
+	return l.checks(ctx, a, wants.Statuses, q.step.Commit, p.HeadCommit)
 }
 
 // mergedDocument gives the stage document as the proposal left it. A proposal may have been merged as several commits:
@@ -240,26 +238,31 @@ func requester(p forge.Proposal, message string, ours bool) string {
 	return mirror.OneLine(cmp.Or(line(message), mark.By, line(html.UnescapeString(p.Body))))
 }
 
-// checks gives how the wanted checks of some commits ended: as the first of the commits has it on which they ended.
-// One that goes on is left out.
-func (l *Line) checks(ctx context.Context, wanted []string, commits ...string) (map[string]bool, error) {
+// checks adds how the wanted checks of some commits ended, as the first of the commits has it on which they ended, and
+// which go on.
+func (l *Line) checks(ctx context.Context, a *policy.Asking, wanted []string, commits ...string) error {
 	if len(wanted) == 0 {
-		return nil, nil
+		return nil
 	}
 	if l.forge == nil {
-		return nil, errNoForge
+		return errNoForge
 	}
-	ended := map[string]bool{}
+	ended, running := map[string]bool{}, map[string]bool{}
 	for _, commit := range commits {
 		all, err := l.forge.Statuses(ctx, commit)
 		if err != nil && !errors.Is(err, forge.ErrNotFound) {
-			return nil, fmt.Errorf("ask for the checks of %.12s: %w", commit, err)
+			return fmt.Errorf("ask for the checks of %.12s: %w", commit, err)
 		}
 		for _, s := range all {
-			if _, known := ended[s.Context]; !known && slices.Contains(wanted, s.Context) && s.Result != forge.Pending {
+			switch _, known := ended[s.Context]; {
+			case known, !slices.Contains(wanted, s.Context):
+			case s.Result == forge.Pending:
+				running[s.Context] = true
+			default:
 				ended[s.Context] = s.Result == forge.Success
 			}
 		}
 	}
-	return ended, nil
+	a.Statuses, a.Running = ended, running
+	return nil
 }

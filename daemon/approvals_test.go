@@ -231,3 +231,19 @@ func TestStatuses_AreAskedAgain(t *testing.T) {
 		t.Errorf("at rest, and the forge is asked: %d requests, %v", s.forge.Requests()-asked, maps.Keys(r))
 	}
 }
+
+// The stages of a set are its own: whoever leaves out those below a guarded one does not get around its gates.
+func TestApprovals_AreNotGotAroundByFewerStages(t *testing.T) {
+	s := gatedSite(t, "gitea", "approvals: {count: 1}")
+	before := s.tag("mirror/docker.io/library/web", "web-docker.io.library.web.1-production")
+	s.pushSigned("docker.io/library/web:1", "evil")
+	s.commit("fewer stages", map[string]string{"stages/web/staging.yaml": "", "stages/web/production.yaml": "",
+		"desired/other.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\"]}\n",
+		"desired/web.yaml":   "version: 1\nstages: [production]\nsource: {kind: list, images: [\"docker.io/library/web:1\"]}\n"})
+	if _, err := s.trySync(); err != nil {
+		t.Log(err)
+	}
+	if after := s.tag("mirror/docker.io/library/web", "web-docker.io.library.web.1-production"); after != before {
+		t.Errorf("production moved from %s to %s", before, after)
+	}
+}

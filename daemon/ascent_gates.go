@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -62,7 +63,7 @@ func together(by map[string][]mirror.Gate) []mirror.Gate {
 			case !all[i].Open && !g.Open && g.Until.After(all[i].Until):
 				all[i].Until = g.Until
 			case all[i].Open && g.Open:
-				all[i].Exempt = all[i].Exempt && g.Exempt
+				all[i].Exempt, all[i].Warning = all[i].Exempt && g.Exempt, cmp.Or(all[i].Warning, g.Warning)
 			}
 		}
 	}

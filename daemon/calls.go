@@ -127,7 +127,7 @@ func (l *Line) call(ctx context.Context, name string, body []byte) (policy.Answe
 	defer out.Close()
 	resp, err := out.RoundTrip(req) // a redirect is no answer
 	if err != nil {
-		return policy.Answer{}, fmt.Errorf("it did not answer: %w", reasonOfCall(err))
+		return policy.Answer{}, reasonOfCall(err)
 	}
 	defer resp.Body.Close()
 	return answerOf(resp)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -87,5 +88,55 @@ func TestCalls_OnlyAPlainYesOpens(t *testing.T) {
 	s.cycle(Wake{Why: "retry", Local: true})
 	if !came() {
 		t.Error("a yes opens nothing")
+	}
+}
+
+// A yes is about what was asked for, and good for nothing else that the same commit asks for.
+func TestCalls_AYesIsGoodForWhatWasAskedAbout(t *testing.T) {
+	var asked []string
+	outside := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var q callQuestion
+		if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+			t.Error(err)
+		}
+		asked = nil
+		allow := true
+		for _, m := range q.Moves {
+			asked = append(asked, m.Entry)
+			allow = allow && m.Entry == "one"
+		}
+		fmt.Fprintf(w, `{"allow": %t}`, allow)
+	}))
+	t.Cleanup(outside.Close)
+	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy + "gates:\n  - {stages: [staging], calls: [smoke]}\n",
+		"desired/web.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\"]}\n"})
+	address := filepath.Join(s.dir, "smoke-url")
+	s.write(address, outside.URL)
+	s.config += fmt.Sprintf("calls: {smoke: {url: {file: %q}, insecure: true}}\n", address)
+	s.pushSigned("docker.io/library/web:1", "first")
+	s.sync()
+	s.open()
+	f := must(s.line.refresh(t.Context()))(t)
+	set, _ := f.desired.Set("web")
+	one, two := must(mirror.ParseReference("docker.io/library/one:1"))(t), must(mirror.ParseReference("docker.io/library/two:1"))(t)
+	question := func(moves ...callMove) question {
+		return question{fleet: f, set: set, stage: "staging", step: git.Step{Commit: f.head, At: s.now}, moves: moves, at: s.now}
+	}
+	for _, tt := range []struct {
+		moves []callMove
+		asks  bool
+		allow bool
+	}{
+		{[]callMove{{Entry: "one", image: one}}, true, true},
+		{[]callMove{{Entry: "one", image: one}}, false, true},
+		{[]callMove{{Entry: "one", image: one}, {Entry: "two", image: two}}, true, false},
+		{[]callMove{{Entry: "two", image: two}}, false, false},
+		{[]callMove{{Entry: "two", image: one}}, true, false},
+	} {
+		asked = nil
+		got := s.line.saidOf(t.Context(), question(tt.moves...))
+		if (asked != nil) != tt.asks || got.Answers["smoke"].Allow != tt.allow {
+			t.Errorf("%+v: asked %v, %+v", tt.moves, asked, got.Answers)
+		}
 	}
 }

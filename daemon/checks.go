@@ -33,7 +33,12 @@ func (v review) checks() [2]forge.Status {
 		does.Text, says.Text = "changes nothing that is mirrored", "nothing to be judged"
 		return [2]forge.Status{does, says}
 	}
+	type gate struct {
+		set, name string
+		stage     mirror.Stage
+	}
 	var broken, unknown, refused, awaits, times []string
+	told := map[gate]bool{} // one gate for all entries that wait for it
 	for _, a := range v.rows() {
 		text := fmt.Sprintf("%s at %s: %s", a.Key, a.Stage, a.Reason)
 		switch {
@@ -45,10 +50,12 @@ func (v review) checks() [2]forge.Status {
 			refused = append(refused, text)
 		}
 		for _, g := range a.Gates {
-			switch {
+			switch at := (gate{a.Key.Set, g.Name, a.Stage}); {
 			case g.Open:
 			case asksOthers(g.Code):
-				awaits = append(awaits, g.Name+": "+g.Why)
+				if !told[at] {
+					awaits, told[at] = append(awaits, g.Name+": "+g.Why), true
+				}
 			case g.Until.IsZero():
 			default:
 				times = append(times, g.Name+": "+g.Why)
@@ -67,7 +74,7 @@ func (v review) checks() [2]forge.Status {
 	case len(refused) > 0:
 		says.Result, says.Text = forge.Failure, "refused: "+refused[0]+more(refused)
 	case len(awaits) > 0:
-		says.Result, says.Text = forge.Pending, "waits for "+awaits[0]+more(slices.Compact(awaits))
+		says.Result, says.Text = forge.Pending, "waits for "+awaits[0]+more(awaits)
 	case len(times) > 0:
 		says.Text = "admitted; after the merge it waits for " + times[0]
 	}

@@ -64,8 +64,13 @@ func gateItem(g mirror.Gate, entries []string, of int) string {
 		mark, word = "✘", "closed"
 	case g.Exempt:
 		word = "open, a rollback"
+	case g.Warning != "":
+		mark = "⚠"
 	}
 	text := fmt.Sprintf("- %s **%s** %s: %s", mark, fit(g.Name), word, fit(g.Why))
+	if g.Warning != "" {
+		text += "; " + fit(g.Warning)
+	}
 	if until := g.Until.UTC().Format(time.RFC3339); !g.Open && !g.Until.IsZero() && !strings.Contains(g.Why, until) {
 		text += ", until " + until
 	}

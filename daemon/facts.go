@@ -31,7 +31,15 @@ type gating struct {
 // said is what was asked of the forge and others about one commit.
 type said struct {
 	asking policy.Asking
+	moves  []callMove // that it was asked about
 	at     time.Time
+}
+
+// covers says whether what was asked was asked about all of some moves: an answer is good for no other.
+func (s said) covers(moves []callMove) bool {
+	return !slices.ContainsFunc(moves, func(m callMove) bool {
+		return !slices.ContainsFunc(s.moves, func(o callMove) bool { return o.Entry == m.Entry && o.image == m.image })
+	})
 }
 
 // begin forgets what a wake asks to find out anew, and what is due.
@@ -199,7 +207,7 @@ func (l *Line) saidOf(ctx context.Context, q question) policy.Asking {
 	g.mu.Lock()
 	known, ok := g.said[key]
 	g.mu.Unlock()
-	if ok {
+	if ok && known.covers(q.moves) {
 		return known.asking
 	}
 	asking := policy.Asking{Commit: q.step.Commit, At: q.step.At, Marked: q.set.Marked[q.stage]}
@@ -217,6 +225,6 @@ func (l *Line) saidOf(ctx context.Context, q question) policy.Asking {
 	if g.said == nil {
 		g.said = map[string]said{}
 	}
-	g.said[key] = said{asking, q.at}
+	g.said[key] = said{asking, q.moves, q.at}
 	return asking
 }

@@ -175,28 +175,47 @@ func (l *Line) newest(ctx context.Context) (*fleet, error) {
 // fetchWithin is how long a clone over a slow line may take, of which the daemon sees nothing before it is whole.
 const fetchWithin = 31 * time.Minute
 
-// leave ends the copies of sets that are no more.
+// leave ends the copies of sets that are no more, and forgets what is known of them.
 func (l *Line) leave(f *fleet) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for name := range l.sets {
-		if _, ok := f.desired.Set(name); !ok {
-			l.mover.Want(name, nil)
-			delete(l.sets, name)
-			l.metrics.remarks(name, nil, 0)
-			l.metrics.statements.DeleteLabelValues(name)
-			l.metrics.noLooks(name)
-			if err := l.state.setWaits(name, nil); err != nil {
-				l.log.Warn("what waited of a set that is no more is not forgotten", keySet, name, keyError, err)
-			}
-			if err := l.state.setRemarks(name, nil); err != nil {
-				l.log.Warn("what was remarked of a set that is no more is not forgotten", keySet, name, keyError, err)
-			}
+	for _, name := range l.left(f) {
+		if err := l.state.setWaits(name, nil); err != nil {
+			l.log.Warn("what waited of a set that is no more is not forgotten", keySet, name, keyError, err)
+		}
+		if err := l.state.setRemarks(name, nil); err != nil {
+			l.log.Warn("what was remarked of a set that is no more is not forgotten", keySet, name, keyError, err)
 		}
 	}
 	if err := l.state.forgetAsked(f.desired); err != nil {
 		l.log.Warn("what is known of sets that are no more is not forgotten", keyError, err)
 	}
+}
+
+// left ends the copies of sets that are no more, and names them. Nothing is written to disk: a lock is held.
+func (l *Line) left(f *fleet) (names []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for name := range l.sets {
+		if _, ok := f.desired.Set(name); ok {
+			continue
+		}
+		names = append(names, name)
+		l.mover.Want(name, nil)
+		delete(l.sets, name)
+		l.metrics.remarks(name, nil, 0)
+		l.metrics.statements.DeleteLabelValues(name)
+		l.metrics.noLooks(name)
+	}
+	return names
+}
+
+// Heads identifies what the branches that are followed hold: it is another text once one of them moved. It takes one
+// listing of the refs.
+func (l *Line) Heads(ctx context.Context) (string, error) {
+	head, state, err := l.tips(ctx)
+	if err != nil {
+		return "", gitError(err)
+	}
+	return head + " " + state, nil
 }
 
 // tips asks where the branches are that are followed, by one listing of the refs, and calls the desk for proposals that

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -96,13 +97,18 @@ func adopted(a ascent, p ours, why string) Promoted {
 	return done
 }
 
-// identical gives the open proposals of the same identity, newest first. One whose head is in another repository is
-// none of ours whatever its text says.
+// identical gives the open proposals of the same identity, newest first. One that somebody else opened, or whose head is
+// in another repository, is none of ours whatever its text says: whoever can read ours can copy its mark.
 func (l *Line) identical(ctx context.Context, a ascent, open []forge.Proposal) (same []ours, err error) {
 	id := a.identity(l.config.Site)
 	for _, p := range open {
 		mark, rest, marked := markOf(p.Body)
 		if !marked || mark.ID != id || p.Foreign || p.State != forge.Open {
+			continue
+		}
+		if mine, err := l.opened(ctx, p); err != nil {
+			return nil, err
+		} else if !mine {
 			continue
 		}
 		one := ours{Proposal: p, mark: mark}
@@ -118,6 +124,15 @@ func (l *Line) identical(ctx context.Context, a ascent, open []forge.Proposal) (
 		same = append(same, one)
 	}
 	return same, nil
+}
+
+// opened says whether our own account opened a proposal.
+func (l *Line) opened(ctx context.Context, p forge.Proposal) (bool, error) {
+	us, err := l.forge.Self(ctx)
+	if err != nil {
+		return false, fmt.Errorf("ask whom our credential is of: %w", err)
+	}
+	return us != "" && strings.EqualFold(p.Author, us), nil
 }
 
 // madeByUs says whether the head of a branch is a commit of ours that changes nothing but stage files of a set.

@@ -157,6 +157,11 @@ func (l *Line) wasDeclined(ctx context.Context, a ascent) (bool, error) {
 		if p.State != forge.Declined || !marked || p.Foreign || mark.Superseded > 0 || mark.ID != a.identity(l.config.Site) || mark.Candidate != a.candidate() {
 			continue
 		}
+		if mine, err := l.opened(ctx, p); err != nil {
+			return false, err
+		} else if !mine {
+			continue // who may read may open one and close it
+		}
 		l.proposing.declined[key] = true
 		return true, nil
 	}
@@ -183,6 +188,11 @@ func (l *Line) tellDeclined(ctx context.Context, open []forge.Proposal) error {
 	for _, p := range open {
 		mark, _, marked := markOf(p.Body)
 		if !marked || p.Foreign {
+			continue
+		}
+		if mine, err := l.opened(ctx, p); err != nil {
+			return err
+		} else if !mine {
 			continue
 		}
 		e, known := l.proposing.open[p.Number]

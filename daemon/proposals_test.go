@@ -171,6 +171,38 @@ func TestProposals_OfAForkAreNoneOfOurs(t *testing.T) {
 	}
 }
 
+// Whoever can read may open a proposal of a branch that is there, with the text of one of ours, and close it again.
+func TestProposals_OfSomebodyElseAreNoneOfOurs(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		then func(s *forgeSite, number int) error
+	}{
+		{"that stays open", func(*forgeSite, int) error { return nil }},
+		{"that was closed", func(s *forgeSite, number int) error { return s.forge.Close(number, "alice") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, _, _ := proposingSite(t, "github", "")
+			f := must(s.line.refresh(t.Context()))(t)
+			a, _, err := s.line.ascend(t.Context(), f, PromoteOrder{Set: "tools", Stage: "staging"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			mark := proposalMark{ID: a.identity(s.line.config.Site), Candidate: a.candidate(), Text: a.candidate()}
+			must(s.forge.Push("feature", "of somebody", map[string]string{"README": "hello\n"}))(t)
+			must(s.forge.Open(testenv.Opening{By: "alice", Head: "feature", Title: "mine", Body: mark.String()}))(t)
+			if err := tt.then(s, 1); err != nil {
+				t.Fatal(err)
+			}
+			s.automates("propose")
+			s.sync()
+			s.attends()
+			if all := s.forge.Proposals(); len(all) != 2 || !all[1].Open || all[1].Author != "poundlock" {
+				t.Errorf("it kept ours from being opened: %d proposals", len(all))
+			}
+		})
+	}
+}
+
 // proposesFrom opens a proposal of alice with a text, from a branch of a fork.
 func (s *forgeSite) proposesFrom(branch, body string) {
 	s.t.Helper()

@@ -141,7 +141,7 @@ func (r *reviewer) look(ctx context.Context, p forge.Proposal) (review, error) {
 		return look.refusedBy(err)
 	}
 	for _, file := range conflicts {
-		look.problems.Add("PRP003", mirror.Position{File: file}, "bring the branch up to date with "+l.config.Git.Branch+" and decide there", "%s changed on both sides: it does not merge", file)
+		look.problems.Add("PRP003", mirror.Position{File: file}, "bring the branch up to date with "+l.config.Git.Branch+" and decide there", "it changed on both sides, and does not merge")
 	}
 	next, problems := r.fleet.merged(p, files)
 	if look.problems = append(look.problems, problems...); len(look.problems) > 0 {
@@ -160,7 +160,7 @@ func (v *review) ofOurs(repo *git.Repo, parted string) error {
 			continue
 		}
 		v.problems.Add("PRP001", mirror.Position{File: file}, "take the file out of the proposal; change desired/ or stages/ instead",
-			"%s is written by the daemon alone: it would be overwritten", file)
+			"the daemon alone writes it, and would overwrite this")
 	}
 	return err
 }

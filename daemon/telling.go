@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -182,22 +183,26 @@ func (t *teller) isNews(courier string, e Event) bool {
 // remind tells troubles again that last, and forgets those that are over.
 func (t *teller) remind() {
 	now := t.now()
-	again, over := map[*courier][]Event{}, map[string]string{}
+	again, later, over := map[*courier][]Event{}, map[string]told{}, map[string]string{}
 	t.mu.Lock()
-	for key, one := range t.told {
+	all := maps.Clone(t.told)
+	t.mu.Unlock()
+	for key, one := range all {
 		name, _, _ := strings.Cut(key, "\x00")
 		i := slices.IndexFunc(t.couriers, func(c *courier) bool { return c.name == name })
-		lasts, known := t.lasts(one.Event)
+		lasts, known := t.lasts(one.Event) // reads the state and takes locks: whoever emits an event must not wait for that
 		switch {
 		case i < 0, known && !lasts:
-			delete(t.told, key)
 			over[key] = ""
 		case known && t.couriers[i].config.Remind > 0 && now.Sub(one.At) >= t.couriers[i].config.Remind:
 			one.At = now
-			t.told[key] = one
+			later[key] = one
 			again[t.couriers[i]] = append(again[t.couriers[i]], one.Event)
 		}
 	}
+	t.mu.Lock()
+	maps.Copy(t.told, later)
+	maps.DeleteFunc(t.told, func(key string, _ told) bool { _, is := over[key]; return is })
 	t.mu.Unlock()
 	t.keep(over)
 	for c, events := range again {

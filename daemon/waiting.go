@@ -18,7 +18,7 @@ type Wait struct {
 	Image    mirror.Reference  `json:"image"` // asked for
 	Code     mirror.ReasonCode `json:"code"`
 	Reason   string            `json:"reason"`
-	Until    time.Time         `json:"until,omitzero"` // when time alone may let it come
+	Until    time.Time         `json:"until,omitzero"` // when time alone lets it come; zero where something else is closed, too
 	Asked    string            `json:"asked,omitempty"`
 	Proposal int               `json:"proposal,omitempty"`
 	Since    time.Time         `json:"since"` // when we first saw it wait for this
@@ -39,7 +39,8 @@ func waits(p mirror.Plan, before []Wait, at time.Time) []Wait {
 		}
 		w := Wait{Stage: a.Stage, Entry: a.Key.Entry, Image: a.Image, Code: a.Reason.Code, Reason: a.Reason.String(), Until: a.Until.UTC(),
 			Asked: a.Asked, Proposal: a.Proposal, Since: at.UTC(), Gates: slices.DeleteFunc(slices.Clone(a.Gates), func(g mirror.Gate) bool { return g.Open })}
-		if a.Until.IsZero() {
+		// Time alone opens nothing while people, checks or others keep a gate closed.
+		if a.Until.IsZero() || slices.ContainsFunc(w.Gates, func(g mirror.Gate) bool { return g.Until.IsZero() }) {
 			w.Until = time.Time{}
 		}
 		if i := slices.IndexFunc(before, func(o Wait) bool { return o.Entry == w.Entry && o.Image == w.Image && o.same(w) }); i >= 0 {

@@ -25,6 +25,7 @@ type Asking struct {
 	Touched     bool      // people pushed to the daemon's proposal: it takes one approval more
 	Approvals   []Approval
 	Statuses    map[string]bool   // by context: whether the check succeeded; absent where it has not ended
+	Running     map[string]bool   // the checks that somebody set and that have not ended
 	Answers     map[string]Answer // by the name of the call
 	Unknown     string            // why the forge could not be asked; what needs it stays closed
 }
@@ -51,7 +52,8 @@ type Wants struct {
 }
 
 // Gate refuses the copies and moves of a plan that may not happen whatever is signed: images on the deny list, at
-// every stage, and above the first stage what would change there while one of its gates is closed. What was looked at
+// every stage, and above the first stage what would change there while one of its gates is closed. At a first stage,
+// where nothing can be asked for, a gate is closed: a set does not get around it by leaving out the stages below. What was looked at
 // carries all its gates with their reasons. It is pure; facts.Record must hold only lines that are trusted, since it
 // is believed, and set.Wanted what each stage is to carry.
 func (p Policy) Gate(pl mirror.Plan, set mirror.Set, facts Facts, at time.Time) mirror.Plan {
@@ -79,7 +81,12 @@ func (p Policy) gated(a mirror.Action, m promotion) mirror.Action {
 	case m.below == "" && !first:
 		a.Kind, a.Reason = mirror.Refuse, mirror.Because(mirror.NotBelow, "set %s has no stage %q", m.set.Name, a.Stage)
 		return a
-	case first || !m.changes(a.Key.Entry, a.Image):
+	case !m.changes(a.Key.Entry, a.Image):
+		return a
+	case first && m.guarded():
+		a.Kind, a.Reason = mirror.Refuse, mirror.Because(mirror.NotBelow, "a gate guards stage %s, which set %s fills from upstream; put a stage below it", a.Stage, m.set.Name)
+		return a
+	case first:
 		return a
 	}
 	asking := m.asked[a.Key.Entry]

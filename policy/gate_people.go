@@ -80,8 +80,10 @@ func (m promotion) checked(asking Asking) mirror.Gate {
 			return closed("statuses", mirror.NotChecked, "%s has failed", name)
 		case asking.Unknown != "":
 			return closed("statuses", mirror.NotKnown, "whether %s succeeded is not known: %s", name, mirror.OneLine(asking.Unknown))
-		default:
+		case asking.Running[name]:
 			return closed("statuses", mirror.NotChecked, "%s has not ended", name)
+		default:
+			return closed("statuses", mirror.NotChecked, "nobody has set %s yet", name)
 		}
 	}
 	return open("statuses", "%s succeeded", strings.Join(m.statuses, ", "))

@@ -49,6 +49,8 @@ func (m promotion) soaking(a mirror.Action) mirror.Gate {
 	switch {
 	case !ok && line.Image == a.Image:
 		return closed("soak", mirror.NotKnown, "since when it stands in %s is not known; it has to for %s", m.below, span(m.soak))
+	case !ok && line.Stood[a.Image.Digest] == 0:
+		return closed("soak", mirror.NotBelow, "nothing shows that it stood in %s; it has to for %s", m.below, span(m.soak))
 	case !ok:
 		return closed("soak", mirror.NotBelow, "it does not stand in %s any more and stood there for %s; it has to for %s", m.below, span(line.Stood[a.Image.Digest]), span(m.soak))
 	case m.at.Before(until):
@@ -159,13 +161,20 @@ func (m promotion) inTime(a mirror.Action, asking Asking, known bool) mirror.Gat
 	case !known || asking.Commit != "" && asking.At.IsZero():
 		return closed("within", mirror.NotKnown, "when it was asked for is not known; it may wait for %s", span(m.within))
 	case asking.Commit == "":
-		return open("within", "once it is merged, it may wait for %s", span(m.within))
+		gate := open("within", "once it is merged, it may wait for %s", span(m.within))
+		if opens := m.until(a); opens.After(m.at.Add(m.within)) {
+			gate.Warning = "time opens the stage no sooner than " + stamp(opens) + ": what is merged now is too late by then; merge it closer to that, or raise applyWithin"
+		}
+		return gate
 	}
 	end := asking.At.Add(m.within)
 	switch shut := m.shuts(a, end); {
 	case m.at.Before(end):
 		gate := open("within", "it may wait until %s", stamp(end))
 		gate.Until = end
+		if opens := m.until(a); opens.After(end) {
+			gate.Warning = "time opens the stage no sooner than " + stamp(opens) + ": it is too late by then; ask for it again closer to that, or raise applyWithin"
+		}
 		return gate
 	case shut.IsZero() || shut.After(m.at):
 		return open("within", "nothing of time stood in its way since %s", stamp(end))

@@ -81,6 +81,11 @@ func (p Policy) demands(set string, stage mirror.Stage) (d demands) {
 	return d
 }
 
+// guarded says whether any gate is for the stage.
+func (d demands) guarded() bool {
+	return d.timed() || len(d.approvals) > 0 || len(d.statuses) > 0 || len(d.calls) > 0 || d.forward || d.immutable || d.whole
+}
+
 // timed says whether there is anything that time alone opens.
 func (d demands) timed() bool { return d.soak > 0 || len(d.windows) > 0 || len(d.freezes) > 0 }
 

@@ -157,7 +157,10 @@ func TestGate_EachAsksForItsOwn(t *testing.T) {
 		{"nobody knows who asked", "approvals: {}", "2.0", func(s *scene) { approve("alice")(s); s.facts.Asked = nil }, mirror.NotKnown, "", 0},
 		{"a check succeeded", "statuses: [ci/e2e]", "2.0", status(true), "", "", 0},
 		{"a check failed", "statuses: [ci/e2e]", "2.0", status(false), mirror.NotChecked, "ci/e2e has failed", 0},
-		{"a check runs", "statuses: [ci/e2e]", "2.0", status(), mirror.NotChecked, "ci/e2e has not ended", 0},
+		{"a check runs", "statuses: [ci/e2e]", "2.0", func(s *scene) {
+			s.asking(func(a *policy.Asking) { a.Running = map[string]bool{"ci/e2e": true} })
+		}, mirror.NotChecked, "ci/e2e has not ended", 0},
+		{"a check that nobody set", "statuses: [ci/e2e]", "2.0", status(), mirror.NotChecked, "nobody has set ci/e2e yet", 0},
 		{"a check is not known", "statuses: [ci/e2e]", "2.0", unknown, mirror.NotKnown, "502", 0},
 		{"somebody says yes", "calls: [smoke]", "2.0", answer(policy.Answer{Allow: true}), "", "", 0},
 		{"somebody says no", "calls: [smoke]", "2.0", answer(policy.Answer{Reason: "error rate\n3 %"}), mirror.NotAllowed, "smoke says no: error rate 3 %", 0},
@@ -345,6 +348,40 @@ func TestGate_ManyEntriesAtOnce(t *testing.T) {
 	for _, a := range plan.Actions {
 		if a.Reason.Code != mirror.Soaking || !a.Until.Equal(noon.Add(31*time.Hour)) {
 			t.Fatalf("got %s until %s", a.Reason, a.Until)
+		}
+	}
+}
+
+// A set that leaves out the stages below a guarded one gets nothing past its gates.
+func TestGate_AFirstStageThatIsGuardedTakesNothing(t *testing.T) {
+	s := newScene("2.0")
+	s.set.Stages = mirror.Stages{"production"}
+	s.set.Wanted = nil
+	const plain = "rules: [{match: docker.io/**, require: {pinned: true}}]\n"
+	for _, tt := range []struct {
+		gates string
+		want  mirror.Kind
+	}{
+		{"", mirror.Tag},
+		{"gates: [{stages: [staging], soak: 24h}]\n", mirror.Tag},
+		{"gates: [{stages: [production], sets: [other], soak: 24h}]\n", mirror.Tag},
+		{"gates: [{stages: [production], soak: 24h}]\n", mirror.Refuse},
+		{"gates: [{stages: [production], approvals: {count: 1}}]\n", mirror.Refuse},
+		{"gates: [{stages: [production], calls: [smoke]}]\n", mirror.Refuse},
+		{"gates: [{stages: [production], downgrade: refuse}]\n", mirror.Refuse},
+	} {
+		floor, problems := policy.LoadFloor("floor.yaml", mirror.Files{"floor.yaml": []byte("version: 1\n" + plain + tt.gates)})
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		a := mirror.Action{Kind: mirror.Tag, Key: mirror.Key{Set: "web", Entry: "app"}, Stage: "production", Image: release("app", "2.0")}
+		got := load(t, nil, plain).WithFloor(floor).Gate(mirror.Plan{Actions: []mirror.Action{a}}, s.set, s.facts, s.at).Actions[0]
+		if got.Kind != tt.want || got.Kind == mirror.Refuse && (got.Reason.Code != mirror.NotBelow || got.Reason.Waits()) {
+			t.Errorf("%q: got %s %+v", tt.gates, got.Kind, got.Reason)
+		}
+		a.Image = release("app", "1.0") // stands
+		if got := load(t, nil, plain).WithFloor(floor).Gate(mirror.Plan{Actions: []mirror.Action{a}}, s.set, s.facts, s.at).Actions[0]; got.Kind != mirror.Tag {
+			t.Errorf("%q: what stands: got %s %+v", tt.gates, got.Kind, got.Reason)
 		}
 	}
 }

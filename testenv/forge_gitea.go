@@ -119,7 +119,7 @@ func (f *Forge) giteaProposal(p *ForgeProposal) map[string]any {
 func (f *Forge) giteaReview(r ForgeReview) map[string]any {
 	state := map[string]string{"approved": "APPROVED", "changes-requested": "REQUEST_CHANGES", "commented": "COMMENT", "dismissed": "APPROVED"}[r.Verdict]
 	return map[string]any{"id": r.id, "user": map[string]any{"login": r.By, "username": r.By}, "state": state, "body": r.Body, "commit_id": r.Commit,
-		"dismissed": r.Verdict == "dismissed", "official": true, "submitted_at": stamp(r.At), "updated_at": stamp(r.At)}
+		"dismissed": r.Verdict == "dismissed", "official": f.mayWrite(r.By), "submitted_at": stamp(r.At), "updated_at": stamp(r.At)}
 }
 
 func openOrClosed(p *ForgeProposal) string {

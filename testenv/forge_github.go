@@ -33,6 +33,13 @@ func githubFace(f *Forge) http.Handler {
 	c.on("GET "+repo+"/commits/{sha}/check-runs", "read:repository", func(*asked) (any, error) {
 		return map[string]any{"total_count": 0, "check_runs": []any{}}, nil
 	})
+	c.on("GET "+repo+"/collaborators/{user}/permission", "read:repository", func(a *asked) (any, error) {
+		u := f.user(a.r.PathValue("user"))
+		if u == nil {
+			return nil, ErrForgeMissing
+		}
+		return map[string]any{"permission": u.role, "role_name": u.role, "user": h.person(u.name)}, nil
+	})
 	c.on("GET /orgs/{org}/teams/{team}/members", "read:organization", func(a *asked) (any, error) {
 		members, ok := a.teams[a.r.PathValue("team")]
 		if !ok || a.r.PathValue("org") != "platform" {
@@ -90,5 +97,12 @@ func (f *Forge) githubProposal(p *ForgeProposal) map[string]any {
 
 func (f *Forge) githubReview(r ForgeReview) map[string]any {
 	state := map[string]string{"approved": "APPROVED", "changes-requested": "CHANGES_REQUESTED", "commented": "COMMENTED", "dismissed": "DISMISSED"}[r.Verdict]
-	return map[string]any{"id": r.id, "user": map[string]any{"login": r.By}, "state": state, "body": r.Body, "commit_id": r.Commit, "submitted_at": stamp(r.At)}
+	return map[string]any{"id": r.id, "user": map[string]any{"login": r.By, "type": kindOfUser(r.By)}, "state": state, "body": r.Body, "commit_id": r.Commit, "submitted_at": stamp(r.At)}
+}
+
+func kindOfUser(login string) string {
+	if strings.HasSuffix(login, "[bot]") {
+		return "Bot"
+	}
+	return "User"
 }

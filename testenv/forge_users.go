@@ -82,3 +82,9 @@ func (f *Forge) byToken(token string) *forgeUser {
 	}
 	return f.users[i]
 }
+
+// mayWrite says whether a user may write to the repository.
+func (f *Forge) mayWrite(name string) bool {
+	u := f.user(name)
+	return u != nil && (u.role == "write" || u.role == "admin")
+}

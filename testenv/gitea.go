@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -35,6 +36,8 @@ type Gitea struct {
 const giteaStart = time.Minute
 
 const giteaAdmin = "root-of-gitea" // the name of who made all
+
+var madeToken = regexp.MustCompile(`(?m)^[0-9a-f]{40}$`)
 
 // StartGitea starts a Gitea below dir, on a free port of 127.0.0.1, with the repository platform/fleet, whose branch
 // main holds a README, and the user poundlock, who may write to it. It takes about four seconds; ErrNoGitea where there
@@ -98,7 +101,9 @@ func (g *Gitea) start(ctx context.Context, command, dir string) error {
 	if err != nil {
 		return err
 	}
-	g.admin = token[strings.LastIndexByte(token, '\n')+1:]
+	if g.admin = madeToken.FindString(token); g.admin == "" { // a busy machine has it log beside
+		return fmt.Errorf("it gives no token: %s", token)
+	}
 	return g.serve(ctx, command, dir, env)
 }
 

@@ -128,7 +128,9 @@ func (a *app) promotionText(p daemon.Promoted, runs bool) string {
 	}
 	for _, g := range p.Gates {
 		if !g.Open {
-			b.WriteString(clean(fmt.Sprintf("  ✗ %s: %s%s", g.Name, g.Why, untilWords(g.Until))) + "\n")
+			b.WriteString(clean(fmt.Sprintf("  ✗ %s: %s%s", g.Name, g.Why, untilWords(g))) + "\n")
+		} else if g.Warning != "" {
+			b.WriteString(clean(fmt.Sprintf("  ! %s: %s; %s", g.Name, g.Why, g.Warning)) + "\n")
 		}
 	}
 	b.WriteString(clean(a.outcomeText(p, runs)) + "\n")
@@ -167,11 +169,13 @@ func gateWords(gates []mirror.Gate) (words []string) {
 	return words
 }
 
-func untilWords(until time.Time) string {
-	if until.IsZero() {
+// untilWords gives the moment at which time opens a gate, where its reason does not name it.
+func untilWords(g mirror.Gate) string {
+	until := g.Until.UTC().Format(time.RFC3339)
+	if g.Until.IsZero() || strings.Contains(g.Why, until) {
 		return ""
 	}
-	return ", until " + until.UTC().Format(time.RFC3339)
+	return ", until " + until
 }
 
 // outcomeText says in one line what was done, and what comes next.
@@ -186,7 +190,7 @@ func (a *app) outcomeText(p daemon.Promoted, runs bool) string {
 		}
 		return text + "; " + why + ". Next: " + a.again("plan", "--only", p.Set, "-v")
 	case daemon.PromotedRefused:
-		return "refused: " + why
+		return "refused: " + a.typed(why)
 	case daemon.PromotedCommitted:
 		next := a.again("sync", "--only", p.Set)
 		if runs {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -21,7 +23,7 @@ type waitDocument struct {
 }
 
 // everyWait is how long wait leaves between two looks at Git.
-const everyWait = time.Second
+const everyWait = 2 * time.Second
 
 func (a *app) waitCommand() *cobra.Command {
 	var timeout time.Duration
@@ -50,9 +52,6 @@ Exit codes: 0 it stands; 5 a later promotion took its place; 8 it was not merged
 		ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 		defer cancel()
 		found, err := awaitPromotion(ctx, line, id)
-		if cmd.Context().Err() == nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			err = nil // what is known by now is told
-		}
 		if err = closing(line, err); err != nil {
 			return err
 		}
@@ -64,31 +63,52 @@ Exit codes: 0 it stands; 5 a later promotion took its place; 8 it was not merged
 	return cmd
 }
 
-// awaitPromotion looks at Git until nothing of a promotion waits any more, and gives what it found last.
-func awaitPromotion(ctx context.Context, line *daemon.Line, id string) (found []daemon.Promotion, err error) {
+// promoting is what awaitPromotion looks at: a line.
+type promoting interface {
+	Heads(ctx context.Context) (string, error)
+	Promotions(ctx context.Context, n int) ([]daemon.Promotion, error)
+}
+
+// awaitPromotion looks at Git until nothing of a promotion waits any more or the time of ctx is over, and gives what it
+// found last. Its history is read only where a branch moved. Git may be away for a while: the error is that of the last
+// look, where that one failed, unless only another configuration mends it.
+func awaitPromotion(ctx context.Context, line promoting, id string) (found []daemon.Promotion, err error) {
 	again := time.NewTicker(everyWait)
 	defer again.Stop()
 	found = []daemon.Promotion{}
-	for {
-		all, err := line.Promotions(ctx, 0)
-		if err != nil {
-			return found, err
+	for seen := ""; ; {
+		heads, all, failed := lookAgain(ctx, line, seen)
+		if ctx.Err() == nil { // else the look was cut off, and says nothing
+			err = failed
 		}
-		found = found[:0]
-		for _, p := range all {
-			if isPromotion(p, id) {
-				found = append(found, p)
+		if errors.Is(failed, config.ErrConfiguration) {
+			return found, failed // no waiting mends it
+		}
+		if failed == nil && heads != seen {
+			seen = heads
+			found = slices.DeleteFunc(all, func(p daemon.Promotion) bool { return !isPromotion(p, id) })
+			if len(found) > 0 && codeOfWait(found) != exitWaiting {
+				return found, nil
 			}
-		}
-		if len(found) > 0 && codeOfWait(found) != exitWaiting {
-			return found, nil
 		}
 		select {
 		case <-ctx.Done():
-			return found, ctx.Err()
+			if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				err = ctx.Err()
+			}
+			return found, err
 		case <-again.C:
 		}
 	}
+}
+
+// lookAgain reads the promotions where the branches are elsewhere than they were seen last.
+func lookAgain(ctx context.Context, line promoting, seen string) (heads string, all []daemon.Promotion, err error) {
+	if heads, err = line.Heads(ctx); err != nil || heads == seen {
+		return heads, nil, err
+	}
+	all, err = line.Promotions(ctx, 0)
+	return heads, all, err
 }
 
 // codeOfWait gives the exit code of what became of a promotion.

@@ -148,7 +148,8 @@ type Forge interface {
 	Change(ctx context.Context, number int, c Change) error
 	// Close declines an open proposal.
 	Close(ctx context.Context, number int) error
-	// Reviews lists what was said of a proposal, oldest first.
+	// Reviews lists what was said of a proposal, oldest first. The approval of somebody who may not write to the
+	// repository is a comment: on many forges whoever can read a proposal can approve it.
 	Reviews(ctx context.Context, number int) ([]Review, error)
 	// By gives the merged proposal that brought a commit onto its base; ErrNotFound where it came without one.
 	By(ctx context.Context, commit string) (Proposal, error)

@@ -127,7 +127,8 @@ func giteaProposal(pr *gitea.PullRequest) Proposal {
 			p.Head = pr.Head.Name
 		}
 	}
-	p.Foreign = pr.Head == nil || pr.Base == nil || pr.Head.RepoID != pr.Base.RepoID
+	// One that was made by a push to refs/for/ has no branch, and whoever may read can make it.
+	p.Foreign = pr.Head == nil || pr.Base == nil || pr.Head.RepoID != pr.Base.RepoID || p.Head == ""
 	switch {
 	case pr.HasMerged:
 		p.State, p.Ended = Merged, at(pr.Merged)

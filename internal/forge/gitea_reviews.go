@@ -24,8 +24,11 @@ func (g *giteaForge) Reviews(ctx context.Context, number int) ([]Review, error) 
 		if v == "" || r.Reviewer == nil {
 			continue // a request for one, or one that is being written
 		}
-		if r.Dismissed {
+		switch {
+		case r.Dismissed:
 			v = Dismissed
+		case v == Approved && !r.Official:
+			v = Commented // of somebody who may only read: an opinion
 		}
 		all = append(all, Review{By: r.Reviewer.UserName, Verdict: v, Commit: r.CommitID, At: at(&r.Submitted)})
 	}

@@ -158,6 +158,7 @@ func (g *gitHub) Close(ctx context.Context, number int) error {
 
 func (g *gitHub) Reviews(ctx context.Context, number int) ([]Review, error) {
 	verdicts := map[string]Verdict{"APPROVED": Approved, "CHANGES_REQUESTED": Requested, "DISMISSED": Dismissed, "COMMENTED": Commented}
+	may := map[string]bool{}
 	var all []Review
 	for r, err := range each(func(page int) ([]*github.PullRequestReview, int, error) {
 		some, resp, err := g.api.PullRequests.ListReviews(ctx, g.owner, g.name, number, &github.ListOptions{Page: page, PerPage: 100})
@@ -166,11 +167,41 @@ func (g *gitHub) Reviews(ctx context.Context, number int) ([]Review, error) {
 		if err != nil {
 			return nil, g.fail(err, "list the reviews of proposal %d", number)
 		}
-		if v := verdicts[r.GetState()]; v != "" && r.GetUser().GetLogin() != "" {
-			all = append(all, Review{By: r.GetUser().GetLogin(), Verdict: v, Commit: r.GetCommitID(), At: r.GetSubmittedAt().UTC()})
+		by := r.GetUser().GetLogin()
+		v := verdicts[r.GetState()]
+		if v == "" || by == "" {
+			continue
 		}
+		if v == Approved {
+			weighs, err := g.weighs(ctx, r.GetUser(), may)
+			if err != nil {
+				return nil, err
+			}
+			if !weighs {
+				v = Commented
+			}
+		}
+		all = append(all, Review{By: by, Verdict: v, Commit: r.GetCommitID(), At: r.GetSubmittedAt().UTC()})
 	}
 	return byTime(all), nil
+}
+
+// weighs says whether the approval of somebody is more than an opinion: GitHub lets everybody approve who can read the
+// repository, and programs, too. may is what was found out of others before.
+func (g *gitHub) weighs(ctx context.Context, u *github.User, may map[string]bool) (bool, error) {
+	login := u.GetLogin()
+	if u.GetType() == "Bot" {
+		return false, nil
+	}
+	if known, ok := may[login]; ok {
+		return known, nil
+	}
+	level, _, err := g.api.Repositories.GetPermissionLevel(ctx, g.owner, g.name, login)
+	if err = g.fail(err, "ask what %s may do with the repository", login); err != nil && !errors.Is(err, ErrNotFound) {
+		return false, err
+	}
+	may[login] = err == nil && slices.Contains([]string{"admin", "write"}, level.GetPermission())
+	return may[login], nil
 }
 
 func nextOf(resp *github.Response, err error) int {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -78,6 +80,23 @@ func (r theirs) merge(number int, by, method string) (string, error) {
 
 func (r theirs) review(number int, by, verdict string) error {
 	return r.gitea.Review(r.ctx, number, by, verdict)
+}
+
+// pushesFor makes a proposal by a push to refs/for/, and gives its head.
+func (p place) pushesFor(t *testing.T, branch, by string) string {
+	t.Helper()
+	dir := t.TempDir()
+	var head string
+	address := strings.Replace(p.people.(theirs).gitea.CloneURL(), "://", "://"+by+":"+p.token(by)+"@", 1)
+	for _, args := range [][]string{{"clone", "-q", address, "."}, {"commit", "-q", "--allow-empty", "-m", "by a push"}, {"push", "-q", "origin", "HEAD:refs/for/" + branch, "-o", "topic=none"}, {"rev-parse", "HEAD"}} {
+		git := exec.CommandContext(t.Context(), "git", append([]string{"-C", dir, "-c", "user.name=" + by, "-c", "user.email=" + by + "@site.example"}, args...)...)
+		out, err := git.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %s: %v: %s", args[0], err, out)
+		}
+		head = strings.TrimSpace(string(out))
+	}
+	return head
 }
 
 func (r theirs) comments(number int) ([]string, error) { return r.gitea.Comments(r.ctx, number) }

@@ -377,6 +377,47 @@ func TestForge_ApprovalThatWasTakenBackIsNone(t *testing.T) {
 	})
 }
 
+// Whoever can read a public repository can approve what is proposed to it, and on GitHub a workflow can.
+func TestForge_ApprovalOfAStrangerIsAnOpinion(t *testing.T) {
+	onEach(t, func(t *testing.T, p place) {
+		if p.options.Kind == "gitlab" {
+			t.Skip("GitLab itself lets members alone approve")
+		}
+		p.host.SetRole("mallory", "read")
+		p.host.AddUser("helper[bot]", false)
+		first := p.propose(t, "poundlock/web")
+		strangers := []string{"mallory", "nobody-known"}
+		if p.options.Kind == "github" {
+			strangers = append(strangers, "helper[bot]")
+		}
+		for _, who := range append(strangers, "ada") {
+			must(t, p.review(first.Number, who, "approved"))
+		}
+		got, err := p.Reviews(t.Context(), first.Number)
+		must(t, err)
+		if len(got) != len(strangers)+1 {
+			t.Fatalf("got %+v", got)
+		}
+		for _, r := range got {
+			if (r.Verdict == forge.Approved) != (r.By == "ada") {
+				t.Errorf("got %+v", r)
+			}
+		}
+	})
+}
+
+// A push to refs/for/ makes a proposal out of nobody's branch; for that it is enough to read.
+func TestForge_RealGiteaProposalWithoutABranchIsForeign(t *testing.T) {
+	p := openReal(t)
+	head := p.pushesFor(t, "main", "ada")
+	all, err := p.Proposals(t.Context(), forge.Query{Base: "main"})
+	must(t, err)
+	i := slices.IndexFunc(all, func(o forge.Proposal) bool { return o.HeadCommit == head })
+	if i < 0 || !all[i].Foreign {
+		t.Errorf("got %+v", all)
+	}
+}
+
 func TestForge_TellsForksApart(t *testing.T) {
 	onEach(t, func(t *testing.T, p place) {
 		p.pushed(t, "mallory:main", "evil: 1\n")

@@ -116,6 +116,8 @@ type Gate struct {
 	Code   ReasonCode `json:"code,omitempty"`   // of a gate that is closed
 	Why    string     `json:"why"`
 	Until  time.Time  `json:"until,omitzero"` // when time alone opens it or, of one that is open, closes it
+
+	Warning string `json:"warning,omitempty"` // of one that is open: what will close it before the others open
 }
 
 // Action is one thing to do or to leave, with its reason.

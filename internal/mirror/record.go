@@ -14,16 +14,20 @@ import (
 // rollback may return to.
 const KeptReferences = 10
 
-// Line is what stands for one entry at one stage.
+// Line is what stands for one entry at one stage or, without an image, the past of one that left it.
 type Line struct {
 	Image   Reference // upstream reference with digest
-	Since   time.Time
+	Since   time.Time // when it came or, without an image, when it left
 	Basis   string                   // the verdict in words: "signed by release", "pinned"
 	Vouch   string                   // the commit whose desired/ names the digest, where the basis is pinned
 	Commit  string                   // the desired commit that asked for it
 	Was     []Reference              // what stood before, newest first
 	Vouched map[Digest]string        // the commits that vouched for what stood before
 	Stood   map[Digest]time.Duration // for how long what stood before stood, the longest time of each
+
+	// Again says that the entry had left the stage and came back with this image: what stood before did not stand until
+	// it came.
+	Again bool `json:",omitempty"`
 
 	// Recorded is what a commit of ours says stood before, in a state that was lost since: it counts from the moment
 	// at which somebody wants it and the local registry is seen to hold it.
@@ -55,6 +59,7 @@ type Standing map[string]Line
 type Record struct {
 	Origin Digest
 	Stages map[Stage]Standing
+	Left   map[Stage]Standing // lines without an image: what entries remember that stand no more; never nil lines of Stages
 }
 
 // At gives what stands at a stage; never nil.
@@ -67,17 +72,14 @@ func (r Record) At(s Stage) Standing {
 
 // Clone copies the record so that the copy's stages can be changed.
 func (r Record) Clone() Record {
-	c := Record{Origin: r.Origin, Stages: map[Stage]Standing{}}
+	c := Record{Origin: r.Origin, Stages: map[Stage]Standing{}, Left: map[Stage]Standing{}}
 	for s, st := range r.Stages {
 		c.Stages[s] = maps.Clone(st)
 	}
+	for s, st := range r.Left {
+		c.Left[s] = maps.Clone(st)
+	}
 	return c
-}
-
-// Stood says whether image stands here or stood here within the lines that are kept.
-func (s Standing) Stood(entry string, image Reference) bool {
-	l, ok := s[entry]
-	return ok && (l.Image == image || slices.Contains(l.Was, image))
 }
 
 // Put makes line stand for an entry and keeps what stood there before. A line with the same image leaves
@@ -87,14 +89,9 @@ func (s Standing) Put(entry string, line Line) {
 	switch {
 	case ok && old.Image == line.Image:
 		line.Since, line.Was, line.Vouched, line.Commit = old.Since, old.Was, old.Vouched, cmp.Or(old.Commit, line.Commit)
-		line.Stood, line.Recorded, line.Claimed = old.Stood, old.Recorded, old.Claimed
+		line.Stood, line.Recorded, line.Claimed, line.Again = old.Stood, old.Recorded, old.Claimed, old.Again
 	case ok:
-		was, claimed := slices.Clone(old.Was), slices.Clone(old.Claimed)
-		if old.Proven {
-			was = append([]Reference{old.Image}, was...)
-		} else {
-			claimed = append([]Reference{old.Image}, claimed...)
-		}
+		was, claimed := old.before()
 		was = slices.DeleteFunc(was, func(r Reference) bool { return r == line.Image })
 		line.Was, line.Vouched, line.Claimed = was[:min(len(was), KeptReferences)], map[Digest]string{}, claimed[:min(len(claimed), KeptReferences)]
 		line.Recorded = slices.DeleteFunc(slices.Clone(old.Recorded), func(r Reference) bool { return r == line.Image })
@@ -106,6 +103,19 @@ func (s Standing) Put(entry string, line Line) {
 		line.Stood = old.stood(line)
 	}
 	s[entry] = line
+}
+
+// before gives what is known to have stood and what is only claimed to have, newest first, once this line stands no more.
+func (l Line) before() (was, claimed []Reference) {
+	was, claimed = slices.Clone(l.Was), slices.Clone(l.Claimed)
+	switch {
+	case l.Image.IsZero():
+	case l.Proven:
+		was = append([]Reference{l.Image}, was...)
+	default:
+		claimed = append([]Reference{l.Image}, claimed...)
+	}
+	return was, claimed
 }
 
 // stood gives for how long what next remembers stood, when it takes the place of this line.
@@ -130,7 +140,7 @@ func RecordFiles(dir string, set Set, r Record) Files {
 	files := Files{}
 	for _, stage := range set.Stages {
 		standing := r.At(stage)
-		if len(standing) == 0 {
+		if len(standing)+len(r.Left[stage]) == 0 {
 			continue
 		}
 		images, lines := map[string]string{}, map[string]string{}
@@ -138,12 +148,17 @@ func RecordFiles(dir string, set Set, r Record) Files {
 			images[entry] = l.Image.String()
 			lines[entry] = l.text()
 		}
+		for entry, l := range r.Left[stage] {
+			if _, stands := standing[entry]; !stands {
+				lines[entry] = l.text()
+			}
+		}
 		header := recordHeader
 		if stage == set.Stages.First() && r.Origin != (Digest{}) {
 			header += "source: " + r.Origin.String() + "\n"
 		}
 		maps.Copy(files, document(dir+"/record/"+set.Name+"/"+string(stage), header, lines))
-		if stage == set.Stages.First() {
+		if stage == set.Stages.First() && len(images) > 0 {
 			maps.Copy(files, document(dir+"/"+set.Name+"/"+string(stage), recordHeader, images))
 		}
 	}
@@ -152,12 +167,19 @@ func RecordFiles(dir string, set Set, r Record) Files {
 
 func (l Line) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "{image: %s, since: %s, basis: %s", l.Image, strconv.Quote(l.Since.UTC().Format(time.RFC3339)), strconv.Quote(l.Basis))
+	if at := strconv.Quote(l.Since.UTC().Format(time.RFC3339)); l.Image.IsZero() {
+		fmt.Fprintf(&b, "{left: %s", at)
+	} else {
+		fmt.Fprintf(&b, "{image: %s, since: %s, basis: %s", l.Image, at, strconv.Quote(l.Basis))
+	}
 	if l.Vouch != "" {
 		fmt.Fprintf(&b, ", vouch: %q", l.Vouch)
 	}
 	if l.Commit != "" {
 		fmt.Fprintf(&b, ", commit: %q", l.Commit)
+	}
+	if l.Again {
+		b.WriteString(", again: true")
 	}
 	was := l.kept(l.Was, l.Recorded)
 	if len(was) > 0 {
@@ -214,9 +236,9 @@ func (l Line) stoodText() string {
 // ParseRecord reads what RecordFiles wrote. A line that cannot be read is left out, as if it were not
 // there: the record is a memory, and what it forgot is judged and tagged anew.
 func ParseRecord(dir string, set Set, files Files) Record {
-	r := Record{Stages: map[Stage]Standing{}}
+	r := Record{Stages: map[Stage]Standing{}, Left: map[Stage]Standing{}}
 	for _, stage := range set.Stages {
-		standing := Standing{}
+		standing, left := Standing{}, Standing{}
 		for _, file := range files.Document(dir + "/record/" + set.Name + "/" + string(stage)) {
 			var doc struct {
 				Version int             `yaml:"version"`
@@ -230,30 +252,44 @@ func ParseRecord(dir string, set Set, files Files) Record {
 				r.Origin = doc.Source
 			}
 			for entry, node := range doc.Entries {
-				var l struct {
-					Image   Reference         `yaml:"image,required"`
-					Since   string            `yaml:"since"`
-					Basis   string            `yaml:"basis"`
-					Vouch   string            `yaml:"vouch"`
-					Commit  string            `yaml:"commit"`
-					Was     []Reference       `yaml:"was"`
-					Claimed []Reference       `yaml:"claimed"`
-					Vouched map[string]string `yaml:"vouched"`
-					Stood   map[string]string `yaml:"stood"`
+				switch line, ok := parseLine(node); {
+				case !ok:
+				case line.Image.IsZero():
+					left[entry] = line
+				default:
+					standing[entry] = line
 				}
-				since, err := time.Time{}, error(nil)
-				if ps := node.Decode(&l); len(ps) > 0 || !l.Image.HasDigest() {
-					continue
-				}
-				if since, err = time.Parse(time.RFC3339, l.Since); err != nil {
-					continue
-				}
-				standing[entry] = Line{Image: l.Image, Since: since, Basis: l.Basis, Vouch: l.Vouch, Commit: l.Commit, Was: l.Was, Claimed: l.Claimed, Vouched: vouched(l.Vouched), Stood: ages(l.Stood)}
 			}
 		}
 		r.Stages[stage] = standing
+		if len(left) > 0 {
+			r.Left[stage] = left
+		}
 	}
 	return r
+}
+
+// parseLine reads what text wrote.
+func parseLine(node Node) (Line, bool) {
+	var l struct {
+		Image   Reference         `yaml:"image"`
+		Since   string            `yaml:"since"`
+		Left    string            `yaml:"left"`
+		Basis   string            `yaml:"basis"`
+		Vouch   string            `yaml:"vouch"`
+		Commit  string            `yaml:"commit"`
+		Again   bool              `yaml:"again"`
+		Was     []Reference       `yaml:"was"`
+		Claimed []Reference       `yaml:"claimed"`
+		Vouched map[string]string `yaml:"vouched"`
+		Stood   map[string]string `yaml:"stood"`
+	}
+	if ps := node.Decode(&l); len(ps) > 0 || l.Image.HasDigest() == (l.Left != "") || l.Image.IsZero() == (l.Left == "") {
+		return Line{}, false
+	}
+	since, err := time.Parse(time.RFC3339, cmp.Or(l.Left, l.Since))
+	return Line{Image: l.Image, Since: since, Basis: l.Basis, Vouch: l.Vouch, Commit: l.Commit, Again: l.Again, Was: l.Was, Claimed: l.Claimed,
+		Vouched: vouched(l.Vouched), Stood: ages(l.Stood)}, err == nil
 }
 
 func vouched(lines map[string]string) map[Digest]string {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
@@ -167,10 +168,16 @@ func code(s string) string {
 }
 
 // escape writes every character that Markdown, HTML or a forge gives a meaning as a character reference, which
-// stands for itself only.
+// stands for itself only. Forges look for people and numbers when references are characters again, so that something
+// that nobody sees stands behind @ and #. In a reference to an image, where a word stands before @, they see nobody.
 func escape(s string) string {
 	var b strings.Builder
+	var last, before rune
 	for _, r := range clean(s) {
+		if last == '@' && isWord(r) && !isWord(before) || last == '#' && unicode.IsDigit(r) {
+			b.WriteString("&#8203;")
+		}
+		before, last = last, r
 		if strings.ContainsRune("|`<>&*_[]~@#\\!\"'{}$", r) {
 			fmt.Fprintf(&b, "&#%d;", r)
 			continue
@@ -179,3 +186,5 @@ func escape(s string) string {
 	}
 	return strings.ReplaceAll(b.String(), "://", "&#58;//") // no link is made of it
 }
+
+func isWord(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
