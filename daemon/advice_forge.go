@@ -71,7 +71,7 @@ func (c adviser) adviseForge(err error) (mirror.Problem, bool) {
 		p.Why = clean(e.Error())
 		p.Fix = "give it " + forgeRights(c.Forge)
 		return p, true
-	case errors.Is(e, forge.ErrNotFound):
+	case errors.Is(e, forge.ErrNotFound) && e.Step != forge.StepSelf:
 		p := c.problem("FRG003", "forge.repository", "%s has no such thing, or does not show it to us: %s", to.name, orElse(e.Step, "read "+repository))
 		p.Why = clean(fmt.Sprintf("asked about %s with %s", repository, to.who))
 		p.Fix = "check forge.repository, and the rights of the credential: forges answer 404 for what one may not see"
@@ -80,7 +80,7 @@ func (c adviser) adviseForge(err error) (mirror.Problem, bool) {
 		p := c.problem("FRG008", "forge.url", "%s sends us elsewhere %s", to.name, e.Message)
 		p.Why, p.Fix = "the credential goes to no other host, and a write is not repeated at another address", "put the new address into forge.url, or the new name into forge.repository"
 		return p, true
-	case errors.Is(e, forge.ErrAnswer), errors.Is(e, forge.ErrTooMany):
+	case errors.Is(e, forge.ErrAnswer), errors.Is(e, forge.ErrTooMany), errors.Is(e, forge.ErrNotFound): // not even who we are
 		p := c.problem("FRG007", "forge.kind", "%s answers, but not as %s does", to.name, c.Forge.Kind)
 		p.Why = clean(e.Error())
 		p.Fix = "check forge.kind and forge.url; a page to log in, of a proxy or of the forge, looks like this too"

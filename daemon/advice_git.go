@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -64,10 +65,7 @@ func (c adviser) adviseGit(err error) (mirror.Problem, bool) {
 		p.Fix = "check git.url, and the rights of the credential: forges answer 404 for what one may not see"
 		return p, true
 	case errors.Is(e, git.ErrPushRefused):
-		p := c.problem("GIT023", "git.branch", "%s does not take our commit on %q: %s", to.name, branch, cause)
-		p.Why = "a protected branch or a hook says no; images and tags are as they should be, the record waits"
-		p.Fix = "let the account of poundlock push to this branch, or set git.branch to one that it may push to"
-		return p, true
+		return c.adviseRefusedPush(to.name, cmp.Or(e.Branch, branch), cause), true
 	case errors.Is(e, git.ErrRejected):
 		p := c.problem("GIT024", "", "branch %q moved while we worked: %s", branch, cause)
 		p.Fix = "nothing to do: the next run begins from the new head"
@@ -90,6 +88,30 @@ func (c adviser) adviseGit(err error) (mirror.Problem, bool) {
 		p.Fix = "it is tried again by itself; when it stays, see the log of the Git server"
 	}
 	return p, true
+}
+
+// adviseRefusedPush is for a branch that does not take our commits.
+func (c adviser) adviseRefusedPush(server, at, cause string) mirror.Problem {
+	state := c.Git.State()
+	field := "git.branch"
+	if at == state {
+		field = "git.stateBranch"
+	}
+	p := c.problem("GIT023", field, "%s does not take our commit on %q: %s", server, at, cause)
+	p.Why = "a protected branch or a hook says no"
+	switch {
+	case at == state:
+		p.Why += "; images and tags are as they should be, the record waits"
+		p.Fix = "let the account of poundlock push to this branch, or set git.stateBranch to one that it may push to"
+	case at == c.Git.Branch && state == "":
+		p.Why += "; images and tags are as they should be, the record waits"
+		p.Fix = "let the account of poundlock push to this branch, or set git.stateBranch: the record goes there, and this branch stays protected"
+	case at == c.Git.Branch:
+		p.Fix = "let the account of poundlock push to this branch, or have promotions proposed: `auto: propose`, `promote --pr`"
+	default:
+		p.Fix = "let the account of poundlock push to branches such as this one"
+	}
+	return p
 }
 
 // branchWord gives a branch only when it can stand in a command as it is.

@@ -67,7 +67,7 @@ func (l *Line) heldBack(f *fleet, a ascent) (why []string, err error) {
 	for _, m := range a.moves {
 		if place, hold, ok := held.Over(a.set.Name, a.stage, m.Entry); ok && !told[place] {
 			told[place] = true
-			why = append(why, fmt.Sprintf("%s is %s; `poundlock release` lets it go on", place, hold))
+			why = append(why, fmt.Sprintf("%s is %s; `%s` lets it go on", place, hold, releasing(place)))
 		}
 	}
 	return why, nil
@@ -97,9 +97,11 @@ func (l *Line) ground(f *fleet, set mirror.Set) (mirror.Record, error) {
 	if err != nil || !l.state.Knows(set.Name) {
 		return r, err
 	}
-	if r.Stages, err = l.state.Lines(set.Name); err != nil {
+	origin := r.Origin
+	if r, err = l.state.Record(set.Name); err != nil {
 		return r, fmt.Errorf("record of set %s: %w", set.Name, err)
 	}
+	r.Origin = origin
 	return r, nil
 }
 

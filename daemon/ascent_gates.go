@@ -18,14 +18,18 @@ func (l *Line) gatesOf(f *fleet, a ascent, at time.Time) map[string][]mirror.Gat
 		asked[m.Entry] = policy.Asking{At: at, Marked: a.file.Rollback, RequestedBy: a.by}
 	}
 	facts := policy.Facts{Record: a.record, Asked: map[mirror.Stage]map[string]policy.Asking{a.stage: asked}}
-	gates := map[string][]mirror.Gate{}
+	var actions []mirror.Action
 	for _, m := range a.moves {
 		if m.New.IsZero() {
 			continue // it leaves the stage file; its content and tag stay
 		}
 		here := a.record.At(a.stage)[m.Entry]
-		gates[m.Entry] = f.policy.Foresee(mirror.Action{Kind: mirror.Tag, Key: mirror.Key{Set: set.Name, Entry: m.Entry}, Stage: a.stage, Image: m.New,
-			To: l.local.Pointer(set, a.stage, m.Entry, m.New), Old: here.Image.Digest, New: m.New.Digest}, set, facts, at)
+		actions = append(actions, mirror.Action{Kind: mirror.Tag, Key: mirror.Key{Set: set.Name, Entry: m.Entry}, Stage: a.stage, Image: m.New,
+			To: l.local.Pointer(set, a.stage, m.Entry, m.New), Old: here.Image.Digest, New: m.New.Digest})
+	}
+	gates := map[string][]mirror.Gate{}
+	for _, action := range f.policy.Gate(mirror.Plan{Set: set.Name, Actions: actions}, set, facts, at).Actions {
+		gates[action.Key.Entry] = action.Gates
 	}
 	return gates
 }

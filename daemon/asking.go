@@ -47,6 +47,34 @@ func (l *Line) askers(ctx context.Context, f *fleet, set mirror.Set, stage mirro
 	return found, nil
 }
 
+// droppers gives the commits that took entries which stand out of their stage files, by stage and entry, where something
+// that is listed there does not stand yet: only then it matters who asked.
+func (l *Line) droppers(ctx context.Context, f *fleet, set mirror.Set, record mirror.Record) (map[mirror.Stage]map[string]string, error) {
+	all := map[mirror.Stage]map[string]string{}
+	for _, stage := range set.Stages.Upper() {
+		gone, open := map[string]mirror.Reference{}, false
+		for entry := range record.At(stage) {
+			gone[entry] = mirror.Reference{} // what a stage file without it names for it
+		}
+		for _, line := range set.Wanted[stage] {
+			delete(gone, line.Entry)
+			open = open || record.At(stage)[line.Entry].Image != line.Image
+		}
+		if !open || len(gone) == 0 || set.Atomic || !set.Listed[stage] {
+			continue
+		}
+		steps, err := l.askers(ctx, f, set, stage, gone)
+		if err != nil {
+			return nil, fmt.Errorf("who dropped lines of %s at %s: %w", set.Name, stage, err)
+		}
+		all[stage] = map[string]string{}
+		for entry, step := range steps {
+			all[stage][entry] = step.Commit
+		}
+	}
+	return all, nil
+}
+
 func askedKey(stage mirror.Stage, entry string, image mirror.Reference) string {
 	return string(stage) + " " + entry + " " + image.String()
 }

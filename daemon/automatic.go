@@ -19,8 +19,10 @@ var proposable = []string{"denied", "previous", "soak", "downgrade", "immutable"
 // proposeDue does what automation is to do at every stage of every set: it opens, renews and supersedes proposals, and
 // commits promotions. open are the open proposals onto the branch. One set that fails stops no other.
 func (l *Line) proposeDue(ctx context.Context, f *fleet, open []forge.Proposal) error {
-	l.proposing.Lock()
-	defer l.proposing.Unlock()
+	if err := l.proposing.take(ctx); err != nil {
+		return err
+	}
+	defer l.proposing.release()
 	errs := []error{l.tellDeclined(ctx, open)}
 	if f.refused != nil || f.held != nil || f.mistake != nil || l.offline {
 		return errors.Join(errs...)
@@ -52,7 +54,7 @@ func (l *Line) automate(ctx context.Context, f *fleet, set mirror.Set, stage mir
 	case err != nil:
 		return err
 	case why == "" && len(a.moves) == 0:
-		return l.moot(ctx, a, open)
+		return l.moot(ctx, f, a, open)
 	case why == "" && commits:
 		why = l.uncommittable(f, a)
 	}
@@ -175,6 +177,12 @@ func (l *Line) commitDue(ctx context.Context, f *fleet, a ascent) error {
 	if err != nil || now.inputs != f.inputs {
 		return err
 	}
+	switch err := l.alone(f, a.set, l.renderedAt(now)); {
+	case errors.Is(err, errTwin):
+		return nil
+	case err != nil:
+		return err
+	}
 	_, err = l.commitAscent(ctx, now, a)
 	if errors.Is(err, git.ErrRejected) {
 		l.metrics.conflicts.Inc()
@@ -184,7 +192,7 @@ func (l *Line) commitDue(ctx context.Context, f *fleet, a ascent) error {
 }
 
 // moot closes proposals of automation that have become pointless: the stage file lists all that stands below.
-func (l *Line) moot(ctx context.Context, a ascent, open []forge.Proposal) error {
+func (l *Line) moot(ctx context.Context, f *fleet, a ascent, open []forge.Proposal) error {
 	if l.forge == nil {
 		return nil
 	}
@@ -195,6 +203,12 @@ func (l *Line) moot(ctx context.Context, a ascent, open []forge.Proposal) error 
 	for _, p := range same {
 		if p.touched != "" || p.mark.By != "" {
 			continue
+		}
+		switch _, err := l.unmoved(ctx, f); {
+		case errors.Is(err, errOvertaken):
+			return nil
+		case err != nil:
+			return err
 		}
 		if err := l.retire(ctx, p, p.Number, "The stage file lists all that stands in the stage below, so nothing is left to promote."); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"sync"
@@ -73,12 +74,9 @@ func (l *Line) answers(ctx context.Context, q question, a policy.Asking, names [
 	var group sync.WaitGroup
 	for _, name := range names {
 		group.Go(func() {
-			answer, failed := policy.Answer{}, err
-			if failed == nil {
-				answer, failed = l.call(ctx, name, body)
-			}
-			if failed != nil {
-				answer = policy.Answer{Unknown: notAnswered(failed)}
+			answer := policy.Answer{Unknown: notAnswered(err)}
+			if err == nil {
+				answer = l.consulted.of(ctx, name, body, l.now, l.asksOf)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -87,6 +85,53 @@ func (l *Line) answers(ctx context.Context, q question, a policy.Asking, names [
 	}
 	group.Wait()
 	return answers
+}
+
+// asksOf asks one of them; why there is no answer is one, too.
+func (l *Line) asksOf(ctx context.Context, name string, body []byte) policy.Answer {
+	answer, err := l.call(ctx, name, body)
+	if err != nil {
+		return policy.Answer{Unknown: notAnswered(err)}
+	}
+	return answer
+}
+
+// consulted is what those outside said of what is only proposed, of which people are shown more often than anybody is to
+// be asked about it.
+type consulted struct {
+	mu  sync.Mutex
+	all map[string]answerAt // by name and question
+}
+
+type answerAt struct {
+	answer policy.Answer
+	at     time.Time
+}
+
+// of gives the answer to a question, which is asked where it was not within factsFor. None at all is nil.
+func (a *consulted) of(ctx context.Context, name string, body []byte, now func() time.Time, ask func(context.Context, string, []byte) policy.Answer) policy.Answer {
+	if a == nil {
+		return ask(ctx, name, body)
+	}
+	key, at := name+" "+mirror.DigestOf(body).Hex, now()
+	a.mu.Lock()
+	maps.DeleteFunc(a.all, func(_ string, o answerAt) bool { return at.Sub(o.at) >= factsFor || at.Before(o.at) })
+	known, ok := a.all[key]
+	a.mu.Unlock()
+	if ok {
+		return known.answer
+	}
+	answer := ask(ctx, name, body)
+	if ctx.Err() != nil {
+		return answer // it was cut off
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.all == nil {
+		a.all = map[string]answerAt{}
+	}
+	a.all[key] = answerAt{answer, at}
+	return answer
 }
 
 // call asks one of them. Whatever is not a plain yes or no is an error.
@@ -102,9 +147,9 @@ func (l *Line) call(ctx context.Context, name string, body []byte) (policy.Answe
 	if err != nil {
 		return policy.Answer{}, fmt.Errorf("calls.%s.url: %w", name, err)
 	}
-	u, err := url.Parse(address.Reveal())
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return policy.Answer{}, fmt.Errorf("calls.%s.url is no http address", name)
+	u, bad, _ := callAddress(c, address.Reveal())
+	if bad != "" {
+		return policy.Answer{}, fmt.Errorf("calls.%s.url %s", name, bad)
 	}
 	key, err := c.Secret.Read()
 	if err != nil {
@@ -127,10 +172,39 @@ func (l *Line) call(ctx context.Context, name string, body []byte) (policy.Answe
 	defer out.Close()
 	resp, err := out.RoundTrip(req) // a redirect is no answer
 	if err != nil {
-		return policy.Answer{}, reasonOfCall(err)
+		return policy.Answer{}, notify.WithoutURL(err)
 	}
 	defer resp.Body.Close()
 	return answerOf(resp)
+}
+
+// callAddress reads the address of a call, or says what is wrong with it, and what to do.
+func callAddress(c config.Call, text string) (u *url.URL, bad, fix string) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
+		return nil, "is no http address", "write the whole address, beginning with https://"
+	case u.User != nil:
+		return nil, "carries a user or a password", "take it out; the question is signed with the secret"
+	case u.Scheme == "http" && !c.Insecure:
+		return nil, "is plain http", "use https, or set insecure: true beside it"
+	}
+	return u, "", ""
+}
+
+// checkCalls finds addresses of calls that cannot be. They are secrets and not repeated; nobody is asked.
+func checkCalls(c config.Config) (all mirror.Problems) {
+	for _, name := range sortedKeys(c.Calls) {
+		one, path := c.Calls[name], "calls."+name+".url"
+		address, err := one.URL.Read()
+		if err != nil || one.URL.IsZero() {
+			continue // told of all secrets
+		}
+		if _, bad, fix := callAddress(one, address.Reveal()); bad != "" {
+			all.AddAt(path, "CFG101", c.PlaceOf(path), fix, "what %s refers to %s", path, bad)
+		}
+	}
+	return all
 }
 
 // wireOfCall gives a way out that leads to one host, with nobody's credential.
@@ -139,18 +213,9 @@ func wireOfCall(c config.Call, u *url.URL, trusted []string, observe func(wire.E
 		Hosts: map[string]wire.Host{u.Host: {Insecure: c.Insecure, CAFiles: c.TLS.CAFiles, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile}}})
 }
 
-// reasonOfCall takes the address, which may be a secret, off an error.
-func reasonOfCall(err error) error {
-	var of *url.Error
-	if errors.As(err, &of) {
-		return of.Err
-	}
-	return err
-}
-
 func answerOf(resp *http.Response) (policy.Answer, error) {
 	if resp.StatusCode != http.StatusOK {
-		return policy.Answer{}, fmt.Errorf("it answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+		return policy.Answer{}, fmt.Errorf("%d %s instead of one", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxCallAnswer+1))
 	if err != nil {
@@ -161,7 +226,7 @@ func answerOf(resp *http.Response) (policy.Answer, error) {
 		Reason string `json:"reason"`
 	}
 	if len(data) > maxCallAnswer || json.Unmarshal(data, &answer) != nil || answer.Allow == nil {
-		return policy.Answer{}, errors.New(`its answer is not {"allow": true or false, "reason": "..."}`)
+		return policy.Answer{}, errors.New(`what came is not {"allow": true or false, "reason": "..."}`)
 	}
 	return policy.Answer{Allow: *answer.Allow, Reason: mirror.Shorten(mirror.OneLine(wire.Mask(answer.Reason)), maxReason)}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
@@ -138,5 +139,32 @@ func TestCalls_AYesIsGoodForWhatWasAskedAbout(t *testing.T) {
 		if (asked != nil) != tt.asks || got.Answers["smoke"].Allow != tt.allow {
 			t.Errorf("%+v: asked %v, %+v", tt.moves, asked, got.Answers)
 		}
+	}
+}
+
+// An address that nobody can be asked at is told before anybody is to be asked, and not repeated.
+func TestCalls_AddressesAreLookedAt(t *testing.T) {
+	for _, tt := range []struct {
+		name, address string
+		insecure      bool
+		says          string // "" where it will do
+	}{
+		{"https", "https://smoke.example/canary", false, ""},
+		{"plain http that is allowed", "http://smoke.example/canary", true, ""},
+		{"plain http", "http://smoke.example/canary", false, "is plain http"},
+		{"no address", "smoke.example/canary", false, "is no http address"},
+		{"another scheme", "ftp://smoke.example/canary", true, "is no http address"},
+		{"no host", "https:///canary", false, "is no http address"},
+		{"an account", "https://canary:canary@smoke.example", false, "carries a user"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("POUNDLOCK_TEST_CALL", tt.address)
+			c := config.Default()
+			c.Calls = map[string]config.Call{"smoke": {URL: config.Secret{Env: "POUNDLOCK_TEST_CALL"}, Insecure: tt.insecure}}
+			got := checkCalls(c)
+			if (len(got) > 0) != (tt.says != "") || len(got) > 0 && (got[0].Code != "CFG101" || !strings.Contains(got[0].What, tt.says) || strings.Contains(got.Error(), "canary")) {
+				t.Errorf("got %v, want %q", got, tt.says)
+			}
+		})
 	}
 }

@@ -25,7 +25,8 @@ const (
 // each, what became of a merge is told on its commit, and proposals of our own are opened. Nothing of it is needed to
 // know what stands, and nothing of it needs to survive a restart.
 type desk struct {
-	signal chan struct{}
+	signal    chan struct{}
+	consulted consulted
 
 	mu      sync.Mutex
 	all     bool // every open proposal is to be looked at

@@ -55,11 +55,12 @@ func TestDoctor_AsksTheForgeWhatWeMay(t *testing.T) {
 		{"none", "gitea", func(_ *testenv.Forge, c *config.Config) { c.Forge = config.ForgeConfig{Kind: config.NoForge} }, CheckNone, "", []string{"none configured", "people open the proposals"}},
 		{"a scope is missing", "gitea", func(f *testenv.Forge, _ *config.Config) {
 			f.SetScopes("poundlock", time.Time{}, "read:user", "write:repository")
-		}, CheckFailed, "FRG010", []string{"write:issue", "the scopes read:user"}},
+		}, CheckFailed, "FRG010", []string{"and misses write:issue\n", "the scopes read:user"}},
 		{"a scope is missing at GitLab", "gitlab", func(f *testenv.Forge, _ *config.Config) { f.SetScopes("poundlock", time.Time{}, "read_api") }, CheckFailed, "FRG010", []string{"scope api"}},
 		{"it ends soon", "gitlab", func(f *testenv.Forge, _ *config.Config) { f.SetScopes("poundlock", now.AddDate(0, 0, 10), "api") }, CheckWarning, "FRG011", []string{"2026-12-01"}},
 		{"it ends later", "gitlab", func(f *testenv.Forge, _ *config.Config) { f.SetScopes("poundlock", now.AddDate(0, 0, 20), "api") }, CheckOK, "", []string{"until 2026-12-11"}},
 		{"another credential", "gitea", func(*testenv.Forge, *config.Config) { t.Setenv("POUNDLOCK_TEST_FORGE", "canary-of-ours") }, CheckFailed, "FRG001", []string{"does not let us in"}},
+		{"another kind of forge", "gitea", func(_ *testenv.Forge, c *config.Config) { c.Forge.Kind = "gitlab" }, CheckFailed, "FRG007", []string{"not as gitlab does", "check forge.kind and forge.url"}},
 		{"another repository", "gitea", func(_ *testenv.Forge, c *config.Config) { c.Forge.Repository = "platform/felet" }, CheckFailed, "FRG003", []string{"platform/felet"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -149,7 +149,7 @@ func (g *glance) about(ctx context.Context, query string, stage mirror.Stage) (a
 	var record mirror.Record
 	var known []string
 	for _, set := range g.fleet.desired.Sets {
-		stands, err := g.record(set)
+		stands, err := g.stands(set)
 		if err != nil {
 			return a, since, err
 		}

@@ -110,8 +110,8 @@ func (g *gating) due() time.Time {
 func (g *gating) saw(number int, page string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.pages == nil {
-		g.pages = map[int]string{}
+	if g.pages == nil || len(g.pages) >= maxAsked {
+		g.pages = map[int]string{} // those that still wait are seen again
 	}
 	g.pages[number] = page
 }

@@ -15,26 +15,32 @@ func (l *Line) holdsFile() string { return l.renderedDir() + "/holds.yaml" }
 
 // holds reads what is held at the head of a fleet. The error is mirror.Problems where the file is there and cannot be
 // read: then nobody knows what is held.
-func (l *Line) holds(f *fleet) (mirror.Holds, error) { return l.holdsAt(l.renderedAt(f)) }
+func (l *Line) holds(f *fleet) (mirror.Holds, error) {
+	held, odd, err := l.holdsAt(l.renderedAt(f))
+	if err == nil {
+		l.warnOfHolds(f, held, odd)
+	}
+	return held, err
+}
 
-// holdsAt reads what is held at a commit that renderedAt gave.
-func (l *Line) holdsAt(commit string) (mirror.Holds, error) {
+// holdsAt reads what is held at a commit that renderedAt gave, with what is odd about single lines.
+func (l *Line) holdsAt(commit string) (held mirror.Holds, odd mirror.Problems, err error) {
 	if commit == "" {
-		return mirror.Holds{}, nil
+		return mirror.Holds{}, nil, nil
 	}
 	data, err := l.git.File(commit, l.holdsFile())
 	if err != nil {
-		return nil, fmt.Errorf("holds: %w", err)
+		return nil, nil, fmt.Errorf("holds: %w", err)
 	}
 	if data == nil {
-		return mirror.Holds{}, nil
+		return mirror.Holds{}, nil, nil
 	}
-	held, _, problems := mirror.ParseHolds(l.holdsFile(), data)
+	held, odd, problems := mirror.ParseHolds(l.holdsFile(), data)
 	if len(problems) == 0 {
-		return held, nil
+		return held, odd, nil
 	}
 	problems[0].Where.Commit = commit
-	return nil, mirror.Problems{{Code: "PRM001", What: "what is held cannot be read, so automation does nothing", Where: problems[0].Where, Why: problems[0].What,
+	return nil, nil, mirror.Problems{{Code: "PRM001", What: "what is held cannot be read, so automation does nothing", Where: problems[0].Where, Why: problems[0].What,
 		Fix: "mend " + l.holdsFile() + ", or delete it to hold nothing"}}
 }
 
@@ -54,7 +60,12 @@ func (l *Line) rollbackHolds(f *fleet, moved []mirror.Done, at time.Time) (mirro
 	}
 	for _, d := range back {
 		place := mirror.Place{Set: d.Action.Key.Set, Stage: d.Action.Stage, Entry: d.Action.Key.Entry}
-		held[place] = mirror.Hold{Reason: "rolled back to " + d.Action.Image.WithDigest(mirror.Digest{}).String(), By: "rollback", Since: at.UTC()}
+		by, why := l.whoRolledBack(f, d.Action)
+		reason := "rolled back to " + d.Action.Image.WithDigest(mirror.Digest{}).String()
+		if why != "" {
+			reason += ": " + why
+		}
+		held[place] = mirror.Hold{Reason: reason, By: by, Since: at.UTC()}
 	}
 	return mirror.Files{l.holdsFile(): mirror.HoldsFile(held)}, nil
 }
@@ -104,7 +115,7 @@ func (l *Line) Release(ctx context.Context, set string, stage mirror.Stage, entr
 func (l *Line) changeHolds(ctx context.Context, verb, set string, stage mirror.Stage, entries []string, hold mirror.Hold, change func(mirror.Holds, []mirror.Place) []mirror.Place) (done []mirror.Place, err error) {
 	subject := fmt.Sprintf("%s %s at %s", verb, set, stage)
 	err = l.editRendered(ctx, l.holdsFile(), subject, hold.By, func(f *fleet, at string) (mirror.Files, string, error) {
-		held, err := l.holdsAt(at)
+		held, _, err := l.holdsAt(at)
 		if err != nil {
 			return nil, "", err
 		}

@@ -77,7 +77,7 @@ func (l *Line) stood(ctx context.Context, set mirror.Set, candidates []mirror.Ca
 	look := func(stage mirror.Stage, entry string, image mirror.Reference) {
 		pointer := l.local.Pointer(set, stage, entry, image)
 		named, _ := inv.Named(pointer)
-		if named != image.Digest && !inv.Holds(pointer, image.Digest) && record.At(stage).Stood(entry, image) {
+		if named != image.Digest && !inv.Holds(pointer, image.Digest) && record.Stood(stage, entry, image) {
 			ask = append(ask, pointer.AtDigest(image.Digest))
 		}
 	}

@@ -25,29 +25,30 @@ import (
 
 // Line is the whole machine for one configuration: what run, sync, plan and verify call.
 type Line struct {
-	config   config.Config
-	local    mirror.Local
-	git      *git.Repo
-	forge    forge.Forge // nil: none is configured, people open the proposals
-	registry *registry.Client
-	evidence mirror.Content // the same, with a memory for signatures and attestations that were read
-	mover    *transfer.Mover
-	state    *State
-	log      *slog.Logger
-	metrics  *metrics
-	now      func() time.Time
-	wakes    *wakes
-	desk     *desk // nil: of a line that is only tried out
-	copying  *copying
-	offline  bool
-	limit    limit // what a command line asks for
-	shared   *shared
-	attester *attester // of this site's statements; nil without a site key
-	hooks    *webhooks
-	teller   *teller // nil: of a line that is not open yet
-	arrive   func(mirror.Done)
-	fleet    atomic.Pointer[fleet] // the last one that was read without mistakes
-	closers  []func(context.Context) error
+	config    config.Config
+	local     mirror.Local
+	git       *git.Repo
+	forge     forge.Forge // nil: none is configured, people open the proposals
+	registry  *registry.Client
+	evidence  mirror.Content // the same, with a memory for signatures and attestations that were read
+	mover     *transfer.Mover
+	state     *State
+	log       *slog.Logger
+	metrics   *metrics
+	now       func() time.Time
+	wakes     *wakes
+	desk      *desk      // nil: of a line that is only tried out
+	consulted *consulted // of a line that looks at what is only proposed; else nil
+	copying   *copying
+	offline   bool
+	limit     limit // what a command line asks for
+	shared    *shared
+	attester  *attester // of this site's statements; nil without a site key
+	hooks     *webhooks
+	teller    *teller // nil: of a line that is not open yet
+	arrive    func(mirror.Done)
+	fleet     atomic.Pointer[fleet] // the last one that was read without mistakes
+	closers   []func(context.Context) error
 
 	orders     sync.WaitGroup            // orders that it was given and carries out
 	publishing sync.Mutex                // one commit at a time, and one look at what others committed
@@ -62,6 +63,7 @@ type Line struct {
 
 	listed    atomic.Pointer[git.Listing] // what the refs of the fleet repository named when it was looked at last
 	accepting accepting                   // what was said last of a head by the signatures of its commits
+	oddHolds  atomic.Pointer[string]      // what was warned of in the file of holds
 
 	mu       sync.Mutex
 	sets     map[string]*progress

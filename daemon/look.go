@@ -194,18 +194,19 @@ func standKey(set string, stage mirror.Stage, entry string) string {
 	return set + "\x00" + string(stage) + "\x00" + entry
 }
 
-// record gives what stands for a set: what this state committed, else what the fleet repository says.
-func (g *glance) record(set mirror.Set) (mirror.Record, error) {
+// stands gives what stands for a set: what this state committed, else what the fleet repository says.
+func (g *glance) stands(set mirror.Set) (mirror.Record, error) {
 	record, err := g.line.record(g.fleet, set)
 	if err != nil || !g.line.state.Knows(set.Name) {
 		return record, err
 	}
-	record.Stages, err = g.line.state.Lines(set.Name)
-	return record, err
+	ours, err := g.line.state.Record(set.Name)
+	ours.Origin = record.Origin
+	return ours, err
 }
 
 func (g *glance) set(set mirror.Set) (SetLook, error) {
-	record, err := g.record(set)
+	record, err := g.stands(set)
 	if err != nil {
 		return SetLook{}, err
 	}

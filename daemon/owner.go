@@ -19,15 +19,11 @@ type owner struct {
 
 func (l *Line) owner(v *view) promote.Owner {
 	o := owner{l.state, map[string]map[mirror.Digest]bool{}}
-	for stage, standing := range v.record.Stages {
-		for entry, line := range standing {
-			for _, image := range append([]mirror.Reference{line.Image}, line.Was...) {
-				pointer := l.local.Pointer(v.set, stage, entry, image)
-				o.wrote(pointer, image.Digest)
-				if stage == v.set.Stages.First() && v.set.VendorTags == mirror.VendorFollow && image.Tag != "" {
-					o.wrote(pointer.WithTag(image.Tag), image.Digest)
-				}
-			}
+	for at, image := range v.record.Known() {
+		pointer := l.local.Pointer(v.set, at.Stage, at.Entry, image)
+		o.wrote(pointer, image.Digest)
+		if at.Stage == v.set.Stages.First() && v.set.VendorTags == mirror.VendorFollow && image.Tag != "" {
+			o.wrote(pointer.WithTag(image.Tag), image.Digest)
 		}
 	}
 	return o

@@ -19,7 +19,7 @@ var (
 
 	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 		"style": func() template.CSS { return template.CSS(pageStyle) }, // #nosec G203: it is our own file
-		"names": entriesText,
+		"names": few,
 		"asked": func(w WaitStatus) string { return askedBy(w.Asked, w.Proposal) },
 		"clock": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 	}).Parse(pageText))

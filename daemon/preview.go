@@ -22,6 +22,8 @@ import (
 // foresight is what would be done if a proposal were merged.
 type foresight struct {
 	plan      plan.Document
+	fleet     *fleet                   // as it would be
+	sights    map[string]sight         // by set
 	before    map[string]mirror.Record // by set: what stands
 	overrides []override
 }
@@ -49,10 +51,7 @@ const asideName = "aside"
 // aside gives a line that looks at things without leaving a trace in this one: it has a copy of the state, and knows
 // nothing of what the steps of the sets are at. It asks the same registries by the same clients. The caller closes it.
 func (l *Line) aside() (_ *Line, err error) {
-	c := &Line{config: l.config, local: l.local, git: l.git, forge: l.forge, registry: l.registry, evidence: l.evidence, log: l.log, now: l.now,
-		metrics: newMetrics(l.shared.version), wakes: newWakes(), copying: newCopying(), offline: l.offline, attester: l.attester, temporary: true, sets: map[string]*progress{}}
-	c.shared = &shared{metrics: c.metrics, heart: l.shared.heart, events: &history{}, looked: func(*Line) {}, command: l.shared.command, version: l.shared.version, since: l.shared.since}
-	c.fleet.Store(l.fleet.Load())
+	c := l.beside()
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("copy the state: %w", err), c.Close(context.Background()))
@@ -74,6 +73,18 @@ func (l *Line) aside() (_ *Line, err error) {
 	return c, nil
 }
 
+// beside gives a line that knows nothing of what the steps of the sets are at, and has no state.
+func (l *Line) beside() *Line {
+	c := &Line{config: l.config, local: l.local, git: l.git, forge: l.forge, registry: l.registry, evidence: l.evidence, log: l.log, now: l.now,
+		metrics: newMetrics(l.shared.version), wakes: newWakes(), copying: newCopying(), offline: l.offline, attester: l.attester, temporary: true, sets: map[string]*progress{}}
+	c.shared = &shared{metrics: c.metrics, heart: l.shared.heart, events: &history{}, looked: func(*Line) {}, command: l.shared.command, version: l.shared.version, since: l.shared.since}
+	c.fleet.Store(l.fleet.Load())
+	if l.desk != nil {
+		c.consulted = &l.desk.consulted
+	}
+	return c
+}
+
 // copyTo puts a snapshot of the state into a folder.
 func (s *State) copyTo(dir string) error {
 	return s.db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(filepath.Join(dir, stateFile), 0o600) })
@@ -85,13 +96,13 @@ func (l *Line) foresee(ctx context.Context, f *fleet, sets []string) (foresight,
 	for _, name := range sets {
 		l.limit.only = append(l.limit.only, selector{set: name})
 	}
-	look := foresight{before: map[string]mirror.Record{}}
+	look := foresight{before: map[string]mirror.Record{}, fleet: f, sights: map[string]sight{}}
 	if len(sets) == 0 {
 		return look, nil
 	}
 	var err error
 	look.plan, err = l.preview(ctx, f, PreviewOptions{Sizes: true, MaxAge: -1, completed: func(v *view, r rendering) {
-		look.before[v.set.Name] = v.record
+		look.before[v.set.Name], look.sights[v.set.Name] = v.record, v.sight
 		for _, a := range r.actions {
 			if a.Kind == mirror.Render {
 				look.overrides = append(look.overrides, override{a.Path, r.old[a.Path], r.files[a.Path]})

@@ -10,7 +10,6 @@ import (
 
 	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
-	"github.com/poundlock/poundlock/sync/publish"
 )
 
 // Way is how a promotion comes into the stage file.
@@ -83,8 +82,10 @@ func (l *Line) Promote(ctx context.Context, o PromoteOrder) (Promoted, error) {
 	if o.Way == ByCommit {
 		return l.promoteDirectly(ctx, o)
 	}
-	l.proposing.Lock() // the desk proposes, too
-	defer l.proposing.Unlock()
+	if err := l.proposing.take(ctx); err != nil { // the desk proposes, too
+		return Promoted{}, fmt.Errorf("promote %s: %w", o.Set, err)
+	}
+	defer l.proposing.release()
 	for range supersedes {
 		f, a, done, err := l.prepared(ctx, o)
 		if err != nil || done.Outcome != "" {
@@ -226,7 +227,7 @@ func (a ascent) message(run string) string {
 	if a.by != "" {
 		text += requestedBy + ": " + a.by + "\n"
 	}
-	return text + publish.Trailer + ": " + run + "\n"
+	return text + mirror.Trailer + ": " + run + "\n"
 }
 
 // requestedBy is the trailer that names who asked the daemon for a commit.

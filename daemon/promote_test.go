@@ -149,7 +149,7 @@ func TestRollback_BringsBackWhatStoodAndHoldsIt(t *testing.T) {
 	}
 	// A day has to pass before anything rises from here on, and none does.
 	s.commit("soak", map[string]string{"desired/policy.yaml": vendorPolicy + "gates:\n  - {stages: [staging], soak: 24h}\n"})
-	p := s.promotes(PromotedCommitted, PromoteOrder{Stage: "staging", Back: true, Reason: "login broken"})
+	p := s.promotes(PromotedCommitted, PromoteOrder{Stage: "staging", Back: true, Reason: "login broken", By: "alice"})
 	if !p.Rollback || len(p.Moves) != 1 || p.Moves[0].To != web {
 		t.Errorf("got %+v", p)
 	}
@@ -163,7 +163,7 @@ func TestRollback_BringsBackWhatStoodAndHoldsIt(t *testing.T) {
 	}
 
 	// What was rolled back is held, also for a machine that knows nothing.
-	if text := s.file("rendered/demo/holds.yaml"); !strings.Contains(text, `"tools/staging/`+webImage+`": {reason: "rolled back to`) {
+	if text := s.file("rendered/demo/holds.yaml"); !strings.Contains(text, `"tools/staging/`+webImage+`": {reason: "rolled back to `+webImage+`: login broken", by: "alice"`) {
 		t.Errorf("holds:\n%s", text)
 	}
 	s.commit("no soak", map[string]string{"desired/policy.yaml": vendorPolicy})
@@ -173,7 +173,8 @@ func TestRollback_BringsBackWhatStoodAndHoldsIt(t *testing.T) {
 	}
 	s.sync()
 	held := s.promotes(PromotedRefused, PromoteOrder{Stage: "staging"})
-	if len(held.Why) != 1 || !strings.Contains(held.Why[0], "tools/staging/"+webImage+" is held by rollback") {
+	if len(held.Why) != 1 || !strings.Contains(held.Why[0], "tools/staging/"+webImage+" is held by alice") ||
+		!strings.HasSuffix(held.Why[0], "; `poundlock release tools "+webImage+" --stage staging` lets it go on") {
 		t.Errorf("got %v", held.Why)
 	}
 	places, err := s.line.Release(t.Context(), "tools", "staging", nil, "ops")

@@ -1,9 +1,7 @@
 package daemon
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/sync/publish"
@@ -48,7 +46,7 @@ func promoted(all []came) (trailers []publish.Promoted) {
 // tellCame tells of what came to stand, once its commit was made.
 func (l *Line) tellCame(run string, all []came) {
 	for _, c := range all {
-		e := Event{Type: EventPromoted, Run: run, Set: c.Set, Stage: c.Stage, Commit: c.Promoted.Commit, Number: c.Number, Reason: entriesText(c.entries),
+		e := Event{Type: EventPromoted, Run: run, Set: c.Set, Stage: c.Stage, Commit: c.Promoted.Commit, Number: c.Number, Reason: few(c.entries),
 			URL: l.progress(c.Set).gates.page(c.Number)}
 		if c.Rollback {
 			e.Type = EventRolledBack
@@ -58,13 +56,4 @@ func (l *Line) tellCame(run string, all []came) {
 		}
 		l.emit(e)
 	}
-}
-
-// entriesText names the first few of some entries.
-func entriesText(entries []string) string {
-	const shown = 3
-	if len(entries) <= shown {
-		return strings.Join(entries, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(entries[:shown], ", "), len(entries)-shown)
 }

@@ -51,6 +51,7 @@ type PromotionState string
 const (
 	PromotionApplied    PromotionState = "applied"    // all of it stands, or stood
 	PromotionWaiting    PromotionState = "waiting"    // asked for, and not all of it stands yet
+	PromotionRefused    PromotionState = "refused"    // asked for, and what keeps it from standing changes only with desired/ or stages/
 	PromotionSuperseded PromotionState = "superseded" // a later one asks for something else, before it stood
 )
 
@@ -187,7 +188,7 @@ func (g *glance) became(p Promotion, applied map[string]recording, later map[str
 	}
 	for _, e := range p.Entries {
 		key := standKey(p.Set, p.Stage, e.Entry)
-		line := record.At(p.Stage)[e.Entry]
+		line := record.Past(p.Stage, e.Entry)
 		stands = stands && (e.To.IsZero() && line.Image.IsZero() || line.Image == e.To || slices.Contains(line.Was, e.To))
 		superseded = superseded && later[key]
 		later[key] = true
@@ -199,7 +200,7 @@ func (g *glance) became(p Promotion, applied map[string]recording, later map[str
 	case superseded:
 		p.State = PromotionSuperseded
 	default:
-		p.State, p.Why = PromotionWaiting, g.whyNot(p)
+		p.State, p.Why = g.whyNot(p)
 	}
 	return p, nil
 }
@@ -220,18 +221,48 @@ func (g *glance) recordOf(name string) (mirror.Record, error) {
 	return r, err
 }
 
-// whyNot gives what the last run found in the way of a promotion: the first of its entries that is in trouble.
-func (g *glance) whyNot(p Promotion) string {
+// whyNot gives what the last run found in the way of a promotion: what refuses one of its entries for good, else the
+// first of them that is in trouble.
+func (g *glance) whyNot(p Promotion) (state PromotionState, why string) {
 	set, ok := g.fleet.desired.Set(p.Set)
 	if !ok {
-		return "there is no such set any more"
+		return PromotionRefused, "there is no such set any more"
 	}
 	for _, e := range p.Entries {
-		if t := g.trouble(set, p.Stage, e.Entry, mirror.Wanted{Entry: e.Entry, Image: e.To}); t != nil && (t.Image.IsZero() || t.Image == e.To) {
-			return t.Reason
+		t := g.trouble(set, p.Stage, e.Entry, mirror.Wanted{Entry: e.Entry, Image: e.To})
+		switch {
+		case t == nil || !t.Image.IsZero() && t.Image != e.To:
+		case t.Type == EventRefused && final(t.Code) && g.found(p, *t) && (t.Code != mirror.NotBelow || !rises(set, p.Stage, e)):
+			return PromotionRefused, t.Reason
+		case why == "":
+			why = t.Reason
 		}
 	}
-	return ""
+	return PromotionWaiting, why
+}
+
+// final says whether a refusal stays until somebody changes desired/, stages/ or the policy. Time, people, checks, a
+// signer who lags behind or another entry of the set end the others.
+func final(code mirror.ReasonCode) bool {
+	switch code {
+	case mirror.TooLate, mirror.NotBelow, mirror.Downgrade, mirror.Denied, mirror.Immutable, mirror.NotAll, mirror.Incomplete,
+		mirror.NoRule, mirror.NotPinned, mirror.Collision, mirror.ForeignTag, mirror.BasedOnMoved:
+		return true
+	}
+	return false
+}
+
+// found says whether a trouble is one of a promotion rather than of an earlier one that asked for the same.
+func (g *glance) found(p Promotion, t Trouble) bool {
+	last := g.lastRun(p.Set)
+	return t.At.After(p.At) || last != nil && last.Began.After(p.At)
+}
+
+// rises says whether what is promoted is asked for in the stage below, too, and may still come there.
+func rises(set mirror.Set, stage mirror.Stage, e PromotedLine) bool {
+	below, _ := set.Stages.Below(stage)
+	return below == set.Stages.First() && slices.ContainsFunc(set.Entries, func(one mirror.Entry) bool { return one.Name == e.Entry && one.Image == e.To }) ||
+		slices.ContainsFunc(set.Wanted[below], func(w mirror.Wanted) bool { return w.Entry == e.Entry && w.Image == e.To })
 }
 
 // recording is a commit of ours that recorded a promotion.

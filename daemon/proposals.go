@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/poundlock/poundlock/internal/forge"
@@ -16,16 +15,36 @@ import (
 
 // proposer is what the process remembers of the proposals that it made.
 type proposer struct {
-	sync.Mutex                          // one proposal at a time: the desk makes them, and orders do
-	open       map[int]Event            // those of ours that were open when they were listed last
-	declined   map[string]bool          // by identity and candidate: people closed it without merging
-	asked      map[string]time.Time     // by identity and candidate: when the forge was asked whether they did
-	pushed     map[string]mirror.Digest // by branch, without a forge: the candidate that it was pushed with
-	told       map[string]string        // by set and stage: what keeps automation from acting, as it was told last
+	slot     chan struct{}            // has room for one: the desk makes proposals, and orders do. Its holder has what follows
+	open     map[int]Event            // those of ours that were open when they were listed last
+	declined map[string]bool          // by identity and candidate: people closed it without merging
+	asked    map[string]time.Time     // by identity and candidate: when the forge was asked whether they did
+	pushed   map[string]mirror.Digest // by branch, without a forge: the candidate that it was pushed with
+	told     map[string]string        // by set and stage: what keeps automation from acting, as it was told last
 }
 
 func newProposer() *proposer {
-	return &proposer{open: map[int]Event{}, declined: map[string]bool{}, asked: map[string]time.Time{}, pushed: map[string]mirror.Digest{}, told: map[string]string{}}
+	return &proposer{slot: make(chan struct{}, 1), open: map[int]Event{}, declined: map[string]bool{}, asked: map[string]time.Time{}, pushed: map[string]mirror.Digest{}, told: map[string]string{}}
+}
+
+// take waits until nobody else makes proposals, or ctx ends. Who has it gives it back by release.
+func (p *proposer) take(ctx context.Context) error {
+	select {
+	case p.slot <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("proposals are being made: %w", context.Cause(ctx))
+	}
+}
+
+func (p *proposer) release() { <-p.slot }
+
+// decline remembers that people closed a proposal. Who forgets it asks the forge again.
+func (p *proposer) decline(key string) {
+	if len(p.declined) >= maxAsked {
+		clear(p.declined)
+	}
+	p.declined[key] = true
 }
 
 // ours is an open proposal of one identity.
@@ -191,6 +210,9 @@ func (l *Line) renew(ctx context.Context, f *fleet, a ascent, p ours) (Promoted,
 	if err != nil {
 		return Promoted{}, err
 	}
+	if _, err := l.unmoved(ctx, f); err != nil {
+		return Promoted{}, err
+	}
 	commit, err := l.git.Branch(ctx, p.Head, p.HeadCommit, f.head, a.change(f.desired.Files, l.newID(), l.now()))
 	if errors.Is(err, git.ErrRejected) {
 		return adopted(a, p, "somebody pushed to its branch just now"), nil
@@ -218,7 +240,7 @@ func (l *Line) supersede(ctx context.Context, done Promoted, old []ours) (Promot
 	return done, nil
 }
 
-// retire closes a proposal of ours, which says why; by is the one that took its place, or its own number.
+// retire closes a proposal of ours, which says why, and deletes its branch; by is the one that took its place, or its own number.
 func (l *Line) retire(ctx context.Context, p ours, by int, why string) error {
 	if _, err := l.forge.Comment(ctx, p.Number, "poundlock:superseded", why); err != nil {
 		return fmt.Errorf("comment on #%d: %w", p.Number, err)
@@ -230,6 +252,13 @@ func (l *Line) retire(ctx context.Context, p ours, by int, why string) error {
 	}
 	if err := l.forge.Close(ctx, p.Number); err != nil {
 		return fmt.Errorf("close #%d: %w", p.Number, err)
+	}
+	if p.touched != "" {
+		return nil // what people pushed is theirs
+	}
+	// The forge keeps what was reviewed. A branch that somebody pushes to just now is not where it was, and stays.
+	if err := l.git.DeleteBranch(ctx, p.Head, p.HeadCommit); err != nil && !errors.Is(err, git.ErrRejected) {
+		l.log.Warn("the branch of a proposal that is over is not deleted", keyRef, p.Head, keyError, err)
 	}
 	return nil
 }

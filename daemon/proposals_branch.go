@@ -18,6 +18,7 @@ import (
 const (
 	pushTries = 5                    // branches that are tried before a proposal is left for later
 	maxAsked  = 1000                 // contents whose end is remembered; the forge is asked again for others
+	maxEnded  = 1000                 // proposals that are over among which one that was declined is looked for
 	longAgo   = 180 * 24 * time.Hour // how far back the forge is asked what became of a proposal
 )
 
@@ -25,15 +26,25 @@ const (
 // after they were read. It is decided anew, so that what was merged a moment ago is not proposed again.
 var errOvertaken = errors.New("the branch or the proposals are others than a moment ago")
 
+// unmoved gives what the refs name now, where that is what f was read from: what another daemon of this site recorded
+// meanwhile counts as well.
+func (l *Line) unmoved(ctx context.Context, f *fleet) (git.Listing, error) {
+	listing, err := l.git.Listing(ctx)
+	switch {
+	case err != nil:
+		return listing, gitError(err)
+	case listing.Branch(l.config.Git.Branch) != f.head, l.apart() && listing.Branch(l.config.Git.State()) != f.state:
+		return listing, errOvertaken
+	}
+	return listing, nil
+}
+
 // pushNew pushes a promotion to a branch that no open proposal has, and that none had which people reviewed.
 func (l *Line) pushNew(ctx context.Context, f *fleet, a ascent, branch string, open []forge.Proposal) (name, commit string, err error) {
 	for range pushTries {
-		listing, err := l.git.Listing(ctx)
+		listing, err := l.unmoved(ctx, f)
 		if err != nil {
-			return "", "", gitError(err)
-		}
-		if listing.Branch(l.config.Git.Branch) != f.head {
-			return "", "", errOvertaken
+			return "", "", err
 		}
 		n := lastNumber(listing, branch)
 		name := numbered(branch, max(1, n))
@@ -84,6 +95,9 @@ func (l *Line) reusable(ctx context.Context, a ascent, name, at string, open []f
 		return false, err
 	}
 	before, err := l.forge.Proposals(ctx, forge.Query{Base: l.config.Git.Branch, Head: name, Since: l.now().Add(-longAgo)})
+	if errors.Is(err, forge.ErrTooMany) {
+		return false, nil // what was proposed by it is not known
+	}
 	if err != nil {
 		return false, fmt.Errorf("list proposals of %s: %w", name, err)
 	}
@@ -100,12 +114,9 @@ func (l *Line) proposeBranch(ctx context.Context, f *fleet, a ascent) (Promoted,
 	if err != nil {
 		return Promoted{}, err
 	}
-	listing, err := l.git.Listing(ctx)
+	listing, err := l.unmoved(ctx, f)
 	if err != nil {
-		return Promoted{}, gitError(err)
-	}
-	if listing.Branch(l.config.Git.Branch) != f.head {
-		return Promoted{}, errOvertaken
+		return Promoted{}, err
 	}
 	done, old := a.promoted(), listing.Branch(w.Branch)
 	done.Outcome, done.Branch, done.Commit = PromotedAdopted, w.Branch, old
@@ -132,7 +143,9 @@ func (l *Line) proposeBranch(ctx context.Context, f *fleet, a ascent) (Promoted,
 }
 
 // wasDeclined says whether people closed a proposal of this identity and content without merging it, and tells that
-// once. The forge is asked, so that a new machine knows it too.
+// once. The forge is asked, so that a new machine knows it too. One that is not among the newest that are over counts for
+// nothing: what is proposed again moves nothing, and people who decline it again are heard for as long again; while
+// automation that stopped for good in a busy repository would be seen by nobody.
 func (l *Line) wasDeclined(ctx context.Context, a ascent) (bool, error) {
 	if l.forge == nil {
 		return l.tookAway(ctx, a)
@@ -144,7 +157,7 @@ func (l *Line) wasDeclined(ctx context.Context, a ascent) (bool, error) {
 	if at, asked := l.proposing.asked[key]; asked && l.now().Sub(at) < l.deskPoll() {
 		return false, nil
 	}
-	ended, err := l.forge.Proposals(ctx, forge.Query{Base: l.config.Git.Branch, Since: l.now().Add(-longAgo)})
+	ended, err := l.forge.Proposals(ctx, forge.Query{Base: l.config.Git.Branch, Since: l.now().Add(-longAgo), Most: maxEnded})
 	if err != nil {
 		return false, fmt.Errorf("list proposals: %w", err)
 	}
@@ -162,7 +175,7 @@ func (l *Line) wasDeclined(ctx context.Context, a ascent) (bool, error) {
 		} else if !mine {
 			continue // who may read may open one and close it
 		}
-		l.proposing.declined[key] = true
+		l.proposing.decline(key)
 		return true, nil
 	}
 	return false, nil
@@ -214,7 +227,7 @@ func (l *Line) tellDeclined(ctx context.Context, open []forge.Proposal) error {
 		}
 		if mark, _, marked := markOf(p.Body); err == nil && p.State == forge.Declined && marked && mark.Superseded == 0 {
 			l.emit(l.proposing.open[n])
-			l.proposing.declined[mark.ID+" "+mark.Candidate.String()] = true
+			l.proposing.decline(mark.ID + " " + mark.Candidate.String())
 		}
 	}
 	l.proposing.open = now

@@ -1,11 +1,15 @@
 package daemon
 
 import (
+	"context"
+	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/poundlock/poundlock/internal/forge"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/testenv"
 )
@@ -47,6 +51,14 @@ func (s *forgeSite) heard(number int, says string) bool {
 
 // at gives the files of a branch.
 func (s *forgeSite) at(branch string) map[string]string { return must(s.git.Files(branch))(s.t) }
+
+// gone fails the test where a branch is still there.
+func (s *forgeSite) gone(branch string) {
+	s.t.Helper()
+	if files, err := s.git.Files(branch); err == nil {
+		s.t.Errorf("branch %s is left behind: %v", branch, files)
+	}
+}
 
 // Whatever forge it is: one open proposal for one thing, its branch never rewritten once somebody looked at it.
 func TestProposals_AreAdoptedRenewedAndSuperseded(t *testing.T) {
@@ -96,13 +108,13 @@ func TestProposals_AreAdoptedRenewedAndSuperseded(t *testing.T) {
 			if other.Branch != "poundlock/demo/tools/staging/all-2" || len(other.Superseded) != 1 || other.Superseded[0] != first.Proposal {
 				t.Errorf("after the review: %+v", other)
 			}
-			s.lists(s.at(first.Branch), "staging", next, tool)
+			s.gone(first.Branch)
 			s.lists(s.at(other.Branch), "staging", last, tool)
 			if old := s.forge.Proposal(first.Proposal); old.Open || old.Merged || !s.heard(old.Number, "Superseded by "+other.URL) {
 				t.Errorf("superseded: open %v, merged %v, comments %+v", old.Open, old.Merged, s.forge.Comments(old.Number))
 			}
 
-			// Merged, and the branch of the first stays as it was reviewed.
+			// Merged, and the first can be proposed anew by its branch.
 			if _, err := s.forge.Merge(other.Proposal, "bob", "merge"); err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +124,6 @@ func TestProposals_AreAdoptedRenewedAndSuperseded(t *testing.T) {
 			}
 			s.moves("even later")
 			s.promotes(PromotedOpened, ask)
-			s.lists(s.at(first.Branch), "staging", next, tool)
 		})
 	}
 }
@@ -293,7 +304,63 @@ func TestAutomatic_ClosesWhatHasBecomePointless(t *testing.T) {
 	s.commit("by hand", map[string]string{"stages/tools/staging.yaml": stageOf(web, tool)})
 	s.sync()
 	s.attends()
-	if p := s.forge.Proposal(1); p.Open || p.Merged {
+	p := s.forge.Proposal(1)
+	if p.Open || p.Merged {
 		t.Errorf("got %+v", p)
+	}
+	s.gone(p.Head)
+}
+
+func TestProposals_ABranchThatPeoplePushedToIsNeverDeleted(t *testing.T) {
+	s, web, _ := proposingSite(t, "gitea", "")
+	p := s.promotes(PromotedOpened, PromoteOrder{Stage: "staging"})
+	a, _, err := s.line.ascend(t.Context(), s.line.fleet.Load(), PromoteOrder{Set: "tools", Stage: "staging"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := must(s.line.forge.Proposals(t.Context(), forge.Query{Base: "main"}))(t)
+	same := must(s.line.identical(t.Context(), a, open))(t)
+	must(s.forge.Push(p.Branch, "my own", map[string]string{"stages/tools/staging.yaml": stageOf(web)}))(t)
+	if err := s.line.retire(t.Context(), same[0], 1, "pointless"); err != nil {
+		t.Fatal(err)
+	}
+	if s.forge.Proposal(p.Proposal).Open {
+		t.Error("it is open")
+	}
+	s.lists(s.at(p.Branch), "staging", web)
+}
+
+// Who asks for a promotion while others make proposals waits no longer than they want to.
+func TestProposals_WaitNoLongerThanAsked(t *testing.T) {
+	s, _, _ := proposingSite(t, "gitea", "")
+	if err := s.line.proposing.take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.line.Promote(ctx, PromoteOrder{Set: "tools", Stage: "staging"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	s.line.proposing.release()
+	s.promotes(PromotedOpened, PromoteOrder{Stage: "staging"})
+}
+
+// Where a forge lists more than is read, automation goes on: by a branch of which it knows that nobody saw it.
+func TestProposals_AForgeThatListsTooMuchStopsNothing(t *testing.T) {
+	s, _, _ := proposingSite(t, "gitea", "")
+	first := s.promotes(PromotedOpened, PromoteOrder{Stage: "staging"})
+	if _, err := s.forge.Merge(first.Proposal, "bob", "merge"); err != nil {
+		t.Fatal(err)
+	}
+	s.sync()
+	s.moves("next")
+	s.forge.Fail(func(r *http.Request) *testenv.Fault {
+		if r.URL.Query().Get("state") != "closed" {
+			return nil
+		}
+		return &testenv.Fault{Status: 200, Body: "[]", Header: map[string]string{"Link": "<" + s.forge.URL() + `/x?page=2>; rel="next"`}}
+	})
+	if next := s.promotes(PromotedOpened, PromoteOrder{Stage: "staging"}); next.Branch != first.Branch+"-2" {
+		t.Errorf("got %+v", next)
 	}
 }

@@ -121,7 +121,7 @@ func change(old, new []byte) string {
 // publish commits the record and the overrides as they are after the tags moved. Nothing changed, no commit.
 func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Done, at time.Time) (string, error) {
 	record := plan.Settle(v.set, v.record, v.plan, moved, f.desired.Commit, at)
-	shown, err := l.beside(ctx, f, v.set, record)
+	shown, err := l.asTwinWrote(ctx, f, v.set, record)
 	if err != nil {
 		return "", err
 	}
@@ -152,7 +152,7 @@ func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Do
 			if err := l.alone(f, v.set, head); err != nil {
 				return nil, err
 			}
-			return l.rollbackHolds(l.withRendered(f, head), moved, at)
+			return l.rollbackHolds(l.withRendered(f, head), rolledBack(v.set, v.record, moved), at)
 		},
 	})
 	if err != nil {

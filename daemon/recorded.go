@@ -20,15 +20,21 @@ func (l *Line) remembered(ctx context.Context, f *fleet, set mirror.Set) (mirror
 	if err != nil {
 		return r, err
 	}
-	ours, err := l.state.Lines(set.Name)
+	ours, err := l.state.Record(set.Name)
 	if err != nil {
 		return r, err
 	}
 	lost := !l.state.Knows(set.Name)
 	stranger := func(stage mirror.Stage) func(string) bool {
-		return func(entry string) bool { _, known := ours[stage][entry]; return !known }
+		return func(entry string) bool {
+			_, known := ours.Stages[stage][entry]
+			_, left := ours.Left[stage][entry]
+			return !known && !left
+		}
 	}
-	if !lost && !slices.ContainsFunc(set.Stages, func(s mirror.Stage) bool { return slices.ContainsFunc(sortedKeys(r.At(s)), stranger(s)) }) {
+	if !lost && !slices.ContainsFunc(set.Stages, func(s mirror.Stage) bool {
+		return slices.ContainsFunc(sortedKeys(r.At(s)), stranger(s)) || slices.ContainsFunc(sortedKeys(r.Left[s]), stranger(s))
+	}) {
 		return r, nil
 	}
 	written, ok, err := l.ourRecord(ctx, f, set)
@@ -37,18 +43,28 @@ func (l *Line) remembered(ctx context.Context, f *fleet, set mirror.Set) (mirror
 	}
 	r = r.Clone()
 	for _, stage := range set.Stages {
-		if r.Stages[stage] == nil {
-			r.Stages[stage] = mirror.Standing{}
+		for _, stages := range []map[mirror.Stage]mirror.Standing{r.Stages, r.Left} {
+			if stages[stage] == nil {
+				stages[stage] = mirror.Standing{}
+			}
+			for entry, line := range stages[stage] {
+				if stranger(stage)(entry) {
+					line.Claimed = slices.Concat(line.Was, line.Claimed)
+					line.Was, line.Stood, line.Since = nil, nil, time.Time{}
+					stages[stage][entry] = line
+				}
+			}
 		}
-		for entry, line := range r.Stages[stage] {
+		for entry, line := range written.Left[stage] {
 			if stranger(stage)(entry) {
-				line.Claimed = slices.Concat(line.Was, line.Claimed)
-				line.Was, line.Stood, line.Since = nil, nil, time.Time{}
-				r.Stages[stage][entry] = line
+				line.Recorded, line.Was = line.Was, nil
+				r.Left[stage][entry] = line
+				delete(r.Stages[stage], entry)
 			}
 		}
 		for entry, line := range written.At(stage) {
 			if stranger(stage)(entry) {
+				delete(r.Left[stage], entry)
 				line.Recorded, line.Was = line.Was, nil
 				if now := r.Stages[stage][entry]; now.Image == line.Image {
 					line.Vouch = cmp.Or(line.Vouch, now.Vouch) // that is held against the history, whoever wrote it

@@ -18,6 +18,9 @@ import (
 // reviewAgain is how long after one in which somebody could not be asked a proposal is looked at again.
 const reviewAgain = 5 * time.Minute
 
+// reviewLater is how long after one in which something was missing upstream, which may come, it is looked at again.
+const reviewLater = time.Hour
+
 // reviewWithin is how long a look at one proposal may take. Anybody may open one, and it may name a lot.
 const reviewWithin = 5 * time.Minute
 
@@ -43,7 +46,9 @@ func (r *reviewer) close(ctx context.Context) {
 
 // reviewed is what was told of a proposal, and from what.
 type reviewed struct {
-	from    string    // what it was made from: nothing else changes it but time and people
+	from    string    // what it was made from: nothing else changes it but time, people and checks
+	updated time.Time // when the forge last saw something happen to it
+	kept    *review   // of which only the gates are looked at while from stays as it is; nil where it has none
 	until   time.Time // when time alone may change it; zero: never
 	waits   bool      // for people or checks, of which the forge may tell nothing by itself
 	comment string
@@ -66,19 +71,23 @@ type review struct {
 // review tells on a proposal what a merge would do, where that is not told there already.
 func (r *reviewer) review(ctx context.Context, p forge.Proposal) error {
 	l, told := r.line, r.line.desk.reviewed[p.Number]
-	from := strings.Join([]string{p.HeadCommit, p.Updated.UTC().Format(time.RFC3339), r.fleet.head, r.fleet.version}, " ")
+	from := strings.Join([]string{p.HeadCommit, r.fleet.head, r.fleet.state, r.fleet.version}, " ")
 	due := !told.until.IsZero() && !l.now().Before(told.until)
-	if told.from == from && !told.waits && !due && !slices.Contains(r.called, p.Number) {
+	same, called := told.from == from && !due, slices.Contains(r.called, p.Number)
+	if same && !called && (told.kept == nil || !told.waits && told.updated.Equal(p.Updated)) {
 		return nil
 	}
-	look, err := r.look(ctx, p)
+	look, err := r.lookAgain(ctx, p, told.kept, same)
 	if errors.Is(err, git.ErrRejected) {
 		return nil // pushed to meanwhile, of which the forge tells
 	}
 	if err != nil {
 		return err
 	}
-	next := reviewed{from: from, until: look.until(l.now()), waits: look.waits(), comment: told.comment, checks: told.checks}
+	next := reviewed{from: from, updated: p.Updated, until: look.until(l.now()), waits: look.waits(), comment: told.comment, checks: told.checks}
+	if look.gated() {
+		next.kept = &look
+	}
 	if len(look.touched) > 0 || len(look.problems) > 0 || told.comment != "" {
 		text := look.markdown(l.forge.MaxComment())
 		if text != told.comment {
@@ -214,8 +223,11 @@ func (v review) until(now time.Time) (next time.Time) {
 		if a.Until.After(now) {
 			next = earliest(next, a.Until)
 		}
-		if a.Kind == mirror.Failed {
+		switch {
+		case a.Kind == mirror.Failed:
 			next = earliest(next, now.Add(reviewAgain))
+		case a.Kind == mirror.Missing, a.Reason.Code == mirror.NoSignature, a.Reason.Code == mirror.NoAttestation:
+			next = earliest(next, now.Add(reviewLater))
 		}
 	}
 	return next

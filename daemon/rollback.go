@@ -44,9 +44,8 @@ func (l *Line) back(ctx context.Context, f *fleet, a *ascent, commit string) err
 
 // mark says in the stage file that it is a rollback where the record alone does not show that.
 func (a *ascent) mark(at string) {
-	stood := a.record.At(a.stage)
 	for entry, image := range a.file.Lines {
-		if !stood.Stood(entry, image) {
+		if !a.record.Stood(a.stage, entry, image) {
 			if a.file.Rollback = a.reason; a.reason == "" {
 				a.file.Rollback = "to " + brief(at)
 			}

@@ -93,7 +93,7 @@ func sawStanding(tx *bbolt.Tx) error {
 	first := map[string]string{}
 	err := eachLine(tx, func(line mirror.Line) {
 		d, at := line.Image.Digest.String(), line.Since.UTC().Format(time.RFC3339)
-		if before, ok := first[d]; !line.Since.IsZero() && (!ok || at < before) {
+		if before, ok := first[d]; line.Image.HasDigest() && !line.Since.IsZero() && (!ok || at < before) {
 			first[d] = at
 		}
 	})
@@ -103,11 +103,11 @@ func sawStanding(tx *bbolt.Tx) error {
 	return err
 }
 
-// eachLine visits the record lines of all sets.
+// eachLine visits the record lines of all sets, also of what left.
 func eachLine(tx *bbolt.Tx, visit func(mirror.Line)) error {
 	return tx.Bucket(bucketLines).ForEach(func(_, text []byte) error {
 		var line mirror.Line
-		if json.Unmarshal(text, &line) == nil && line.Image.HasDigest() { // else it is the mark of a set that is known
+		if json.Unmarshal(text, &line) == nil && (line.Image.HasDigest() || len(line.Was) > 0) { // else it is the mark of a set that is known
 			visit(line)
 		}
 		return nil

@@ -260,19 +260,29 @@ type keptLine struct {
 	Unproven bool `json:"unproven,omitempty"`
 }
 
-// Lines gives the record lines that we last committed for a set. One that was only read from a file, and that nothing
-// admitted since, is not proven. One that cannot be read is as if it were not there.
+// Lines gives what of Record stands.
 func (s *State) Lines(set string) (map[mirror.Stage]mirror.Standing, error) {
-	lines := map[mirror.Stage]mirror.Standing{}
+	r, err := s.Record(set)
+	return r.Stages, err
+}
+
+// Record gives the record of a set as we last committed it, without its origin. A line that was only read from a file,
+// and that nothing admitted since, is not proven. One that cannot be read is as if it were not there.
+func (s *State) Record(set string) (mirror.Record, error) {
+	r := mirror.Record{Stages: map[mirror.Stage]mirror.Standing{}, Left: map[mirror.Stage]mirror.Standing{}}
 	err := s.db.View(func(tx *bbolt.Tx) error {
 		return each(tx.Bucket(bucketLines).Cursor(), set+"/", func(key string, v []byte) error {
 			stage, entry, _ := strings.Cut(key, "/")
 			var kept keptLine
-			if json.Unmarshal(v, &kept) != nil || !kept.Image.HasDigest() {
+			if json.Unmarshal(v, &kept) != nil {
 				return nil
 			}
-			line := kept.Line
-			line.Proven = !kept.Unproven
+			line, lines := kept.Line, r.Stages
+			if line.Image.IsZero() {
+				lines = r.Left
+			} else if line.Proven = !kept.Unproven; !line.Image.HasDigest() {
+				return nil
+			}
 			at := mirror.Stage(stage)
 			if lines[at] == nil {
 				lines[at] = mirror.Standing{}
@@ -281,7 +291,7 @@ func (s *State) Lines(set string) (map[mirror.Stage]mirror.Standing, error) {
 			return nil
 		})
 	})
-	return lines, err
+	return r, err
 }
 
 // Knows says whether a record of the set was committed by this state: a line that it does not have is then not
@@ -295,13 +305,15 @@ func (s *State) Knows(set string) bool {
 // nobody proved are kept as such: a state that was lost must not take them for gone while they cannot be judged.
 func (s *State) SetLines(set string, r mirror.Record) error {
 	lines := map[string][]byte{"": []byte("known")}
-	for stage, standing := range r.Stages {
-		for entry, line := range standing {
-			b, err := json.Marshal(keptLine{line, !line.Proven})
-			if err != nil {
-				return err
+	for _, stages := range []map[mirror.Stage]mirror.Standing{r.Left, r.Stages} { // what stands hides what left
+		for stage, standing := range stages {
+			for entry, line := range standing {
+				b, err := json.Marshal(keptLine{line, !line.Proven})
+				if err != nil {
+					return err
+				}
+				lines[string(stage)+"/"+entry] = b
 			}
-			lines[string(stage)+"/"+entry] = b
 		}
 	}
 	return s.db.Batch(func(tx *bbolt.Tx) error {

@@ -23,14 +23,14 @@ func (l *Line) standing(f *fleet, set mirror.Set, record mirror.Record, stage mi
 // vouchOf gives the commit that vouches for an image of an entry: the one that the record holds for the stage, this
 // one where desired/ names the digest, or the one of another stage; "" when none does.
 func vouchOf(f *fleet, set mirror.Set, record mirror.Record, stage mirror.Stage, entry string, image mirror.Reference) string {
-	if commit := record.At(stage)[entry].Vouches(image); commit != "" {
+	if commit := record.Past(stage, entry).Vouches(image); commit != "" {
 		return commit
 	}
 	if f.named[pin{mirror.Key{Set: set.Name, Entry: entry}, image}] {
 		return f.desired.Commit
 	}
 	for _, s := range set.Stages {
-		if commit := record.At(s)[entry].Vouches(image); commit != "" {
+		if commit := record.Past(s, entry).Vouches(image); commit != "" {
 			return commit
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/poundlock/poundlock/internal/mirror"
-	"github.com/poundlock/poundlock/sync/publish"
 )
 
 // Suspension says that somebody paused a set. It stands in the fleet repository, in the file that
@@ -264,7 +263,7 @@ func suspensionMessage(subject, reason, by, run string) string {
 	if by != "" {
 		text += "Requested-By: " + by + "\n"
 	}
-	return text + publish.Trailer + ": " + run + "\n"
+	return text + mirror.Trailer + ": " + run + "\n"
 }
 
 // advance brings the fleet into force as it is on a later head, such as that of our own commit. Where the

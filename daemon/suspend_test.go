@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/poundlock/poundlock/internal/mirror"
-	"github.com/poundlock/poundlock/sync/publish"
 	"github.com/poundlock/poundlock/testenv"
 )
 
@@ -222,7 +221,7 @@ func TestSuspend_StandsBeforeTheTags(t *testing.T) {
 // The commit carries who, why and the trailer, and a reason can forge neither.
 func TestSuspend_MessageCannotBeForged(t *testing.T) {
 	got := suspensionMessage("suspend web", mirror.OneLine("x\n\nPoundlock-Cycle: fake"), "ops", "01J")
-	if want := "suspend web\n\nx Poundlock-Cycle: fake\n\nRequested-By: ops\n" + publish.Trailer + ": 01J\n"; got != want {
+	if want := "suspend web\n\nx Poundlock-Cycle: fake\n\nRequested-By: ops\n" + mirror.Trailer + ": 01J\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -309,3 +309,21 @@ func TestCheckTelling_NamesWhatIsWrong(t *testing.T) {
 		t.Errorf("an address is shown:\n%s", text)
 	}
 }
+
+// Whether a trouble lasts is read from the disk and behind locks of the sets, which an event must not wait for.
+func TestTelling_AsksWhatLastsWithoutHoldingUpEvents(t *testing.T) {
+	w := &teller{now: time.Now, log: slog.New(slog.DiscardHandler), kept: &ledger{all: map[string]string{}}, told: map[string]told{}, couriers: []*courier{{name: "ops"}}}
+	for _, e := range refusedAt("ess", "staging", "a", "b") {
+		w.told[subject("ops", e)] = told{Event: e}
+	}
+	w.lasts = func(e Event) (bool, bool) {
+		if !w.mu.TryLock() {
+			t.Fatal("events wait for the answer")
+		}
+		w.mu.Unlock()
+		return e.Entry == "a", true
+	}
+	if w.remind(); len(w.told) != 1 {
+		t.Errorf("left: %v", w.told)
+	}
+}

@@ -83,7 +83,7 @@ func (l *Line) Trace(ctx context.Context, query string) (Trace, error) {
 	best := noMatch
 	var known []string
 	for _, set := range g.fleet.desired.Sets {
-		record, err := g.record(set)
+		record, err := g.stands(set)
 		if err != nil {
 			return t, err
 		}
@@ -148,7 +148,7 @@ func (g *glance) here(set, entry string, rendered mirror.Files, recordings map[s
 	if !ok {
 		return one, false, nil
 	}
-	record, err := g.record(in)
+	record, err := g.stands(in)
 	if err != nil {
 		return one, false, err
 	}
@@ -205,7 +205,7 @@ func (g *glance) traced(set mirror.Set, record mirror.Record, e EntryLook, rende
 		t.Source.Replaced, t.Source.BasedOn, t.Source.Vendor = one.Replaced, one.BasedOn, one.Vendor
 	}
 	for _, stand := range e.Stages {
-		s := TracedStage{Stand: stand, Was: record.At(stand.Stage)[e.Entry].Was}
+		s := TracedStage{Stand: stand, Was: record.Past(stand.Stage, e.Entry).Was}
 		if !stand.Image.IsZero() {
 			s.Pull = g.pulls(set, stand.Stage, e.Entry, stand.Image)
 			s.Recorded = g.recorded(e, stand)
@@ -365,7 +365,7 @@ func (q query) matches(local mirror.Local, set mirror.Set, record mirror.Record,
 		if s.Trouble != nil {
 			look(s.Stage, s.Trouble.Image, "wanted at")
 		}
-		for _, was := range record.At(s.Stage)[e.Entry].Was {
+		for _, was := range record.Past(s.Stage, e.Entry).Was {
 			look(s.Stage, was, "stood at")
 		}
 	}

@@ -32,11 +32,11 @@ func (l *Line) record(f *fleet, set mirror.Set) (mirror.Record, error) {
 // it is judged again before anything is rendered from it. Since when it stands and what stood before count where the
 // history of the fleet repository shows that we wrote it (see remembered and held).
 func (l *Line) confirm(ctx context.Context, f *fleet, set mirror.Set, r mirror.Record, inv mirror.Inventory, at time.Time) (mirror.Record, error) {
-	ours, err := l.state.Lines(set.Name)
+	known, err := l.state.Record(set.Name)
 	if err != nil {
 		return r, err
 	}
-	trusted := r.Clone()
+	ours, trusted := known.Stages, r.Clone()
 	for _, stage := range set.Stages {
 		standing := mirror.Standing{}
 		for entry, known := range ours[stage] {
@@ -45,7 +45,8 @@ func (l *Line) confirm(ctx context.Context, f *fleet, set mirror.Set, r mirror.R
 			}
 		}
 		for entry, line := range r.At(stage) {
-			if _, ok := ours[stage][entry]; ok || !l.stillNamed(set, stage, entry, line.Image, inv) {
+			_, ok := ours[stage][entry]
+			if _, left := known.Left[stage][entry]; ok || left || !l.stillNamed(set, stage, entry, line.Image, inv) {
 				continue
 			}
 			if line.Since.IsZero() {
@@ -64,8 +65,35 @@ func (l *Line) confirm(ctx context.Context, f *fleet, set mirror.Set, r mirror.R
 			standing[entry] = line
 		}
 		trusted.Stages[stage] = standing
+		if trusted.Left[stage], err = l.departed(ctx, set, stage, standing, known.Left[stage], r.Left[stage]); err != nil {
+			return r, err
+		}
 	}
 	return trusted, nil
+}
+
+// departed gives the past of what left a stage, as far as more than the file speaks for it: as we committed it, else what a
+// commit of ours says.
+func (l *Line) departed(ctx context.Context, set mirror.Set, stage mirror.Stage, standing, ours, said mirror.Standing) (mirror.Standing, error) {
+	all := mirror.Standing{}
+	for _, entry := range sortedKeys(said) {
+		if _, ok := ours[entry]; !ok && len(said[entry].Recorded) > 0 {
+			all[entry] = said[entry]
+		}
+	}
+	maps.Copy(all, ours)
+	for entry, line := range all {
+		if _, stands := standing[entry]; stands {
+			delete(all, entry)
+			continue
+		}
+		held, err := l.held(ctx, set, stage, entry, line, ours[entry])
+		if err != nil {
+			return nil, err
+		}
+		all[entry] = held
+	}
+	return all, nil
 }
 
 // stillNamed says whether the local registry names an image at its place, and whether that says anything: we wrote the

@@ -26,10 +26,11 @@ func (l *Line) adopt(ctx context.Context, f *fleet, set mirror.Set) error {
 	if err != nil {
 		return err
 	}
-	ours, err := l.state.Lines(set.Name)
+	known, err := l.state.Record(set.Name)
 	if err != nil {
 		return err
 	}
+	ours := known.Stages
 	var others []mirror.Place
 	for _, stage := range set.Stages {
 		for entry, line := range now.At(stage) {
@@ -45,7 +46,7 @@ func (l *Line) adopt(ctx context.Context, f *fleet, set mirror.Set) error {
 	if err != nil || !ok {
 		return err
 	}
-	next, taken, first := mirror.Record{Stages: ours}.Clone(), map[string]mirror.Digest{}, false
+	next, taken, first := known.Clone(), map[string]mirror.Digest{}, false
 	for _, at := range others {
 		line := now.At(at.Stage)[at.Entry]
 		if !reflect.DeepEqual(written.At(at.Stage)[at.Entry], line) {
@@ -59,10 +60,7 @@ func (l *Line) adopt(ctx context.Context, f *fleet, set mirror.Set) error {
 		if named[pointer.String()] != line.Image.Digest {
 			continue
 		}
-		if next.Stages[at.Stage] == nil {
-			next.Stages[at.Stage] = mirror.Standing{}
-		}
-		adoptLine(next.Stages[at.Stage], at.Entry, line)
+		adoptLine(next, at.Stage, at.Entry, line)
 		taken[pointer.String()], first = line.Image.Digest, first || at.Stage == set.Stages.First()
 	}
 	if len(taken) == 0 {
@@ -76,10 +74,11 @@ func (l *Line) adopt(ctx context.Context, f *fleet, set mirror.Set) error {
 
 // adoptLine makes a line that another daemon wrote stand, with the past that we know. What only the other one says
 // stood before counts as in a state that was lost.
-func adoptLine(standing mirror.Standing, entry string, said mirror.Line) {
+func adoptLine(record mirror.Record, stage mirror.Stage, entry string, said mirror.Line) {
 	line := said
 	line.Proven, line.Was, line.Stood = false, nil, nil
-	standing.Put(entry, line)
+	record.Put(stage, entry, line)
+	standing := record.Stages[stage]
 	line = standing[entry]
 	line.Recorded, line.Claimed = said.Was, said.Claimed
 	if line.Stood == nil {
@@ -91,42 +90,48 @@ func adoptLine(standing mirror.Standing, entry string, said mirror.Line) {
 	standing[entry] = line
 }
 
-// beside gives a record with those lines as another daemon of this site wrote them whose image is the one that we would
+// asTwinWrote gives a record with those lines as another daemon of this site wrote them whose image is the one that we would
 // write: since when it stands and what it remembers is as good as what we do, and neither is to write over the other.
-func (l *Line) beside(ctx context.Context, f *fleet, set mirror.Set, record mirror.Record) (mirror.Record, error) {
+func (l *Line) asTwinWrote(ctx context.Context, f *fleet, set mirror.Set, record mirror.Record) (mirror.Record, error) {
 	now, err := l.record(f, set)
 	if err != nil {
 		return record, err
 	}
-	lines, err := l.state.Lines(set.Name)
+	known, err := l.state.Record(set.Name)
 	if err != nil {
 		return record, err
 	}
 	dir := l.renderedDir()
-	ours := mirror.ParseRecord(dir, set, mirror.RecordFiles(dir, set, mirror.Record{Stages: lines})) // as it would be read
+	ours := mirror.ParseRecord(dir, set, mirror.RecordFiles(dir, set, known)) // as it would be read
 	var written *mirror.Record
 	next := record.Clone()
-	for _, stage := range set.Stages {
-		for entry, line := range record.At(stage) {
-			is, stands := now.At(stage)[entry]
-			if !stands || is.Image != line.Image || reflect.DeepEqual(is, ours.At(stage)[entry]) {
+	take := func(of func(mirror.Record) mirror.Standing) error {
+		for entry, line := range of(record) {
+			is, there := of(now)[entry]
+			if !there || is.Image != line.Image || reflect.DeepEqual(is, of(ours)[entry]) {
 				continue
 			}
 			if written == nil {
 				left, _, err := l.ourRecord(ctx, f, set)
 				if err != nil {
-					return record, err
+					return err
 				}
 				written = &left
 			}
-			if !reflect.DeepEqual(is, written.At(stage)[entry]) {
+			if !reflect.DeepEqual(is, of(*written)[entry]) {
 				continue // people edited it
 			}
 			is.Proven, is.Basis, is.Vouch = line.Proven, line.Basis, line.Vouch
-			next.Stages[stage][entry] = is
+			of(next)[entry] = is
 		}
+		return nil
 	}
-	return next, nil
+	for _, stage := range set.Stages {
+		err = errors.Join(err,
+			take(func(r mirror.Record) mirror.Standing { return r.At(stage) }),
+			take(func(r mirror.Record) mirror.Standing { return r.Left[stage] }))
+	}
+	return next, err
 }
 
 // alone makes sure that what a step would write over is what it has read: since f, nothing of the set was recorded up

@@ -32,6 +32,7 @@ type view struct {
 	verified map[string]mirror.Verified // by actionKey
 	verdicts map[string]mirror.Verdict  // by actionKey, of every action that was judged
 	later    int                        // entries that stand and that a later step judges
+	sight    sight
 }
 
 // actionKey names an action inside one plan.
@@ -86,7 +87,11 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	if err != nil {
 		return nil, err
 	}
+	v.sight = sight{set, v.plan, trusted}
 	v.plan = name(v.plan, facts)
+	if v.plan.Dropped, err = l.droppers(ctx, f, set, trusted); err != nil {
+		return nil, err
+	}
 	v.plan = l.limit.leaveOut(f.beforeMerge(v.plan, f.policy.Gate(v.plan, set, facts, at)), false)
 	p.gates.settle(v.plan, l.config.Forge.Poll, at)
 	v.plan, set = f.holdUpper(v.plan, set)

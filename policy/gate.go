@@ -122,16 +122,6 @@ func decisive(gates []mirror.Gate) (first mirror.Gate, closed bool) {
 	return first, closed
 }
 
-// Foresee gives the gates of one action of a set, open or closed, as Gate would. It gives none for an action that
-// changes nothing above the first stage. set.Wanted says what else is to change with it.
-func (p Policy) Foresee(a mirror.Action, set mirror.Set, facts Facts, at time.Time) []mirror.Gate {
-	m := p.promotion(set, a.Stage, facts, at)
-	if m.below == "" || !m.changes(a.Key.Entry, a.Image) {
-		return nil
-	}
-	return p.gates(a, m)
-}
-
 // promotion is what changes at one stage of a set, with all that its gates go by.
 type promotion struct {
 	demands
@@ -174,8 +164,7 @@ func (m promotion) changes(entry string, image mirror.Reference) bool {
 
 // stoodBefore says whether an image that does not stand here stood here before.
 func (m promotion) stoodBefore(entry string, image mirror.Reference) bool {
-	line := m.record.At(m.stage)[entry]
-	return line.Image != image && slices.Contains(line.Was, image)
+	return m.changes(entry, image) && m.record.Stood(m.stage, entry, image)
 }
 
 // returns says whether an action is a rollback: it returns to what stood here. A set that moves together does so only
@@ -221,7 +210,7 @@ func (p Policy) notDenied(a mirror.Action) mirror.Gate {
 // previous is open for what stood in the stage below or here.
 func (m promotion) previous(a mirror.Action) mirror.Gate {
 	switch {
-	case m.record.At(m.below).Stood(a.Key.Entry, a.Image):
+	case m.record.Stood(m.below, a.Key.Entry, a.Image):
 		return open("previous", "it stands or stood in %s", m.below)
 	case m.stoodBefore(a.Key.Entry, a.Image):
 		return exempt("previous", "it stood here before")

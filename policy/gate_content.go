@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -49,7 +50,7 @@ func (m promotion) notOlder(a mirror.Action, marked string) mirror.Gate {
 
 // older says whether an action brings an older version than stands, where both tags are versions.
 func (m promotion) older(a mirror.Action) (older, ordered bool) {
-	was, errWas := semver.NewVersion(m.record.At(m.stage)[a.Key.Entry].Image.Tag)
+	was, errWas := semver.NewVersion(m.replaces(a).Tag)
 	is, err := semver.NewVersion(a.Image.Tag)
 	if err != nil || errWas != nil {
 		return false, false
@@ -57,9 +58,26 @@ func (m promotion) older(a mirror.Action) (older, ordered bool) {
 	return is.LessThan(was), true
 }
 
+// replaces gives what stands where an action moves something; where nothing does, what stands of the same repository and
+// leaves with it: in a set whose entries are named by their tags, an older version is another entry.
+func (m promotion) replaces(a mirror.Action) mirror.Reference {
+	line, stands := m.record.At(m.stage)[a.Key.Entry]
+	if stands {
+		return line.Image
+	}
+	for _, entry := range slices.Sorted(maps.Keys(m.record.At(m.stage))) {
+		other := m.record.At(m.stage)[entry].Image
+		listed := slices.ContainsFunc(m.set.Wanted[m.stage], func(w mirror.Wanted) bool { return w.Entry == entry })
+		if other.Name() == a.Image.Name() && !listed {
+			return other
+		}
+	}
+	return mirror.Reference{}
+}
+
 // sameContent is closed for a tag that stood here with other content.
 func (m promotion) sameContent(a mirror.Action) mirror.Gate {
-	line := m.record.At(m.stage)[a.Key.Entry]
+	line := m.record.Past(m.stage, a.Key.Entry)
 	for _, before := range append([]mirror.Reference{line.Image}, line.Was...) {
 		if a.Image.Tag != "" && before.Tag == a.Image.Tag && before.Name() == a.Image.Name() && before.Digest != a.Image.Digest {
 			return closed("immutable", mirror.Immutable, "tag %s stood here as %s", a.Image.Tag, mirror.Short(before.Digest))

@@ -29,11 +29,11 @@ func (m promotion) timeGates(a mirror.Action) (gates []mirror.Gate) {
 // soaked gives when an image has stood in the stage below for long enough; the zero time where it did so before. It
 // is false where time alone does not bring that about.
 func (m promotion) soaked(entry string, image mirror.Reference) (time.Time, bool) {
-	line, stands := m.record.At(m.below)[entry]
+	line := m.record.Past(m.below, entry)
 	switch {
-	case stands && line.Stood[image.Digest] >= m.soak:
+	case line.Stood[image.Digest] >= m.soak:
 		return time.Time{}, true
-	case stands && line.Image == image && !line.Since.IsZero():
+	case line.Image == image && !line.Since.IsZero():
 		return line.Since.Add(m.soak), true
 	}
 	return time.Time{}, false
@@ -45,12 +45,14 @@ func (m promotion) soaking(a mirror.Action) mirror.Gate {
 	if ok && m.youngest.After(until) {
 		until, last = m.youngest, ", as the entry of the set that came last"
 	}
-	line := m.record.At(m.below)[a.Key.Entry]
+	line := m.record.Past(m.below, a.Key.Entry)
 	switch {
 	case !ok && line.Image == a.Image:
 		return closed("soak", mirror.NotKnown, "since when it stands in %s is not known; it has to for %s", m.below, span(m.soak))
+	case !ok && !m.record.Stood(m.below, a.Key.Entry, a.Image):
+		return closed("soak", mirror.NotBelow, "it never stood in %s; it has to for %s", m.below, span(m.soak))
 	case !ok && line.Stood[a.Image.Digest] == 0:
-		return closed("soak", mirror.NotBelow, "nothing shows that it stood in %s; it has to for %s", m.below, span(m.soak))
+		return closed("soak", mirror.NotBelow, "it does not stand in %s any more, and for how long it did is not known; it has to for %s", m.below, span(m.soak))
 	case !ok:
 		return closed("soak", mirror.NotBelow, "it does not stand in %s any more and stood there for %s; it has to for %s", m.below, span(line.Stood[a.Image.Digest]), span(m.soak))
 	case m.at.Before(until):

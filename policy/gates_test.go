@@ -67,9 +67,6 @@ func (s *scene) gate(t *testing.T, gates string) mirror.Action {
 		}
 	}
 	got := p.Gate(mirror.Plan{Actions: []mirror.Action{a}}, s.set, s.facts, s.at).Actions[0]
-	if foreseen := p.Foresee(a, s.set, s.facts, s.at); !slices.Equal(foreseen, got.Gates) {
-		t.Errorf("foreseen %v, got %v", foreseen, got.Gates)
-	}
 	for _, g := range got.Gates {
 		if g.Why == "" || g.Open != (g.Code == "") {
 			t.Errorf("gate without a reason: %+v", g)
@@ -209,6 +206,45 @@ func TestGate_EachAsksForItsOwn(t *testing.T) {
 	}
 }
 
+// What may wait for less time than it will have to is told so while it is proposed, and after that until it is too late.
+func TestGate_WarnsOfWhatWillBeTooLate(t *testing.T) {
+	proposed := func(s *scene) { s.asking(func(a *policy.Asking) { a.Commit, a.At = "", time.Time{} }) }
+	for _, c := range []struct {
+		name, gates string
+		change      func(*scene)
+		want        string // of the warning
+	}{
+		{"proposed, and the window is far", "windows: [{from: '20:00', to: '23:00'}], applyWithin: 1h", proposed, "no sooner than 2026-11-18T20:00:00Z: what is merged now is too late by then"},
+		{"merged, and the window is far", "windows: [{from: '20:00', to: '23:00'}], applyWithin: 4h", nil, "no sooner than 2026-11-18T20:00:00Z: it is too late by then"},
+		{"proposed, and the window is near", "windows: [{from: '12:30', to: '23:00'}], applyWithin: 1h", proposed, ""},
+		{"merged, and it soaks in time", "soak: 24h, applyWithin: 25h", nil, ""},
+		{"open", "windows: [{from: '11:00', to: '23:00'}], applyWithin: 1h", proposed, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newScene("2.0")
+			if c.change != nil {
+				c.change(s)
+			}
+			got := s.gate(t, c.gates)
+			i := slices.IndexFunc(got.Gates, func(g mirror.Gate) bool { return g.Name == "within" })
+			if g := got.Gates[i]; !g.Open || (g.Warning == "") != (c.want == "") || !strings.Contains(g.Warning, c.want) {
+				t.Errorf("got %+v, want the warning %q", g, c.want)
+			}
+		})
+	}
+}
+
+func TestGate_SaysWhatNeverStoodBelow(t *testing.T) {
+	for tag, want := range map[string]string{"3.0": "it never stood in staging; it has to for 6h", "1.5": "it does not stand in staging any more and stood there for 5h; it has to for 6h"} {
+		s := newScene(tag)
+		for _, g := range s.gate(t, "soak: 6h").Gates {
+			if g.Name == "soak" && g.Why != want {
+				t.Errorf("%s: got %q, want %q", tag, g.Why, want)
+			}
+		}
+	}
+}
+
 const everything = "soak: 1000h, windows: [{from: '20:00', to: '21:00'}], freezes: [{from: 2026-01-01, until: 2026-12-31}], downgrade: refuse, whole: true, applyWithin: 1s"
 
 func TestGate_ARollbackIsExemptFromTimeAndOrder(t *testing.T) {
@@ -302,7 +338,7 @@ func TestGate_TheGatesOfAllDocumentsHaveToBeOpen(t *testing.T) {
 	s.at = noon.Add(30 * time.Hour)
 	closed := map[string]string{}
 	a := mirror.Action{Kind: mirror.Copy, Key: mirror.Key{Set: "web", Entry: "app"}, Stage: "production", Image: release("app", "2.0")}
-	for _, g := range p.Foresee(a, s.set, s.facts, s.at) {
+	for _, g := range p.Gate(mirror.Plan{Actions: []mirror.Action{a}}, s.set, s.facts, s.at).Actions[0].Gates {
 		if !g.Open {
 			closed[g.Name] = g.Why
 		}

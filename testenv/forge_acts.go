@@ -14,7 +14,7 @@ func (f *Forge) Push(branch, message string, files map[string]string) (string, e
 	f.mu.Lock()
 	at, fork := f.forks[branch], strings.Contains(branch, ":")
 	if !fork {
-		at = f.branches()[branch]
+		at = f.branch(branch)
 	}
 	f.mu.Unlock()
 	from := at
@@ -154,7 +154,7 @@ func (f *Forge) end(p *ForgeProposal, by string) error {
 		return ErrForgeOver
 	}
 	p.Open, p.EndedBy, p.Ended = false, by, f.now()
-	p.Updated, p.baseAt = p.Ended, f.branches()[p.Base]
+	p.Updated, p.baseAt = p.Ended, f.branch(p.Base)
 	f.tellProposal("closed", p, by)
 	return nil
 }

@@ -60,6 +60,15 @@ func (f *Forge) mayPush(r *http.Request, ref plumbing.ReferenceName) error {
 	return nil
 }
 
+// branch gives the commit that a branch is at; "" where there is none.
+func (f *Forge) branch(name string) string {
+	ref, err := f.git.store().Reference(plumbing.NewBranchReferenceName(name))
+	if err != nil || ref.Type() != plumbing.HashReference {
+		return ""
+	}
+	return ref.Hash().String()
+}
+
 // branches gives the commits that the branches are at.
 func (f *Forge) branches() map[string]string {
 	at := map[string]string{}

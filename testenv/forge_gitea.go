@@ -132,7 +132,7 @@ func openOrClosed(p *ForgeProposal) string {
 // baseOf gives the commit that the base of a proposal is at, or was at when it ended.
 func (f *Forge) baseOf(p *ForgeProposal) string {
 	if p.Open || p.baseAt == "" {
-		return f.branches()[p.Base]
+		return f.branch(p.Base)
 	}
 	return p.baseAt
 }

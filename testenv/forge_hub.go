@@ -70,7 +70,7 @@ func (h *pulls) branchInfo(p *ForgeProposal, branch, commit string) map[string]a
 	label, ref := owner+":"+name, name
 	if h.kind == "gitea" {
 		label = name
-		if !fork && h.branches()[name] == "" {
+		if !fork && h.branch(name) == "" {
 			ref = h.HeadRef(p.Number)
 		}
 	}

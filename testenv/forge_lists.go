@@ -85,7 +85,7 @@ func (a *asked) bringing(commit string) []*ForgeProposal {
 		}
 		base := p.baseAt
 		if base == "" {
-			base = a.branches()[p.Base]
+			base = a.branch(p.Base)
 		}
 		return !a.contains(base, commit)
 	})

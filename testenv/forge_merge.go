@@ -14,7 +14,7 @@ import (
 
 // merge merges a proposal onto its base as it is now. message is the title of the commit; empty takes the forge's.
 func (f *Forge) merge(p *ForgeProposal, by, method, message string) error {
-	base := f.branches()[p.Base]
+	base := f.branch(p.Base)
 	if !p.Open || p.Draft {
 		return ErrForgeOver
 	}
@@ -36,7 +36,7 @@ func (f *Forge) merge(p *ForgeProposal, by, method, message string) error {
 		_ = f.pointHead(p) // nobody else moves that ref
 	}
 	if f.DeleteMerged {
-		if from := f.branches()[p.Head]; from != "" {
+		if from := f.branch(p.Head); from != "" {
 			_ = f.git.move(plumbing.NewBranchReferenceName(p.Head), plumbing.NewHash(from), plumbing.ZeroHash) // somebody pushed to it: it stays
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -158,6 +159,12 @@ func (g *Gitea) Merge(ctx context.Context, number int, by, method string) (strin
 	p, err := g.call(ctx, g.admin, http.MethodGet, at, nil)
 	commit, _ := p["merge_commit_sha"].(string)
 	return commit, err
+}
+
+// IsOpen says whether a proposal of this number is there and neither merged nor closed.
+func (g *Gitea) IsOpen(ctx context.Context, number int) (bool, error) {
+	all, err := g.list(ctx, fleetAPI+"/pulls?state=open&limit=50")
+	return slices.ContainsFunc(all, func(p map[string]any) bool { return p["number"] == float64(number) }), err
 }
 
 // Close declines an open proposal.

@@ -14,6 +14,9 @@ func TestProposals_TemplatesAreTried(t *testing.T) {
 		{"an unknown fact", `{title: "{{.Nope}}"}`, "error[CFG083]"},
 		{"half a template", `{body: "{{.Set"}`, "error[CFG084]"},
 		{"a label with a comma", `{labels: ["a,b"]}`, "error[CFG085]"},
+		{"the branch itself", `{branch: "main/{{.Set}}/{{.Stage}}"}`, "error[CFG082]"},
+		{"a folder of anything", `{branch: "{{.Set}}/{{.Stage}}"}`, "error[CFG082]"},
+		{"another word", `{branch: "main-{{.Set}}/{{.Stage}}"}`, ""},
 		{"well", `{branch: "p/{{.Set}}-{{.Stage}}", title: "{{.Summary}}", body: "by {{.By}}", labels: ["stage/{{.Stage}}"]}`, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -66,6 +66,7 @@ func (c Config) validate(where func(path ...string) mirror.Position) mirror.Prob
 	k.socket(c)
 	k.trust(c.Trust)
 	k.proposals(c.Forge.Proposals, keyPath{"forge", "proposals"})
+	k.ownBranches(c)
 	k.webhooks(c.Webhooks, c.Listen)
 	k.notifiers(c.Notify)
 	k.calls(c.Calls)

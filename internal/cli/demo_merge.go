@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/testenv"
 )
 
@@ -40,6 +41,14 @@ func (a *app) demoMerge(ctx context.Context, number int, method string) error {
 		return err
 	}
 	at := testenv.GiteaAt(c.Forge.URL, testenv.WorldPerson, token)
+	open, err := at.IsOpen(ctx, number)
+	if err != nil {
+		return fmt.Errorf("look for proposal %d: %w", number, err)
+	}
+	if !open {
+		return mirror.Problems{{Code: "DEM001", What: fmt.Sprintf("no proposal %d is open at the forge of the demo", number),
+			Why: "it was never opened, or it is merged or closed already", Fix: "`poundlock get promotions` lists those that are open"}}
+	}
 	commit, err := at.Merge(ctx, number, testenv.WorldPerson, method)
 	if err != nil {
 		return fmt.Errorf("merge proposal %d: %w", number, err)

@@ -46,7 +46,7 @@ func TestInit_WritesWhatTheDaemonReads(t *testing.T) {
 			fleet := filepath.Join(t.TempDir(), "fleet")
 			args := append([]string{"init", "--dir", fleet, "--from", "ess:" + source, "--from", "tools=list:" + list}, tt.args...)
 			code, out, talk := command(t, t.Context(), args...)
-			if code != exitOK || !strings.Contains(out, "marked TODO") || !strings.Contains(talk, "1 entries have no digest, such as ess/adminbot/pipe") {
+			if code != exitOK || !strings.Contains(out, "marked TODO") || !strings.Contains(talk, "1 entry has no digest, ess/adminbot/pipe: it is refused") {
 				t.Fatalf("exit %d\n%s%s", code, out, talk)
 			}
 			if info, err := os.Stat(filepath.Join(fleet, "secrets")); err != nil || info.Mode().Perm() != 0o700 {
@@ -66,6 +66,11 @@ func TestInit_WritesWhatTheDaemonReads(t *testing.T) {
 			for key, want := range tt.want {
 				if got[key] != want {
 					t.Errorf("%s: got %q, want %q", key, got[key], want)
+				}
+			}
+			for _, section := range []string{"\n# forge:", "\n# webhooks:"} {
+				if text, _ := os.ReadFile(filepath.Join(fleet, "config.yaml")); !strings.Contains(string(text), section) {
+					t.Errorf("%q is not offered", section)
 				}
 			}
 			for _, host := range []string{"docker-io", "gitlab-registry-matrix-org", "quay-io"} {

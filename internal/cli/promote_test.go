@@ -3,7 +3,26 @@ package cli
 import (
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/internal/mirror"
 )
+
+// A moment that a reason names is not told twice, and what will be too late is told although its gate is open.
+func TestPromote_TellsGates(t *testing.T) {
+	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	text := new(app).promotionText(daemon.Promoted{Set: "ess", From: "staging", Stage: "production", Outcome: daemon.PromotedNothing, Gates: []mirror.Gate{
+		{Name: "soak", Code: mirror.Soaking, Why: "it has to stand in staging for 24h: until 2026-11-22T12:00:00Z", Until: at},
+		{Name: "freeze", Code: mirror.Frozen, Why: "nothing moves", Until: at},
+		{Name: "within", Open: true, Why: "it may wait for 20s", Warning: "it is too late by then"},
+	}}, false)
+	for _, want := range []string{"\n  ✗ soak: it has to stand in staging for 24h: until 2026-11-22T12:00:00Z\n", "nothing moves, until 2026-11-22T12:00:00Z\n", "\n  ! within: it may wait for 20s; it is too late by then\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("lacks %q:\n%s", want, text)
+		}
+	}
+}
 
 // With a daemon and without one: promoted, rolled back, held and released, with words that say what comes next.
 func TestPromote_WorksWithAndWithoutADaemon(t *testing.T) {
@@ -41,7 +60,7 @@ func TestPromote_WorksWithAndWithoutADaemon(t *testing.T) {
 			} else {
 				run(exitPartial, "trigger", "tools", "--wait")
 			}
-			says(run(exitRefused, "promote", "tools", "--to", "production", "--direct"), "refused: ", "is held by", "ticket 4711")
+			says(run(exitRefused, "promote", "tools", "--to", "production", "--direct"), "refused: ", "is held by", "ticket 4711", "release tools "+probe+" --stage production` lets it go on", config)
 			says(run(exitOK, "release", "tools", "--stage", "production"), "tools/production/"+probe+" is held no more")
 			says(run(exitOK, "release", "tools", "--stage", "production"), "nothing of tools was held")
 			says(run(exitConfig, "promote", "tools", "nope", "--to", "staging"), "FLT032")

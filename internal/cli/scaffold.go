@@ -74,9 +74,16 @@ func (o scaffolding) files() (mirror.Files, []string, error) {
 	}
 	var notes []string
 	if len(open) > 0 {
-		notes = append(notes, fmt.Sprintf("%d entries have no digest, such as %s: they are refused until desired/ names their digest or a rule names who signs them", len(open), open[0]))
+		notes = append(notes, undigested(open))
 	}
 	return files, notes, nil
+}
+
+func undigested(open []string) string {
+	if len(open) == 1 {
+		return fmt.Sprintf("1 entry has no digest, %s: it is refused until desired/ names its digest or a rule names who signs it", open[0])
+	}
+	return fmt.Sprintf("%d entries have no digest, such as %s: they are refused until desired/ names their digest or a rule names who signs them", len(open), open[0])
 }
 
 // flawless checks what is to be written as the daemon would: a flag may hold what no check of ours foresees.

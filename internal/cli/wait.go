@@ -20,6 +20,8 @@ type waitDocument struct {
 	Type       string             `json:"type"`
 	Version    int                `json:"version"`
 	Promotions []daemon.Promotion `json:"promotions"` // one for each set and stage that the proposal is about
+
+	Proposal *daemon.ProposalLook `json:"proposal,omitempty"` // what the forge said of one that Git does not know
 }
 
 // everyWait is how long wait leaves between two looks at Git.
@@ -30,9 +32,11 @@ func (a *app) waitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "wait promotion/ID", Short: "Wait until a promotion is merged, moved and recorded", Args: cobra.ExactArgs(1),
 		Long: `Wait until everything that a promotion asks for stands and is recorded in the fleet repository. ID is the number of its
-proposal, or its commit. It looks at Git alone, so it works wherever the fleet repository can be read.
+proposal, or its commit. It looks at Git, so it works wherever the fleet repository can be read. Where a daemon ran on this
+machine it knows why a promotion is refused, and where a forge is configured, whether its proposal was declined.
 
-Exit codes: 0 it stands; 5 a later promotion took its place; 8 it was not merged, or still waits, when the time was over.`,
+Exit codes: 0 it stands; 5 a later promotion took its place, a gate or policy refuses it until somebody changes something,
+or its proposal was declined; 8 it was not merged, or still waits, when the time was over.`,
 		Example: "  poundlock wait promotion/7\n  poundlock wait promotion/7 --timeout 2h\n  poundlock wait promotion/8c0d1f2a -o json",
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 10*time.Minute, "longest wait")
@@ -45,20 +49,26 @@ Exit codes: 0 it stands; 5 a later promotion took its place; 8 it was not merged
 		if timeout <= 0 {
 			return misused(cmd, "", "--timeout wants more than nothing, such as 10m")
 		}
-		line, err := a.open(cmd.Context(), daemon.Options{Temporary: true})
+		open := func() (*daemon.Line, error) { return a.open(cmd.Context(), daemon.Options{Temporary: true}) }
+		line, err := open()
 		if err != nil {
 			return err
 		}
+		w := &waited{Line: line, open: open, id: id, began: time.Now(), taken: time.Now()}
 		ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 		defer cancel()
-		found, err := awaitPromotion(ctx, line, id)
-		if err = closing(line, err); err != nil {
+		found, err := awaitPromotion(ctx, w, id)
+		if err = closing(w.Line, err); err != nil {
 			return err
 		}
-		if err := a.printWait(waitDocument{"wait", 1, found}, id, timeout, *output); err != nil {
+		d := waitDocument{"wait", 1, found, nil}
+		if len(found) == 0 {
+			d.Proposal = w.proposal
+		}
+		if err := a.printWait(d, id, timeout, *output); err != nil {
 			return err
 		}
-		return exitCode(codeOfWait(found))
+		return exitCode(d.code())
 	}
 	return cmd
 }
@@ -80,6 +90,9 @@ func awaitPromotion(ctx context.Context, line promoting, id string) (found []dae
 		heads, all, failed := lookAgain(ctx, line, seen)
 		if ctx.Err() == nil { // else the look was cut off, and says nothing
 			err = failed
+		}
+		if errors.Is(failed, errDeclined) {
+			return []daemon.Promotion{}, nil
 		}
 		if errors.Is(failed, config.ErrConfiguration) {
 			return found, failed // no waiting mends it
@@ -111,21 +124,28 @@ func lookAgain(ctx context.Context, line promoting, seen string) (heads string, 
 	return heads, all, err
 }
 
+func (d waitDocument) code() int {
+	if d.Proposal != nil && d.Proposal.Declined() {
+		return exitRefused
+	}
+	return codeOfWait(d.Promotions)
+}
+
 // codeOfWait gives the exit code of what became of a promotion.
 func codeOfWait(found []daemon.Promotion) int {
-	code := exitOK
-	if len(found) == 0 {
-		return exitWaiting
-	}
+	is := map[daemon.PromotionState]bool{}
 	for _, p := range found {
-		switch p.State {
-		case daemon.PromotionWaiting:
-			return exitWaiting
-		case daemon.PromotionSuperseded:
-			code = exitRefused
-		}
+		is[p.State] = true
 	}
-	return code
+	switch {
+	case is[daemon.PromotionRefused]: // what else waits does not mend it
+		return exitRefused
+	case is[daemon.PromotionWaiting], len(found) == 0:
+		return exitWaiting
+	case is[daemon.PromotionSuperseded]:
+		return exitRefused
+	}
+	return exitOK
 }
 
 func (a *app) printWait(d waitDocument, id string, timeout time.Duration, f format) error {
@@ -133,7 +153,7 @@ func (a *app) printWait(d waitDocument, id string, timeout time.Duration, f form
 		return document(a.out, f, d)
 	}
 	if len(d.Promotions) == 0 {
-		return a.print(clean(fmt.Sprintf("promotion %s was not merged within %s; it waits for its approval", id, timeout)) + "\n")
+		return a.print(clean(unmergedText(d, id, timeout)) + "\n")
 	}
 	var b strings.Builder
 	for _, p := range d.Promotions {
@@ -155,6 +175,9 @@ func waitText(p daemon.Promotion, next string) string {
 		return "superseded by a later promotion: " + what
 	}
 	text := "waits: " + what
+	if p.State == daemon.PromotionRefused {
+		text = "refused: " + what
+	}
 	if p.Why != "" {
 		text += ": " + p.Why
 	}

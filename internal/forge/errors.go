@@ -34,6 +34,9 @@ func (e *LimitedError) Error() string {
 // Unwrap gives ErrLimited.
 func (e *LimitedError) Unwrap() error { return ErrLimited }
 
+// StepSelf is the step that asks whom the credential is of. Every forge answers it at the same place.
+const StepSelf = "ask whose credential this is"
+
 // Error is an exchange with a forge that did not go well.
 type Error struct {
 	Host    string // host[:port] of the API

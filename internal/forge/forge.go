@@ -93,6 +93,7 @@ type Query struct {
 	Base  string
 	Head  string // "" for any branch
 	Since time.Time
+	Most  int // how many of those that are over are looked at, those first that changed last; 0 for all
 }
 
 // Verdict is what a review says.

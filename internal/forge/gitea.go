@@ -51,7 +51,7 @@ func (g *giteaForge) Self(ctx context.Context) (string, error) {
 	return g.me(ctx, func(ctx context.Context) (string, error) {
 		u, _, err := g.api(ctx).GetMyUserInfo()
 		if err != nil {
-			return "", g.fail(err, "ask whose credential this is")
+			return "", g.fail(err, StepSelf)
 		}
 		return u.UserName, nil
 	})

@@ -62,7 +62,7 @@ func (g *gitHub) Self(ctx context.Context) (string, error) {
 			return g.app.login(ctx)
 		}
 		u, _, err := g.api.Users.Get(ctx, "")
-		return u.GetLogin(), g.fail(err, "ask whose credential this is")
+		return u.GetLogin(), g.fail(err, StepSelf)
 	})
 }
 

@@ -62,7 +62,7 @@ func missingByTrial(trials map[string]func() error) ([]string, error) {
 		switch {
 		case err == nil || errors.As(err, &e) && e.Status >= 400 && e.Status < 500 && !errors.Is(err, ErrForbidden) && !errors.Is(err, ErrLimited):
 		case errors.As(err, &e) && e.Status == http.StatusForbidden && !errors.Is(err, ErrLimited):
-			if e.Needs != "" {
+			if e.Needs != "" && e.Needs != name {
 				name += " (" + e.Needs + ")"
 			}
 			missing = append(missing, name)

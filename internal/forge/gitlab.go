@@ -55,7 +55,7 @@ func (g *gitLab) Self(ctx context.Context) (string, error) {
 	return g.me(ctx, func(ctx context.Context) (string, error) {
 		u, _, err := g.api.Users.CurrentUser(gitlab.WithContext(ctx))
 		if err != nil {
-			return "", g.fail(err, "ask whose credential this is")
+			return "", g.fail(err, StepSelf)
 		}
 		return u.Username, nil
 	})

@@ -167,6 +167,7 @@ func (q Query) gather(open iter.Seq2[Proposal, error], ended ...iter.Seq2[Propos
 		ended = nil
 	}
 	for _, list := range ended {
+		looked := 0
 		for p, err := range list {
 			if err != nil {
 				return nil, err
@@ -175,6 +176,9 @@ func (q Query) gather(open iter.Seq2[Proposal, error], ended ...iter.Seq2[Propos
 				break
 			}
 			take(p)
+			if looked++; looked == q.Most {
+				break
+			}
 		}
 	}
 	slices.SortFunc(all, func(a, b Proposal) int { return cmp.Compare(b.Number, a.Number) })

@@ -257,6 +257,7 @@ func TestForge_ListsWhatAQueryAsksFor(t *testing.T) {
 			{"open ones", forge.Query{Base: "main"}, []int{first.Number}},
 			{"with those that are over", forge.Query{Base: "main", Since: since}, []int{merged.Number, declined.Number, first.Number}},
 			{"of all times", forge.Query{Base: "main", Since: time.Unix(1, 0)}, []int{merged.Number, declined.Number, first.Number, old.Number}},
+			{"as many as there are", forge.Query{Base: "main", Since: time.Unix(1, 0), Most: 3}, []int{merged.Number, declined.Number, first.Number, old.Number}},
 			{"of one branch", forge.Query{Base: "main", Head: "first"}, []int{first.Number}},
 			{"of one branch that was declined", forge.Query{Base: "main", Head: "declined", Since: since}, []int{declined.Number}},
 			{"of no branch", forge.Query{Base: "main", Head: "nothing", Since: since}, nil},
@@ -272,6 +273,13 @@ func TestForge_ListsWhatAQueryAsksFor(t *testing.T) {
 					t.Errorf("got %v, want %v", numbers, c.want)
 				}
 			})
+		}
+		few, err := p.Proposals(t.Context(), forge.Query{Base: "main", Since: time.Unix(1, 0), Most: 1})
+		has := func(number int) bool {
+			return slices.ContainsFunc(few, func(g forge.Proposal) bool { return g.Number == number })
+		}
+		if err != nil || !has(merged.Number) || !has(first.Number) || has(old.Number) {
+			t.Errorf("with one that is over: got %+v, %v", few, err)
 		}
 	})
 }

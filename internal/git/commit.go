@@ -53,7 +53,7 @@ func (r *Repo) commitTo(ctx context.Context, ref plumbing.ReferenceName, parent,
 	u := b.onto(ref, b.parent)
 	u.while = plumbing.NewHash(head)
 	if err := r.push(ctx, u); err != nil {
-		return "", r.remoteError(ctx, "push to", err)
+		return "", r.pushError(ctx, "push to", ref, err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -44,25 +44,6 @@ func (r *Repo) Differ(a, b string, dirs ...string) ([]string, error) {
 	return d.relative(r.opts.Path), d.problems.Err()
 }
 
-// Outside lists files that two commits do not have alike and that do not lie below Options.Path, by their whole names,
-// sorted. It is as Differ otherwise.
-func (r *Repo) Outside(a, b string) ([]string, error) {
-	if r.opts.Path == "" {
-		return nil, nil
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	roots, err := r.roots(a, b)
-	if err != nil {
-		return nil, err
-	}
-	d := differing{repo: r, commit: b, but: r.opts.Path}
-	if err := d.compare("", entry{mode: modeTree, id: roots[0]}, entry{mode: modeTree, id: roots[1]}, 0); err != nil {
-		return nil, err
-	}
-	return d.relative(""), d.problems.Err()
-}
-
 // roots gives the top folders of commits. The caller holds mu.
 func (r *Repo) roots(commits ...string) ([]plumbing.Hash, error) {
 	var roots []plumbing.Hash
@@ -80,7 +61,6 @@ func (r *Repo) roots(commits ...string) ([]plumbing.Hash, error) {
 type differing struct {
 	repo     *Repo
 	commit   string // of the two, the one that mistakes are told of
-	but      string // a folder that is passed over
 	names    []string
 	entries  int
 	problems mirror.Problems
@@ -88,7 +68,7 @@ type differing struct {
 
 // compare lists what differs at a path and below.
 func (d *differing) compare(path string, a, b entry, depth int) error {
-	if a.id == b.id && a.mode == b.mode || d.but != "" && path == d.but || len(d.problems) > 0 {
+	if a.id == b.id && a.mode == b.mode || len(d.problems) > 0 {
 		return nil
 	}
 	if d.entries++; d.entries > 2*d.repo.opts.Limits.Files || len(d.names) >= d.repo.opts.Limits.Files || depth > maxDepth {

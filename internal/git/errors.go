@@ -44,6 +44,7 @@ var (
 type Error struct {
 	Op         string        // what was done, such as "push to"
 	Remote     string        // the URL
+	Branch     string        // that was to be pushed; "" where none was
 	Status     int           // of an HTTP answer that ended it; 0 otherwise
 	RetryAfter time.Duration // as a busy server asked for; 0 where it did not
 	Until      time.Time     // when that ends, by the server's clock; zero where it tells no time
@@ -122,6 +123,16 @@ func (r *Repo) remoteError(ctx context.Context, op string, err error) error {
 		out.Status, out.RetryAfter, out.Until = status.code, status.wait, status.until
 	}
 	return out
+}
+
+// pushError is remoteError of a push to one ref.
+func (r *Repo) pushError(ctx context.Context, op string, ref plumbing.ReferenceName, err error) error {
+	err = r.remoteError(ctx, op, err)
+	var e *Error
+	if errors.As(err, &e) {
+		e.Branch = ref.Short()
+	}
+	return err
 }
 
 // classify strips what go-git and net/http wrap around the cause. The body of an answer, which go-git puts

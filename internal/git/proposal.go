@@ -109,7 +109,7 @@ func (r *Repo) Branch(ctx context.Context, name, old, parent string, c Change) (
 		return parent, nil
 	}
 	if err := r.push(ctx, b.onto(ref, at)); err != nil {
-		return "", r.remoteError(ctx, "push a branch to", err)
+		return "", r.pushError(ctx, "push a branch to", ref, err)
 	}
 	return b.commit.String(), nil
 }
@@ -132,7 +132,7 @@ func (r *Repo) DeleteBranch(ctx context.Context, name, old string) error {
 	if errors.Is(err, errGone) {
 		return nil
 	}
-	return r.remoteError(ctx, "delete a branch of", err)
+	return r.pushError(ctx, "delete a branch of", ref, err)
 }
 
 // other checks the name of a branch that is none of those we follow, and the commit that it is to be at.

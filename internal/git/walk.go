@@ -84,9 +84,6 @@ func stepOf(id plumbing.Hash, c *object.Commit) Step {
 	return s
 }
 
-// trailer begins the line of a commit message by which a daemon marks its own.
-const trailer = "Poundlock-Cycle:"
-
 // Made says whether a commit was made by a daemon of this site: by its signature where ours are signed, else by its
 // author and trailer; and in either case only where it has at most one parent and changes nothing but what lies below
 // the folder rendered, relative to Options.Path. An author and a trailer can be forged by whoever may push; a
@@ -127,7 +124,7 @@ func (r *Repo) signedByUs(c rawCommit) bool {
 		return false
 	}
 	for line := range strings.SplitSeq(c.message, "\n") {
-		if strings.HasPrefix(line, trailer) {
+		if strings.HasPrefix(line, mirror.Trailer+":") {
 			return true
 		}
 	}

@@ -158,11 +158,6 @@ const (
 	NoSecret Reason = "no-secret" // our own secret is not to be had
 )
 
-// Reasons lists every reason.
-func Reasons() []Reason {
-	return []Reason{Unsigned, Forged, TooOld, TooLarge, Broken, TooMany, Busy, NoSecret}
-}
-
 var refusals = map[Reason]struct {
 	status int
 	text   string

@@ -165,6 +165,9 @@ type Plan struct {
 	Actions []Action `json:"actions"`
 	Before  Record   `json:"-"` // the record that was planned from
 	After   Record   `json:"-"` // the record as it would be; previews render from it
+
+	// Dropped gives the commits that took entries which stand out of their stage file, by stage and entry.
+	Dropped map[Stage]map[string]string `json:"-"`
 }
 
 // Count gives how many actions are of a kind.

@@ -16,8 +16,8 @@ const KeptReferences = 10
 
 // Line is what stands for one entry at one stage or, without an image, the past of one that left it.
 type Line struct {
-	Image   Reference // upstream reference with digest
-	Since   time.Time // when it came or, without an image, when it left
+	Image   Reference                // upstream reference with digest
+	Since   time.Time                // when it came or, without an image, when it left
 	Basis   string                   // the verdict in words: "signed by release", "pinned"
 	Vouch   string                   // the commit whose desired/ names the digest, where the basis is pinned
 	Commit  string                   // the desired commit that asked for it
@@ -59,7 +59,7 @@ type Standing map[string]Line
 type Record struct {
 	Origin Digest
 	Stages map[Stage]Standing
-	Left   map[Stage]Standing // lines without an image: what entries remember that stand no more; never nil lines of Stages
+	Left   map[Stage]Standing // lines without an image: what entries remember that stand here no more
 }
 
 // At gives what stands at a stage; never nil.

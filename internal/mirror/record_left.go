@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -24,6 +25,23 @@ func (r Record) Past(stage Stage, entry string) Line {
 func (r Record) Stood(stage Stage, entry string, image Reference) bool {
 	past := r.Past(stage, entry)
 	return !image.IsZero() && (past.Image == image || slices.Contains(past.Was, image))
+}
+
+// Known visits all images that stand or stood anywhere, as far as that is kept. The places have no set.
+func (r Record) Known() iter.Seq2[Place, Reference] {
+	return func(yield func(Place, Reference) bool) {
+		for _, stages := range []map[Stage]Standing{r.Stages, r.Left} {
+			for stage, standing := range stages {
+				for entry, line := range standing {
+					for _, image := range slices.Concat([]Reference{line.Image}, line.Was) {
+						if !image.IsZero() && !yield(Place{Stage: stage, Entry: entry}, image) {
+							return
+						}
+					}
+				}
+			}
+		}
+	}
 }
 
 // Put makes line stand for an entry at a stage, as Standing.Put does, also for one that had left it: its past counts

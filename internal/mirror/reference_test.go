@@ -164,13 +164,16 @@ func TestPut_KeepsWhatARollbackNeeds(t *testing.T) {
 	}
 	at := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 	s := Standing{}
+	stood := func(entry string, image Reference) bool {
+		return Record{Stages: map[Stage]Standing{"snapshot": s}}.Stood("snapshot", entry, image)
+	}
 	for n := range 15 {
 		s.Put("e", Line{Proven: true, Image: image(n), Since: at.Add(time.Duration(n) * time.Hour), Vouch: "c" + string(rune('a'+n))})
 	}
 	if got := len(s["e"].Was); got != KeptReferences {
 		t.Errorf("remembers %d, want %d", got, KeptReferences)
 	}
-	if !s.Stood("e", image(14)) || !s.Stood("e", image(5)) || s.Stood("e", image(2)) || s.Stood("other", image(14)) {
+	if !stood("e", image(14)) || !stood("e", image(5)) || stood("e", image(2)) || stood("other", image(14)) {
 		t.Error("Stood does not tell what stands or stood")
 	}
 	if got := s["e"].Vouches(image(10)); got != "ck" {
@@ -182,7 +185,7 @@ func TestPut_KeepsWhatARollbackNeeds(t *testing.T) {
 		t.Errorf("the same image again: got %+v", s["e"])
 	}
 	s.Put("e", Line{Proven: true, Image: image(10), Since: at, Vouch: "ck"})
-	if s["e"].Was[0] != image(14) || s.Stood("e", image(10)) != true || s["e"].Vouches(image(14)) != "z" {
+	if s["e"].Was[0] != image(14) || !stood("e", image(10)) || s["e"].Vouches(image(14)) != "z" {
 		t.Errorf("after the rollback: got %+v", s["e"])
 	}
 }

@@ -86,7 +86,7 @@ const maxAnswer = 64 << 10
 func post(client *http.Client, req *http.Request) error {
 	resp, err := client.Do(req)
 	if err != nil {
-		return withoutURL(err)
+		return WithoutURL(err)
 	}
 	defer resp.Body.Close()
 	io.CopyN(io.Discard, resp.Body, maxAnswer) // so that the connection can be used again
@@ -105,8 +105,8 @@ func post(client *http.Client, req *http.Request) error {
 	return f
 }
 
-// withoutURL takes the address out of an error of HTTP: that of a chat is a secret.
-func withoutURL(err error) error {
+// WithoutURL takes the address out of an error of HTTP: that of a chat, or of whoever is asked, is a secret.
+func WithoutURL(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}

@@ -135,7 +135,7 @@ func (c *computation) missing(stage mirror.Stage) []string {
 	var left []time.Time // since when stands what the file takes back
 	for _, line := range c.set.Wanted[stage] {
 		listed[line.Entry] = true
-		stood = stood && standing.Stood(line.Entry, line.Image)
+		stood = stood && c.rec.Stood(stage, line.Entry, line.Image)
 		if here, ok := standing[line.Entry]; ok && here.Image != line.Image {
 			left = append(left, here.Since)
 		}
@@ -146,7 +146,7 @@ func (c *computation) missing(stage mirror.Stage) []string {
 		switch {
 		case listed[e.Name], stood && !stands:
 			continue
-		case stood && len(left) > 0 && len(here.Was) == 0 && !here.Since.Before(slices.MinFunc(left, time.Time.Compare)):
+		case stood && len(left) > 0 && (len(here.Was) == 0 || here.Again) && !here.Since.Before(slices.MinFunc(left, time.Time.Compare)):
 			continue // it came with the release that is taken back
 		}
 		missing = append(missing, e.Name)
@@ -176,7 +176,7 @@ func (c *computation) vouch(stage mirror.Stage, entry string, image mirror.Refer
 		return ""
 	}
 	for _, s := range append([]mirror.Stage{below, stage}, c.set.Stages...) {
-		if commit := c.rec.At(s)[entry].Vouches(image); commit != "" {
+		if commit := c.rec.Past(s, entry).Vouches(image); commit != "" {
 			return commit
 		}
 	}
@@ -249,16 +249,12 @@ func (c *computation) ours(pointer mirror.Reference) bool {
 func (c *computation) wrote(pointer mirror.Reference) map[mirror.Digest]bool {
 	if c.written == nil {
 		c.written = map[mirror.Reference]map[mirror.Digest]bool{}
-		for stage, standing := range c.rec.Stages {
-			for entry, line := range standing {
-				for _, image := range append([]mirror.Reference{line.Image}, line.Was...) {
-					p := c.local.Pointer(c.set, stage, entry, image)
-					if c.written[p] == nil {
-						c.written[p] = map[mirror.Digest]bool{}
-					}
-					c.written[p][image.Digest] = true
-				}
+		for at, image := range c.rec.Known() {
+			p := c.local.Pointer(c.set, at.Stage, at.Entry, image)
+			if c.written[p] == nil {
+				c.written[p] = map[mirror.Digest]bool{}
 			}
+			c.written[p][image.Digest] = true
 		}
 	}
 	return c.written[pointer]

@@ -11,17 +11,17 @@ import (
 // Settle gives the record after tags were moved: dones are the ends of the plan's tag actions, at is the
 // time of the cycle, commit the desired one, for what no commit of its own asks for. Only a tag that was seen to
 // move, on an admitting verdict, makes a line; what was refused or failed keeps the line it had. An entry that is
-// no longer selected leaves the first stage, one that its stage file no longer lists leaves that stage; an atomic
-// set's stage only once all that is listed stands.
+// no longer selected leaves the first stage, one that its stage file no longer lists leaves that stage (see leave). What
+// leaves is remembered, so that it can be returned to.
 func Settle(set mirror.Set, rec mirror.Record, p mirror.Plan, dones []mirror.Done, commit string, at time.Time) mirror.Record {
 	next := rec.Clone()
 	for _, d := range dones {
 		if a := d.Action; d.Err == nil && a.Kind == mirror.Tag && d.Verdict.Outcome.Admits() {
-			put(next, a.Stage, a.Key.Entry, mirror.Line{Image: a.Image, Since: at, Proven: true, Basis: d.Verdict.Basis(),
+			next.Put(a.Stage, a.Key.Entry, mirror.Line{Image: a.Image, Since: at, Proven: true, Basis: d.Verdict.Basis(),
 				Vouch: cmp.Or(d.Verdict.VouchedBy, a.Vouch), Commit: cmp.Or(a.Asked, commit)})
 		}
 	}
-	return leave(set, next, p)
+	return leave(set, next, p, at)
 }
 
 // after is the record as it would be if every copy and tag action of the plan succeeded.
@@ -30,53 +30,70 @@ func after(set mirror.Set, p mirror.Plan) mirror.Record {
 	p.Actions = slices.Clone(p.Actions)
 	for i, a := range p.Actions {
 		if changes(a) {
-			put(next, a.Stage, a.Key.Entry, mirror.Line{Image: a.Image, Proven: true, Vouch: a.Vouch, Commit: cmp.Or(a.Asked, p.Commit)})
+			next.Put(a.Stage, a.Key.Entry, mirror.Line{Image: a.Image, Proven: true, Vouch: a.Vouch, Commit: cmp.Or(a.Asked, p.Commit)})
 			p.Actions[i].Kind = mirror.Tag // what is to be copied has come
 		}
 	}
-	return leave(set, next, p)
+	return leave(set, next, p, time.Time{})
 }
 
-func put(r mirror.Record, stage mirror.Stage, entry string, line mirror.Line) {
-	if r.Stages[stage] == nil {
-		r.Stages[stage] = mirror.Standing{}
-	}
-	r.Stages[stage].Put(entry, line)
-}
-
-// leave drops the lines of what nobody asks for any more and says which version of the source stands. It
-// works on a clone.
-func leave(set mirror.Set, r mirror.Record, p mirror.Plan) mirror.Record {
+// leave drops the lines of what nobody asks for any more and says which version of the source stands. It works on a
+// clone. That a stage file no longer lists an entry is asked for like its other changes: an atomic set's stage waits
+// until all that is listed stands, another one until what the same commit asks for does. Else the gate that refuses a
+// new line would let go the one that it was to replace.
+func leave(set mirror.Set, r mirror.Record, p mirror.Plan, at time.Time) mirror.Record {
 	selected := map[string]bool{}
 	for _, e := range set.Entries {
 		selected[e.Name] = true
 	}
-	keep(r, set.Stages.First(), selected)
+	for _, entry := range unlisted(r, set.Stages.First(), selected) {
+		r.Leave(set.Stages.First(), entry, at)
+	}
 	for _, stage := range set.Stages.Upper() {
-		listed, complete := map[string]bool{}, true
+		listed, open := map[string]bool{}, map[string]bool{}
 		for _, line := range set.Wanted[stage] {
 			listed[line.Entry] = true
-			complete = complete && r.At(stage)[line.Entry].Image == line.Image
+			if r.At(stage)[line.Entry].Image != line.Image {
+				open[asks(p, stage, line.Entry)] = true
+			}
 		}
 		refused := slices.ContainsFunc(p.Actions, func(a mirror.Action) bool {
 			return a.Stage == stage && a.Reason.Code == mirror.Incomplete
 		})
-		if set.Listed[stage] && !refused && (complete || !set.Atomic) {
-			keep(r, stage, listed)
+		if !set.Listed[stage] || refused || set.Atomic && len(open) > 0 {
+			continue
+		}
+		for _, entry := range unlisted(r, stage, listed) {
+			if by := p.Dropped[stage][entry]; len(open) == 0 || by != "" && !open[by] && !open[""] {
+				r.Leave(stage, entry, at)
+			}
 		}
 	}
+	r.Forget()
 	if settled(set, r, p) {
 		r.Origin = set.Origin
 	}
 	return r
 }
 
-func keep(r mirror.Record, stage mirror.Stage, entries map[string]bool) {
+// unlisted gives the entries that stand at a stage beside the listed ones.
+func unlisted(r mirror.Record, stage mirror.Stage, listed map[string]bool) (all []string) {
 	for entry := range r.At(stage) {
-		if !entries[entry] {
-			delete(r.Stages[stage], entry)
+		if !listed[entry] {
+			all = append(all, entry)
 		}
 	}
+	return all
+}
+
+// asks gives the commit that asks for a line of a stage file; "" where that is not known.
+func asks(p mirror.Plan, stage mirror.Stage, entry string) string {
+	for _, a := range p.Actions {
+		if a.Stage == stage && a.Key.Entry == entry {
+			return a.Asked
+		}
+	}
+	return ""
 }
 
 // settled says whether the first stage belongs to the source file as it is now. While the same tag still

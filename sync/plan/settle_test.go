@@ -50,6 +50,45 @@ func TestSettle_EntriesLeaveWithTheirLines(t *testing.T) {
 	}
 }
 
+// A line that a stage file drops stays as long as what the same commit asks for is refused or waits: the drop is part of
+// that change. What another commit dropped leaves, and is remembered.
+func TestSettle_ADropWaitsForWhatCameWithIt(t *testing.T) {
+	for name, tt := range map[string]struct {
+		asked   string // by whom the line that cannot move is asked for
+		dropped string // by whom the other one was dropped
+		atomic  bool
+		stands  bool
+	}{
+		"the same commit":        {"one", "one", false, true},
+		"another commit":         {"one", "two", false, false},
+		"an atomic set":          {"one", "two", true, true},
+		"who dropped it unknown": {"one", "", false, true},
+		"who asks unknown":       {"", "two", false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(mirror.LayoutTag)
+			w.set.Atomic = tt.atomic
+			w.want("staging", map[string]mirror.Reference{"a/x": image("x", "1", "v1"), "b/y": image("y", "1", "v1")})
+			w.sync()
+			w.want("staging", map[string]mirror.Reference{"a/x": image("x", "1", "v2")})
+			p := w.plan()
+			p.Dropped = map[mirror.Stage]map[string]string{"staging": {"b/y": tt.dropped}}
+			for i, a := range p.Actions {
+				if a.Stage == "staging" {
+					p.Actions[i].Kind, p.Actions[i].Asked, p.Actions[i].Reason = mirror.Refuse, tt.asked, mirror.Because(mirror.NotApproved, "")
+				}
+			}
+			got := Settle(w.set, w.rec, p, nil, "head", at)
+			if _, stands := got.At("staging")["b/y"]; stands != tt.stands {
+				t.Errorf("stands: %t, want %t", stands, tt.stands)
+			}
+			if !got.Stood("staging", "b/y", image("y", "1", "v1")) {
+				t.Errorf("forgotten: %+v", got)
+			}
+		})
+	}
+}
+
 func TestSettle_TheSourceVersionCountsOnceItsTagsStand(t *testing.T) {
 	w := newWorld(mirror.LayoutTag)
 	tag := func(version string, err error) {

@@ -140,7 +140,7 @@ func expect(t *testing.T, a mirror.Action, kind mirror.Kind, code mirror.ReasonC
 
 // stand makes an image stand at a stage, in record and registry.
 func (w *world) stand(stage mirror.Stage, entry string, image mirror.Reference) {
-	put(w.rec, stage, entry, mirror.Line{Image: image, Since: at, Proven: true, Vouch: "earlier"})
+	w.rec.Put(stage, entry, mirror.Line{Image: image, Since: at, Proven: true, Vouch: "earlier"})
 	w.inv.Tags[local.Pointer(w.set, stage, entry, image).String()] = image.Digest
 }
 

@@ -13,9 +13,6 @@ import (
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-// Trailer marks the commits of Poundlock; its value is the id of the cycle.
-const Trailer = "Poundlock-Cycle"
-
 // maxMoves bounds how many lines of a message name single entries.
 const maxMoves = 100
 
@@ -162,13 +159,13 @@ func (m Message) Text(f Facts) (string, error) {
 	for _, p := range f.Promoted {
 		text, separator = text+separator+p.Trailer(), "\n"
 	}
-	return text + separator + Trailer + ": " + strings.Join(strings.Fields(f.Cycle), "") + "\n", nil
+	return text + separator + mirror.Trailer + ": " + strings.Join(strings.Fields(f.Cycle), "") + "\n", nil
 }
 
 // isOurs says whether a line would be read as a trailer of ours.
 func isOurs(line string) bool {
 	line = strings.ToLower(strings.TrimSpace(line))
-	return strings.HasPrefix(line, strings.ToLower(Trailer)+":") || strings.HasPrefix(line, strings.ToLower(PromotionTrailer)+":")
+	return strings.HasPrefix(line, strings.ToLower(mirror.Trailer)+":") || strings.HasPrefix(line, strings.ToLower(PromotionTrailer)+":")
 }
 
 // isTrailers says whether a paragraph is a block of trailers, which ours has to join to be read as one.

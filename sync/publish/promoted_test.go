@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 func TestPromoted_ReadsBackWhatItWrote(t *testing.T) {
@@ -13,7 +15,7 @@ func TestPromoted_ReadsBackWhatItWrote(t *testing.T) {
 		{"ess", "staging", commit, 0, true},
 		{"elastic-8.1", "pre_prod", commit, 12, true},
 	}
-	message := "ess: 3 at production\n\n" + Trailer + ": 01ABC\n"
+	message := "ess: 3 at production\n\n" + mirror.Trailer + ": 01ABC\n"
 	for _, p := range all {
 		message += p.Trailer() + "\n"
 	}
