@@ -28,6 +28,7 @@ func (s *vouchedSite) oldLine(from string) string {
 // Whoever can push can make us fetch the whole repository again. What was accepted last is known all the same: a
 // commit of ours on an old line does not stand in for it.
 func TestSignedFleet_AClonedAnewAcceptsNoOldLine(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		harm    func(clone string) error
@@ -62,6 +63,7 @@ func TestSignedFleet_AClonedAnewAcceptsNoOldLine(t *testing.T) {
 
 // Without a state a commit of ours counts only upon since, and a line beside since waits for a person.
 func TestSignedFleet_SinceHoldsWithoutAState(t *testing.T) {
+	t.Parallel()
 	s := newVouchedSite(t)
 	first := s.pushSigned("docker.io/library/web:1", "first")
 	before := s.git.Head()
@@ -104,6 +106,7 @@ func TestSignedFleet_SinceHoldsWithoutAState(t *testing.T) {
 
 // since must name a commit of the repository: else nobody knows what is accepted as it is.
 func TestSignedFleet_SinceMustNameACommit(t *testing.T) {
+	t.Parallel()
 	s := newVouchedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	asked := s.config
@@ -126,6 +129,7 @@ func TestSignedFleet_SinceMustNameACommit(t *testing.T) {
 
 // Another folder of the repository was never judged, whatever was accepted and signed by us for the one before.
 func TestSignedFleet_AnotherPathIsJudgedAnew(t *testing.T) {
+	t.Parallel()
 	s := newVouchedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	s.sync()
@@ -150,6 +154,7 @@ func TestSignedFleet_AnotherPathIsJudgedAnew(t *testing.T) {
 
 // Who may not change the fleet may not let a set go on that somebody suspended.
 func TestSignedFleet_AnUnsignedPushLiftsNoSuspension(t *testing.T) {
+	t.Parallel()
 	s := newVouchedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	s.sync()
@@ -187,6 +192,7 @@ func TestSignedFleet_AnUnsignedPushLiftsNoSuspension(t *testing.T) {
 
 // Without a key of our own a suspension of ours could be anybody's: it is refused instead of locking the fleet.
 func TestSignedFleet_ASuspensionNeedsOurOwnKey(t *testing.T) {
+	t.Parallel()
 	s := newVouchedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	s.config = strings.Replace(s.config, fmt.Sprintf("  signing: {format: ssh, key: {file: %q}}\n", s.path("bot")), "", 1)
@@ -199,6 +205,7 @@ func TestSignedFleet_ASuspensionNeedsOurOwnKey(t *testing.T) {
 
 // Whoever asks doctor, status or the metrics hears of a head that does not count, and of a rewritten history.
 func TestSignedFleet_DoctorAndStatusTell(t *testing.T) {
+	t.Parallel()
 	s := newVouchedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	before := s.git.Head()
@@ -263,6 +270,7 @@ func TestSignedFleet_DoctorAndStatusTell(t *testing.T) {
 // A top folder that nobody can read is refused like any commit that does not count; the fleet before stays, and the
 // repository is not fetched again at every look.
 func TestSignedFleet_AMalformedTopFolderIsRefused(t *testing.T) {
+	t.Parallel()
 	s := newVouchedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	s.sync()

@@ -157,6 +157,7 @@ const webTag = "mirror/snapshot/docker.io/library/web"
 // A head with a commit that nobody signed changes nothing, says so, and what was accepted last stays in force, also
 // in the next process. A signed commit on top does not help; without the commit all goes on.
 func TestSignedFleet_AHeadThatFailsChangesNothing(t *testing.T) {
+	t.Parallel()
 	s := newVouchedSite(t)
 	first := s.pushSigned("docker.io/library/web:1", "first")
 	s.sync()
@@ -222,6 +223,7 @@ func TestSignedFleet_AHeadThatFailsChangesNothing(t *testing.T) {
 
 // A commit of ours on top of one that was not accepted would vouch for it, when the state is gone.
 func TestSignedFleet_BuildsOnNothingThatWasNotAccepted(t *testing.T) {
+	t.Parallel()
 	s := newVouchedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	s.sync()
@@ -256,6 +258,7 @@ func TestSignedFleet_BuildsOnNothingThatWasNotAccepted(t *testing.T) {
 }
 
 func TestSignedFleet_BeginsAtTheNewestCommitOfOursOrAtSince(t *testing.T) {
+	t.Parallel()
 	s := newVouchedSite(t)
 	s.run("checkout", "-q", "--orphan", "old")
 	since := s.person("", "the old days", map[string]string{})
@@ -308,6 +311,7 @@ func stagingFile(image mirror.Reference) map[string]string {
 
 // A rewritten history that is signed goes on at the first stage, and above it only after somebody looked at it.
 func TestSignedFleet_ARewrittenHistoryWaitsAboveTheFirstStage(t *testing.T) {
+	t.Parallel()
 	s := newVouchedSite(t)
 	first := s.pushSigned("docker.io/library/web:1", "first")
 	before := s.git.Head()
@@ -378,6 +382,7 @@ func TestSignedFleet_ARewrittenHistoryWaitsAboveTheFirstStage(t *testing.T) {
 
 // A branch that was set back is another history, too: an entry that its stage file does not list any more stays.
 func TestSignedFleet_ABranchThatWasSetBackTakesNothingBack(t *testing.T) {
+	t.Parallel()
 	s := newVouchedSite(t)
 	first := s.pushSigned("docker.io/library/web:1", "first")
 	before := s.git.Head()
@@ -402,6 +407,7 @@ func TestSignedFleet_ABranchThatWasSetBackTakesNothingBack(t *testing.T) {
 }
 
 func TestSignedFleet_FilesOfKeysAreChecked(t *testing.T) {
+	t.Parallel()
 	s := newVouchedSite(t)
 	public := must(os.ReadFile(s.path("alice.pub")))(t)
 	for _, tt := range []struct{ name, config, code string }{

@@ -44,6 +44,7 @@ func stageTagOf(image mirror.Reference) string {
 // What lies in the local registry already is adopted by its digest: no blob byte crosses, and tags that were
 // there stay where they are.
 func TestAdopt_ContentThatIsThereCrossesNoByte(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		options string
 		tags    func(s *site, i int, image mirror.Reference) []string
@@ -86,6 +87,7 @@ func TestAdopt_ContentThatIsThereCrossesNoByte(t *testing.T) {
 
 // A tag that was there before us and names something else is not moved, until the set says adopt.
 func TestAdopt_ForeignTagStaysUntilTheSetAdopts(t *testing.T) {
+	t.Parallel()
 	for _, layout := range []string{"tag", "path"} {
 		t.Run(layout, func(t *testing.T) {
 			s, images := furnished(t, "layout: "+layout+"\n", func(*site, int, mirror.Reference) []string { return []string{""} })
@@ -123,6 +125,7 @@ func TestAdopt_ForeignTagStaysUntilTheSetAdopts(t *testing.T) {
 // A vendor's tag of ours is never in the way of others, nor theirs in ours: a foreign vendor tag stays and the
 // stage tag is written.
 func TestAdopt_ForeignVendorTagStays(t *testing.T) {
+	t.Parallel()
 	s, images := furnished(t, "", func(*site, int, mirror.Reference) []string { return []string{""} })
 	foreign := s.pushLocal("mirror/docker.io/apps/app0", "1", "foreign")
 	r := s.sync()["web"]
@@ -136,6 +139,7 @@ func TestAdopt_ForeignVendorTagStays(t *testing.T) {
 
 // A tag of ours that a stranger moved or deleted is put back by the next audit, and the plan says why.
 func TestDrift_IsPutBackByTheNextAudit(t *testing.T) {
+	t.Parallel()
 	for _, layout := range []string{"tag", "path"} {
 		for _, stage := range []string{"snapshot", "staging", "production"} {
 			t.Run(layout+" "+stage, func(t *testing.T) {

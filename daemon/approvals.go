@@ -50,7 +50,13 @@ func (l *Line) mergedSays(ctx context.Context, q question, a *policy.Asking) {
 		a.Proposal = 0 // a message can say anything
 		asked, cancel := context.WithTimeout(ctx, forgeWithin)
 		defer cancel()
-		a.Unknown = notAnswered(l.forgeSays(asked, q, wants, a))
+		if err := l.silent.lately(l.now()); err != nil {
+			a.Unknown = notAnswered(err)
+		} else {
+			err = l.forgeSays(asked, q, wants, a)
+			l.silent.note(ctx, asked, err, l.now())
+			a.Unknown = notAnswered(err)
+		}
 	}
 	a.Answers = l.answers(ctx, q, *a, wants.Calls)
 }

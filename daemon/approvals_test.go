@@ -71,6 +71,7 @@ func (s *forgeSite) merge(number int, method string) string {
 // An approval counts for the stage file that it saw, by somebody who neither wrote nor asked for the proposal, whatever
 // the way in which it was merged.
 func TestApprovals_CountForWhatTheySaw(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"gitea", "github", "gitlab"} {
 		t.Run(kind, func(t *testing.T) {
 			s := gatedSite(t, kind, "approvals: {count: 1}")
@@ -129,6 +130,7 @@ func TestApprovals_CountForWhatTheySaw(t *testing.T) {
 
 // Who asked for a proposal cannot approve it, whatever people pushed to it since and whatever that says of who asked.
 func TestApprovals_WhoAskedDoesNotCountAlthoughPeoplePushed(t *testing.T) {
+	t.Parallel()
 	s := gatedSite(t, "gitea", "approvals: {count: 1}")
 	s.forge.AddUser("ann_b", false)
 	image, _ := s.rises("asked")
@@ -145,6 +147,7 @@ func TestApprovals_WhoAskedDoesNotCountAlthoughPeoplePushed(t *testing.T) {
 // A proposal that waits for approvals costs one question a turn besides the lists: what the credential may do is not
 // tried each time.
 func TestApprovals_WaitingCostsOneQuestion(t *testing.T) {
+	t.Parallel()
 	s := gatedSite(t, "gitea", "approvals: {count: 1}")
 	_, ask := s.rises("waits")
 	s.proposes("waits", ask)
@@ -164,6 +167,7 @@ func TestApprovals_WaitingCostsOneQuestion(t *testing.T) {
 
 // Owners are those of CODEOWNERS as it was before the proposal, by name or by team.
 func TestApprovals_ByOwnersOfTheBase(t *testing.T) {
+	t.Parallel()
 	s := gatedSite(t, "gitea", "approvals: {count: 1, owners: true}")
 	s.forge.SetTeam("release", "carol")
 	s.commit("owners", map[string]string{".github/CODEOWNERS": "* @alice\n/stages/ @platform/release nobody@example.org\n", "CODEOWNERS": "* @bob\n"})
@@ -195,6 +199,7 @@ func TestApprovals_ByOwnersOfTheBase(t *testing.T) {
 // A check counts on the head that was proposed or on the commit that asks. One that comes later is found by asking
 // again, and a forge that does not answer keeps the gate closed until it does.
 func TestStatuses_AreAskedAgain(t *testing.T) {
+	t.Parallel()
 	s := gatedSite(t, "gitea", "statuses: [ci/e2e]")
 	image, ask := s.rises("head")
 	n, head := s.proposes("head", ask)
@@ -234,6 +239,7 @@ func TestStatuses_AreAskedAgain(t *testing.T) {
 
 // The stages of a set are its own: whoever leaves out those below a guarded one does not get around its gates.
 func TestApprovals_AreNotGotAroundByFewerStages(t *testing.T) {
+	t.Parallel()
 	s := gatedSite(t, "gitea", "approvals: {count: 1}")
 	before := s.tag("mirror/docker.io/library/web", "web-docker.io.library.web.1-production")
 	s.pushSigned("docker.io/library/web:1", "evil")

@@ -183,6 +183,7 @@ func byStatement(p prey) { p.attest(p.vendor) }
 // set: that one is copied, the other leaves no trace here. Then the attacked image is made honest, and the next cycle
 // copies it, so nothing but the attack was why it was refused.
 func TestAttack_EachIsRefusedAndItsNeighbourIsNot(t *testing.T) {
+	t.Parallel()
 	c := newCast(t)
 	type scene struct {
 		attack

@@ -22,6 +22,7 @@ const emptyRoot = `{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;
 // one key and nothing else. What stands at a stage that this site does not sign for carries its statements, and none of
 // them passes for a signature by the key that clusters trust.
 func TestInterop_CosignCommandsVerifyWhatThisSiteAttached(t *testing.T) {
+	t.Parallel()
 	if *tools == "" {
 		t.Skip("the flag -tools is not given; testenv/interop.sh gives it")
 	}

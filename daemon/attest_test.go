@@ -174,6 +174,7 @@ func (s *attesting) writes() []string {
 }
 
 func TestAttest_WhatStandsCarriesOurStatementsAndThenCostsNothing(t *testing.T) {
+	t.Parallel()
 	eachLocal(t, vendorPolicy, func(t *testing.T, s *attesting) {
 		one, two := s.pushSigned("docker.io/library/one:1", "one"), s.pushSigned("docker.io/library/two:1", "two")
 		s.stand(one, two)
@@ -211,6 +212,7 @@ func TestAttest_WhatStandsCarriesOurStatementsAndThenCostsNothing(t *testing.T) 
 }
 
 func TestAttest_AnotherMachineJudgesByWhatThisOneAttested(t *testing.T) {
+	t.Parallel()
 	eachLocal(t, vendorPolicy, func(t *testing.T, s *attesting) {
 		image := s.pushSigned("docker.io/library/app:1", "app")
 		s.stand(image)
@@ -260,6 +262,7 @@ func TestAttest_AnotherMachineJudgesByWhatThisOneAttested(t *testing.T) {
 }
 
 func TestAttest_WithoutAKeyNothingIsReadOrWritten(t *testing.T) {
+	t.Parallel()
 	eachLocal(t, vendorPolicy, func(t *testing.T, s *attesting) {
 		s.config = s.plain
 		image := s.pushSigned("docker.io/library/app:1", "app")
@@ -282,6 +285,7 @@ func TestAttest_WithoutAKeyNothingIsReadOrWritten(t *testing.T) {
 
 // A key that is configured later, or a registry that failed for a while, is made up for; nothing waits for it.
 func TestAttest_IsMadeUpForAndHoldsUpNothing(t *testing.T) {
+	t.Parallel()
 	eachLocal(t, vendorPolicy, func(t *testing.T, s *attesting) {
 		s.config = s.plain
 		image := s.pushSigned("docker.io/library/app:1", "app")
@@ -322,6 +326,7 @@ func TestAttest_IsMadeUpForAndHoldsUpNothing(t *testing.T) {
 
 // A stage whose clusters trust this site's key never names what it has not signed.
 func TestAttest_AStageTagMovesOnlyAfterItsSignature(t *testing.T) {
+	t.Parallel()
 	eachLocal(t, vendorPolicy, func(t *testing.T, s *attesting) {
 		one, two := s.pushSigned("docker.io/library/one:1", "one"), s.pushSigned("docker.io/library/two:1", "two")
 		s.stand(one, two)
@@ -351,6 +356,7 @@ func TestAttest_AStageTagMovesOnlyAfterItsSignature(t *testing.T) {
 }
 
 func TestAttest_AnAtomicStageIsHeldByOneThatCouldNotBeSigned(t *testing.T) {
+	t.Parallel()
 	eachLocal(t, vendorPolicy, func(t *testing.T, s *attesting) {
 		web, synapse := s.pushSigned("docker.io/vectorim/element-web:v1", "web"), s.pushSigned("docker.io/matrixdotorg/synapse:v1", "synapse")
 		s.commit("an atomic set", map[string]string{"desired/web.yaml": "", "desired/web.txt": "", "desired/ess/images_digests.yml": imagesDigests(web, synapse),
@@ -375,6 +381,7 @@ func TestAttest_AnAtomicStageIsHeldByOneThatCouldNotBeSigned(t *testing.T) {
 
 // However often the policy changes, a digest collects no more than a few statements.
 func TestAttest_OlderStatementsGo(t *testing.T) {
+	t.Parallel()
 	eachLocal(t, vendorPolicy, func(t *testing.T, s *attesting) {
 		image := s.pushSigned("docker.io/library/app:1", "app")
 		s.stand(image)
@@ -397,6 +404,7 @@ func TestAttest_OlderStatementsGo(t *testing.T) {
 
 // Where nothing can be deleted, it ends all the same.
 func TestAttest_ARegistryThatDeletesNothingIsNotFilled(t *testing.T) {
+	t.Parallel()
 	eachLocal(t, vendorPolicy, func(t *testing.T, s *attesting) {
 		s.proxy.Break(testenv.Always(testenv.OfKind(testenv.ManifestDelete), testenv.Fault{Status: http.StatusMethodNotAllowed}))
 		image := s.pushSigned("docker.io/library/app:1", "app")
@@ -419,6 +427,7 @@ func TestAttest_ARegistryThatDeletesNothingIsNotFilled(t *testing.T) {
 
 // Content that was lost and copied anew has lost what hung on it.
 func TestAttest_ACopyThatArrivesAgainIsSignedAgain(t *testing.T) {
+	t.Parallel()
 	eachLocal(t, vendorPolicy, func(t *testing.T, s *attesting) {
 		image := s.pushSigned("docker.io/library/app:1", "app")
 		s.stand(image)
@@ -447,6 +456,7 @@ func TestAttest_ACopyThatArrivesAgainIsSignedAgain(t *testing.T) {
 }
 
 func TestSiteKey_AWrongOneIsToldAtTheStartAndNotShown(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy, "desired/web.yaml": webList, "desired/web.txt": "docker.io/none/none:1\n"})
 	pair := must(cosign.GenerateKeyPair(func(bool) ([]byte, error) { return []byte("canary-right"), nil }))(t)
 	plain := s.config

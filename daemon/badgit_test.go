@@ -12,6 +12,7 @@ import (
 // A Git server that lets nobody in, refuses or is away is said with its address and without a secret, at
 // every point of the cycle at which it can happen; no tag moves and no registry is asked before.
 func TestBadGit_StopsBeforeAnythingMoves(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		fault func(*site)
@@ -65,6 +66,7 @@ func everything(*http.Request) bool { return true }
 // Git goes away in the middle: before the tags nothing moves, before the commit the tags stand and the next
 // cycle writes them down. The work of other cycles is not lost in either case.
 func TestBadGit_AwayInTheMiddle(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, path string
 		tagged     bool

@@ -106,6 +106,7 @@ func expectProblem(t *testing.T, err error, code, place string) {
 // A mistake in what people write holds the whole fleet where it is: the error names the place, no registry is
 // asked for anything, no tag moves, nothing is committed. Mending it goes on from there.
 func TestBadFleet_MistakeIsNamedAndNothingMoves(t *testing.T) {
+	t.Parallel()
 	s, web := standing(t)
 	digest := web.Digest.String()
 	const ess = "version: 1\nsource: {kind: ess, file: ess/images_digests.yml}\n"
@@ -196,6 +197,7 @@ func (s *site) refusesFleet(t *testing.T, files map[string]string, code, place s
 // Two digests for one local tag refuse the entries that want it, and only those, whatever set they are of;
 // the reason names both lines, and a tag that stands does not move.
 func TestCollision_RefusesBothAndMovesNothing(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, layout string
 		across       bool

@@ -32,6 +32,7 @@ func (s *site) pushing(after bool, what func()) {
 // The branch moves while we push. What people did is never undone; where their change is none of ours, our
 // commit is made on it, and where it is, the plan is made anew.
 func TestRejectedPush_NeverUndoesWhatPeopleDid(t *testing.T) {
+	t.Parallel()
 	for _, after := range []bool{false, true} {
 		when := map[bool]string{false: " before the refs are told", true: " after"}[after]
 		t.Run("inputs as before"+when, func(t *testing.T) {
@@ -135,6 +136,7 @@ func (s *site) notInLog(t *testing.T, commit string) {
 // A branch that refuses every push is said in the server's words; nothing is forced and the tags are written
 // down once it lets us.
 func TestRejectedPush_RefusedByTheServer(t *testing.T) {
+	t.Parallel()
 	s, _, next := pendingPush(t)
 	head := s.git.Head()
 	pushes := s.refusePushes(20)
@@ -171,6 +173,7 @@ func (s *site) refusePushes(most int64) *atomic.Int64 {
 // The daemon whose pushes are refused waits for its backoff; what arrives meanwhile does not make it copy and
 // push as fast as the servers answer.
 func TestRun_RefusedPushesBackOff(t *testing.T) {
+	t.Parallel()
 	s, _, next := pendingPush(t)
 	s.line.config.Schedule = "@every 1h"
 	pushes := s.refusePushes(1000)
@@ -191,6 +194,7 @@ func TestRun_RefusedPushesBackOff(t *testing.T) {
 
 // limits.cycle ends a cycle wherever it stands; what was not done by then is done by the next.
 func TestDeadline_EndsTheCycleAndChangesNothing(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		hold func(s *site, f testenv.Fault)

@@ -84,6 +84,7 @@ func (s *site) heals(bad mirror.Reference) {
 // Whatever an upstream answers for one image, that image waits with the answer as its reason and the others
 // arrive; when the upstream is well again, so does it.
 func TestBadUpstream_AnswerStopsItsImageAlone(t *testing.T) {
+	t.Parallel()
 	const long = 2 * time.Hour // no more than a minute is waited within a cycle
 	for _, tt := range []struct {
 		status int
@@ -116,6 +117,7 @@ func TestBadUpstream_AnswerStopsItsImageAlone(t *testing.T) {
 
 // A host that asks for patience gets it, within the cycle.
 func TestBadUpstream_RetryAfterIsHonoured(t *testing.T) {
+	t.Parallel()
 	s, bad, _ := two(t, vendorPolicy)
 	s.upstream.Proxy().Break(testenv.Once(1, ofBad(testenv.ManifestHead), testenv.Fault{Status: http.StatusTooManyRequests, RetryAfter: time.Second}))
 	began := time.Now()
@@ -130,6 +132,7 @@ func TestBadUpstream_RetryAfterIsHonoured(t *testing.T) {
 
 // What stands stays when its upstream says that there is no such thing, or cannot be asked.
 func TestBadUpstream_NeverTakesAwayWhatStands(t *testing.T) {
+	t.Parallel()
 	for _, status := range []int{http.StatusUnauthorized, http.StatusNotFound, http.StatusBadGateway} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			s, _, _ := two(t, vendorPolicy)
@@ -147,6 +150,7 @@ func TestBadUpstream_NeverTakesAwayWhatStands(t *testing.T) {
 // Bytes that are not what their digest says never get a tag: a line that breaks once is repaired at once, one
 // that always breaks fails the image and nothing else.
 func TestBadContent_IsNeverTagged(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name     string
 		requests []testenv.RequestKind
@@ -180,6 +184,7 @@ func TestBadContent_IsNeverTagged(t *testing.T) {
 // A local registry that is full, or refuses, holds back the image that does not fit; it arrives when there is
 // room again. What is read there and cannot be is no absence.
 func TestFullTarget_HoldsBackWhatDoesNotFit(t *testing.T) {
+	t.Parallel()
 	uploads := []testenv.RequestKind{testenv.UploadPut, testenv.UploadPatch}
 	for _, tt := range []struct {
 		name     string
@@ -208,6 +213,7 @@ func TestFullTarget_HoldsBackWhatDoesNotFit(t *testing.T) {
 // A local registry that cannot be asked what it names stops the set before anything is written: unknown is
 // not absent. Sets that can be done are done.
 func TestBadTarget_UnknownIsNotAbsent(t *testing.T) {
+	t.Parallel()
 	s, bad, good := two(t, pinnedPolicy)
 	s.commit("apart", map[string]string{"desired/web.txt": list(good),
 		"desired/apart.yaml": "version: 1\nsource: {kind: list, images: [\"" + bad.String() + "\"]}\nlayout: path\n"})

@@ -14,6 +14,7 @@ import (
 // What is too large or grows when it is read is refused by its size or shape before it is decoded, wherever
 // YAML is read from.
 func TestBadFleet_LargeAndBombsAreRefusedUnread(t *testing.T) {
+	t.Parallel()
 	s, _ := standing(t)
 	bomb := "a: &a [x, x, x, x, x, x, x, x, x]\n"
 	for c := 'b'; c < 'k'; c++ {
@@ -62,6 +63,7 @@ func allocated() uint64 {
 // A tree that no honest git makes is refused by the path that is wrong in it; nothing outside the repository
 // is read.
 func TestBadFleet_LinksSubmodulesAndEscapesAreRefused(t *testing.T) {
+	t.Parallel()
 	s, web := standing(t)
 	blob := func(text string) string { return must(s.git.PutBlob(text))(s.t) }
 	tree := func(entries ...testenv.GitEntry) string { return must(s.git.PutTree(entries...))(s.t) }

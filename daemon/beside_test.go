@@ -21,6 +21,7 @@ rules:
 // What lies beside an image here and does not count, such as this site's own signature, hides nothing that is made
 // upstream later. Meanwhile the upstream is asked with backoff alone.
 func TestLateSignature_IsFoundAlthoughOthersSignedHere(t *testing.T) {
+	t.Parallel()
 	for name, beside := range map[string]func(t *testing.T, s *attesting, image mirror.Reference){
 		"this site": func(*testing.T, *attesting, mirror.Reference) {},
 		"a stranger": func(t *testing.T, s *attesting, image mirror.Reference) {
@@ -76,6 +77,7 @@ func TestLateSignature_IsFoundAlthoughOthersSignedHere(t *testing.T) {
 // The second look reads what may have changed: the tag of the signatures, the list of referrers and the signature that
 // is new. A look that finds nothing new costs two requests.
 func TestLateSignature_CostsTwoRequestsALook(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy, "desired/web.yaml": webList, "desired/web.txt": "docker.io/none/none:1\n"})
 	image := s.push("docker.io/library/app:1", "app")
 	s.commit("it", map[string]string{"desired/web.txt": list(image)})

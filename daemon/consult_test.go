@@ -14,6 +14,7 @@ import (
 // What two persons signed in staging, beside the local image, counts for production wherever it is asked: by verify,
 // explain-verdict and policy test, with the memory of the daemon and without any.
 func TestConsult_LooksWhereAStepLooks(t *testing.T) {
+	t.Parallel()
 	for _, layout := range []string{"tag", "path"} {
 		t.Run(layout, func(t *testing.T) {
 			alice, bob := must(testenv.NewSigner("p256"))(t), must(testenv.NewSigner("p256"))(t)

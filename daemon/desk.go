@@ -33,6 +33,8 @@ type desk struct {
 	numbers map[int]bool
 	heads   string             // the head of the branch at the last call
 	steps   map[string]outcome // by set: how its last step ended
+	looked  time.Time          // when a turn last ended
+	trouble *mirror.Problem    // why it did not end well
 
 	turn     sync.Mutex // one at a time; guards what follows
 	listed   time.Time  // when the forge was last asked for all
@@ -118,6 +120,7 @@ func (l *Line) attend(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		l.attended(err)
 		if err == nil {
 			clear(said)
 			wait = firstAgain

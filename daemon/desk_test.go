@@ -19,6 +19,7 @@ func gated(gates string) string {
 }
 
 func TestDesk_AProposalShowsWhatItsGatesMiss(t *testing.T) {
+	t.Parallel()
 	s, web, tool := reviewSite(t)
 	s.forge.AddUser("bob", false)
 	s.commit("gates", map[string]string{"desired/policy.yaml": gated("approvals: {count: 1}, soak: 24h")})
@@ -52,6 +53,7 @@ func TestDesk_AProposalShowsWhatItsGatesMiss(t *testing.T) {
 // TestDesk_ADaemonTellsWithoutBeingAsked has no webhook and asks the forge by itself once an hour: what Git lists is
 // enough.
 func TestDesk_ADaemonTellsWithoutBeingAsked(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"github", "gitlab", "gitea"} {
 		t.Run(kind, func(t *testing.T) {
 			s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy,
@@ -112,6 +114,7 @@ func TestDesk_LeavesTheForgeAloneForAsLongAsItSays(t *testing.T) {
 
 // TestDesk_WhatBreaksInTheMiddleIsToldByTheNextTurn has the forge answer 500 to one kind of request after the other.
 func TestDesk_WhatBreaksInTheMiddleIsToldByTheNextTurn(t *testing.T) {
+	t.Parallel()
 	s, web, tool := reviewSite(t)
 	n, head := s.proposes("rise", map[string]string{"stages/tools/staging.yaml": stageOf(web, tool)})
 	for _, broken := range []string{"/comments", "/statuses/" + head, "/status"} {

@@ -62,6 +62,7 @@ exceptions:
 
 // What this machine adds to the policy is looked at, too: the floor, the site's key, whose commits count.
 func TestDoctor_LooksAtWhatTheSiteAdds(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy})
 	look := func() string {
 		t.Helper()

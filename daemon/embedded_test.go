@@ -12,6 +12,7 @@ import (
 
 // A site without a registry lets the daemon serve one: it is filled, and holds its content over a restart.
 func TestEmbedded_ServesAndKeepsWhatWasMirrored(t *testing.T) {
+	t.Parallel()
 	s := webSite(t)
 	free := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	address := free.Addr().String()

@@ -123,7 +123,9 @@ func (l *Line) atHead(ctx context.Context) (*fleet, error) {
 		if last := l.fleet.Load(); len(next.wrong) == 0 && (last == nil || last.parsed != next.parsed) {
 			l.warnOrphans(next)
 		}
+		last := l.fleet.Load()
 		l.put(next, "")
+		l.notesMove(ctx, last, next)
 		l.leave(next)
 		f = next
 	}

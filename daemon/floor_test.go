@@ -52,6 +52,7 @@ const floorFor = "version: 1\nsigners: {vendor: {key: keys/vendor.pub}}\nrules: 
 // The floor of a site must admit, too; the fleet repository can only be stricter. A changed floor judges what stands
 // again at the next look, without a commit, and what it refuses stays and is shown.
 func TestFloor_MustAdmitToo(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy})
 	strict, lax := s.push("docker.io/strict/web:1", "strict"), s.push("docker.io/lax/web:1", "lax")
 	s.commit("both", map[string]string{"desired/web.yaml": "version: 1\nsource: {kind: list, file: web.txt}\n", "desired/web.txt": list(strict, lax)})
@@ -107,6 +108,7 @@ func TestFloor_MustAdmitToo(t *testing.T) {
 
 // A fleet that says less than the floor admits nothing of what the floor refuses.
 func TestFloor_TheFleetCannotRelaxIt(t *testing.T) {
+	t.Parallel()
 	for name, fleet := range map[string]string{
 		"warn only":   vendorPolicy + "mode: warn\n",
 		"exception":   vendorPolicy + "exceptions: [{match: docker.io/strict/web, skip: [signatures], until: 2099-01-01, reason: x, approvedBy: y}]\n",
@@ -132,6 +134,7 @@ func TestFloor_TheFleetCannotRelaxIt(t *testing.T) {
 
 // A floor that cannot be read, or has mistakes, is told before anything begins, with its path.
 func TestFloor_MistakesAreLocated(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy})
 	folder := filepath.Join(s.dir, "floor")
 	for _, tt := range []struct {
@@ -171,6 +174,7 @@ func TestFloor_MistakesAreLocated(t *testing.T) {
 // A mistake in the fleet repository keeps nothing of a changed floor from acting, and a mistake in the floor nothing of
 // a changed policy.
 func TestFloor_AMistakeInTheOneKeepsNothingOfTheOtherFromActing(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy})
 	strict, lax := s.push("docker.io/strict/web:1", "strict"), s.push("docker.io/lax/web:1", "lax")
 	s.commit("both", map[string]string{"desired/web.yaml": "version: 1\nsource: {kind: list, file: web.txt}\n", "desired/web.txt": list(strict, lax)})

@@ -15,6 +15,7 @@ import (
 // From the proposal to the check on its merge nobody asks for anything: told by webhooks where no poll would come in
 // time, and by polls of Git alone where no webhook comes and the forge is asked by itself once an hour.
 func TestFlow_FromProposalToCheckedMerge(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"gitea", "github", "gitlab"} {
 		for _, told := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s webhooks=%t", kind, told), func(t *testing.T) {

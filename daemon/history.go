@@ -35,7 +35,7 @@ const (
 	EventReloadFailed EventType = "reload-failed" // a changed configuration was refused, the old one stays
 	EventHeadRefused  EventType = "head-refused"  // a commit of the fleet repository is not signed as it must be, the last accepted one stays
 	EventHeadAccepted EventType = "head-accepted" // after one that was refused: the newest head is in force again
-	EventRewritten    EventType = "rewritten"     // the fleet repository has another history than before; the upper stages wait
+	EventRewritten    EventType = "rewritten"     // the fleet repository has another history than before; the upper stages wait where trust.fleet is set
 	EventAcknowledged EventType = "acknowledged"  // someone accepted that
 	EventProposed     EventType = "proposed"      // a proposal for a promotion was opened or renewed
 	EventDeclined     EventType = "declined"      // people closed it without merging
@@ -46,6 +46,8 @@ const (
 	EventReleased     EventType = "released"      // and no longer does
 	EventHookRefused  EventType = "hook-refused"  // somebody sent a webhook that is not genuine
 	EventOverdue      EventType = "overdue"       // a scheduled look did not happen in time
+	EventForgeFailed  EventType = "forge-failed"  // proposals could not be looked at; it is tried again
+	EventForgeBack    EventType = "forge-back"    // after that: they can be again
 )
 
 // EventTypes lists every type of event.
@@ -53,7 +55,8 @@ func EventTypes() []EventType {
 	return []EventType{EventCopied, EventCopyFailed, EventMoved, EventCommitted, EventRefused, EventMissing, EventFailed, EventWarned, EventRunFailed,
 		EventTriggered, EventSuspended, EventResumed, EventReloaded, EventReloadFailed,
 		EventHeadRefused, EventHeadAccepted, EventRewritten, EventAcknowledged,
-		EventProposed, EventDeclined, EventWaiting, EventPromoted, EventRolledBack, EventHeld, EventReleased, EventHookRefused, EventOverdue}
+		EventProposed, EventDeclined, EventWaiting, EventPromoted, EventRolledBack, EventHeld, EventReleased, EventHookRefused, EventOverdue,
+		EventForgeFailed, EventForgeBack}
 }
 
 // Event is one thing that happened, for logs, for `events` and for whoever follows the daemon.
@@ -250,6 +253,8 @@ var eventLogs = map[EventType]struct {
 	EventReleased:     {slog.LevelInfo, "released"},
 	EventHookRefused:  {slog.LevelWarn, "webhook refused"},
 	EventOverdue:      {slog.LevelWarn, "a scheduled look is overdue"},
+	EventForgeFailed:  {slog.LevelDebug, "the forge is in trouble"}, // the desk tells it, a line for each problem
+	EventForgeBack:    {slog.LevelInfo, "the forge is well again"},
 }
 
 // logEvent writes an event to the log; like says that one like it is told there.

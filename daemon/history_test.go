@@ -36,6 +36,7 @@ func (s *site) writes() (id int) {
 
 // What a run did is kept under the id that its commit carries, with the events that belong to it.
 func TestHistory_ARunIsKeptWithItsCommit(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	s.commit("unsigned", map[string]string{"desired/bad.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/bad:1\", \"docker.io/library/none:1\"]}\n"})
@@ -96,6 +97,7 @@ func TestHistory_ARunIsKeptWithItsCommit(t *testing.T) {
 
 // A poll that finds nothing writes nothing; a step that finds nothing new takes the place of the one before.
 func TestHistory_AnIdleDaemonWritesNothing(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	s.sync()
@@ -130,6 +132,7 @@ func TestHistory_AnIdleDaemonWritesNothing(t *testing.T) {
 }
 
 func TestHistory_AFailedStepSaysWhy(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	s.local.Proxy().Break(testenv.Always(func(*http.Request) bool { return true }, testenv.Fault{Status: http.StatusUnauthorized}))
@@ -156,6 +159,7 @@ func TestHistory_AFailedStepSaysWhy(t *testing.T) {
 
 // A run that cannot be written down, as on a disk that is full, is shown nevertheless.
 func TestHistory_StatusKnowsWhatCouldNotBeWritten(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	s.sync()
@@ -176,6 +180,7 @@ func TestHistory_StatusKnowsWhatCouldNotBeWritten(t *testing.T) {
 
 // While a step takes its time, the set is being looked at, and not waiting for somebody to begin.
 func TestHistory_ALookThatTakesLongIsTold(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	hold := make(chan struct{})
@@ -204,6 +209,7 @@ func TestHistory_ALookThatTakesLongIsTold(t *testing.T) {
 
 // The log tells a trouble once, not at each retry, until it is over.
 func TestRun_TellsATroubleOnce(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	s.sync()

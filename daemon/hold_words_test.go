@@ -48,6 +48,7 @@ func TestHold_NamesTheWholeCommand(t *testing.T) {
 
 // A line of the file of holds that is odd holds all the same, and is warned of once.
 func TestHold_OddLinesAreWarnedOfOnce(t *testing.T) {
+	t.Parallel()
 	s, _, _ := promoteSite(t, "")
 	s.commit("odd holds", map[string]string{"rendered/demo/holds.yaml": "version: 1\nholds:\n  tools/staging: {reason: x, colour: red}\n  gone/staging: {reason: x}\n  tools/nowhere: {reason: x}\n"})
 	s.sync()

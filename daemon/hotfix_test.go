@@ -14,6 +14,7 @@ import (
 // A hotfix of three images that is merged while a large image crawls is live before that one has come: in another set
 // and in the set of the large one itself.
 func TestHotfix_DoesNotWaitBehindALargeCopy(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("it moves 130 MiB")
 	}

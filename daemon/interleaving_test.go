@@ -450,6 +450,7 @@ func modest(t *testing.T, name, value string) {
 // From any state that can be reached, whatever people, upstream, time and crashes do in any order: after enough cycles
 // tags, record and overrides are what desired/, stages/ and policy define. More of it: -rapid.checks, -rapid.steps.
 func TestInterleaving_EndsAsPeopleAndPolicySay(t *testing.T) {
+	t.Parallel()
 	modest(t, "rapid.checks", "10") // a fifth of them in short mode
 	modest(t, "rapid.steps", "15")
 	modest(t, "rapid.nofailfile", "true")

@@ -38,6 +38,7 @@ func (l *Line) inventory(ctx context.Context, pointers []mirror.Reference, p *pr
 		return inv, err
 	}
 	maps.Copy(inv.Tags, named)
+	p.without(inv)
 	return inv, nil
 }
 
@@ -74,8 +75,12 @@ func (l *Line) ask(ctx context.Context, pointers []mirror.Reference) (map[string
 // costs one HEAD for each, and nothing when all is as desired.
 func (l *Line) stood(ctx context.Context, set mirror.Set, candidates []mirror.Candidate, record mirror.Record, inv mirror.Inventory) error {
 	var ask []mirror.Reference
+	p := l.progress(set.Name)
 	look := func(stage mirror.Stage, entry string, image mirror.Reference) {
 		pointer := l.local.Pointer(set, stage, entry, image)
+		if p.misses(pointer.AtDigest(image.Digest)) {
+			return
+		}
 		named, _ := inv.Named(pointer)
 		if named != image.Digest && !inv.Holds(pointer, image.Digest) && record.Stood(stage, entry, image) {
 			ask = append(ask, pointer.AtDigest(image.Digest))

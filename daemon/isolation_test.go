@@ -72,6 +72,7 @@ func (s *site) promote(set, below, stage string) {
 }
 
 func TestPathLayout_ProductionStaysUntilItsChangeIsMerged(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{
 		"desired/policy.yaml": vendorPolicy,
 		"desired/web.yaml":    "version: 1\nsource: {kind: list, images: [\"docker.io/library/haproxy:2.8-alpine\"]}\nlayout: path\nrender: {containerd: {}}\n"})
@@ -115,6 +116,7 @@ func TestPathLayout_ProductionStaysUntilItsChangeIsMerged(t *testing.T) {
 // With one entry of an ESS set refused, no production tag of the set moves and its override keeps its bytes,
 // so that no image of the merged ConfigMap resolves to an upstream.
 func TestAtomicSet_OneRefusalHoldsTheStageAndItsOverride(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{
 		"desired/policy.yaml": "version: 1\nsigners: {vendor: {key: keys/vendor.pub}}\nrules:\n" +
 			"  - {match: \"**\", stages: [snapshot, staging], require: {pinned: true}}\n  - {match: \"**\", stages: [production], require: {signers: [vendor], count: 1}}\n",

@@ -25,6 +25,7 @@ func (s *site) tagsOf(repository string) map[string]mirror.Digest {
 // Under layout tag the vendor's tag is written once and stays, whatever moves upstream; each stage has a tag of
 // its own, which moves only with its stage. vendorTags: follow and none say otherwise.
 func TestTagLayout_VendorTagStaysAndStageTagsMove(t *testing.T) {
+	t.Parallel()
 	for _, vendor := range []string{"once", "follow", "none"} {
 		t.Run(vendor, func(t *testing.T) {
 			s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy,
@@ -68,6 +69,7 @@ func TestTagLayout_VendorTagStaysAndStageTagsMove(t *testing.T) {
 // A set that consumers read by tag through a mirror must be laid out by path: else they would see what was
 // never promoted.
 func TestTagLayout_CannotRenderMirrors(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy, "desired/web.txt": "docker.io/library/none:1\n",
 		"desired/web.yaml": "version: 1\nsource: {kind: list, file: web.txt}\nrender: {containerd: {}}\n"})
 	if _, err := s.trySync(); err == nil || !strings.Contains(err.Error(), "layout") || !strings.Contains(err.Error(), "desired/web.yaml") {
@@ -78,6 +80,7 @@ func TestTagLayout_CannotRenderMirrors(t *testing.T) {
 // The site's own image stands in for the vendor's under the vendor's name in the override, as long as the
 // vendor ships what it was made from; when that moves, nothing changes until a person confirms.
 func TestReplace_WaitsWhenTheVendorMovesOn(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy})
 	push := func(version string) (web, synapse mirror.Reference) {
 		return s.push("docker.io/vectorim/element-web:"+version, "web"+version), s.push("docker.io/matrixdotorg/synapse:"+version, "synapse"+version)
@@ -131,6 +134,7 @@ func TestReplace_WaitsWhenTheVendorMovesOn(t *testing.T) {
 
 // A replacement that is asked for the first time for another release than the vendor ships is refused outright.
 func TestReplace_ForAnotherReleaseIsRefused(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy})
 	web, synapse := s.push("docker.io/vectorim/element-web:v1", "web"), s.push("docker.io/matrixdotorg/synapse:v1", "synapse")
 	own := s.push("quay.io/site/element-web:v1-site", "own")
@@ -148,6 +152,7 @@ func TestReplace_ForAnotherReleaseIsRefused(t *testing.T) {
 // Above the first stage the entries of an ESS set move together under layout tag too: one that cannot come
 // holds all tags and the override of its stage.
 func TestAtomicSet_HoldsUnderLayoutTag(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{
 		"desired/policy.yaml": "version: 1\nsigners: {vendor: {key: keys/vendor.pub}}\nrules:\n" +
 			"  - {match: \"**\", stages: [snapshot], require: {pinned: true}}\n  - {match: \"**\", stages: [staging, production], require: {signers: [vendor], count: 1}}\n",

@@ -64,6 +64,7 @@ func must2[T any](v T, ok bool) func(*testing.T) T {
 // A plain revert brings back an entry that left with its tag, whatever the state remembers: without its upstream, outside
 // of the window and although it never soaked.
 func TestRevert_BringsBackAnEntryThatLeft(t *testing.T) {
+	t.Parallel()
 	for _, layout := range []string{"tag", "path"} {
 		for _, wiped := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s wiped=%t", layout, wiped), func(t *testing.T) {
@@ -119,6 +120,7 @@ func TestRevert_BringsBackAnEntryThatLeft(t *testing.T) {
 
 // What stood in the stage below for long enough may still be promoted after it left that, and what did not may not.
 func TestPromote_WhatLeftTheStageBelowSoakedThere(t *testing.T) {
+	t.Parallel()
 	for _, layout := range []string{"tag", "path"} {
 		for name, tt := range map[string]struct {
 			stood time.Duration
@@ -162,6 +164,7 @@ func TestPromote_WhatLeftTheStageBelowSoakedThere(t *testing.T) {
 // A direct push that drops a line and is refused by its gates takes nothing away: neither from what stands nor from what
 // may be returned to.
 func TestGates_ADropWaitsForWhatCameWithIt(t *testing.T) {
+	t.Parallel()
 	s, _, next := changedTag(t, "path")
 	s.commit("two people", map[string]string{"desired/policy.yaml": vendorPolicy + "gates: [{stages: [production], approvals: {count: 2}}]\n"})
 	third := s.pushSigned("docker.io/library/api:1.3.0", "1.3.0")
@@ -173,7 +176,7 @@ func TestGates_ADropWaitsForWhatCameWithIt(t *testing.T) {
 	s.commit("straight to production", map[string]string{"stages/web/production.yaml": stageOf(third)})
 	s.open()
 	r := s.cycle(Wake{Why: "poll"})["web"]
-	if got := kinds(r.Plan, mirror.Refuse)["production/docker.io/library/api:1.3.0"]; got != mirror.NotApproved {
+	if got := kinds(r.Plan, mirror.Refuse)["production/docker.io/library/api:1.3.0"]; got != mirror.NotKnown {
 		t.Fatalf("reason %q:\n%s", got, details(r.Plan))
 	}
 	s.carries("production", next)
@@ -190,6 +193,7 @@ func TestGates_ADropWaitsForWhatCameWithIt(t *testing.T) {
 
 // What people write into the record makes no entry one that left.
 func TestRecord_ClaimsOfWhatLeftOpenNoGate(t *testing.T) {
+	t.Parallel()
 	for _, wiped := range []bool{false, true} {
 		s, _, _ := changedTag(t, "path")
 		third := s.pushSigned("docker.io/library/api:1.3.0", "1.3.0")
@@ -212,6 +216,59 @@ func TestRecord_ClaimsOfWhatLeftOpenNoGate(t *testing.T) {
 		}
 		if text := s.file(name); strings.Contains(text, "2026-11-01") {
 			t.Errorf("wiped %t: the claim stays:\n%s", wiped, text)
+		}
+	}
+}
+
+// A set that moves together goes back to a release with an entry that the next one did not have, as a whole: with its
+// time gates closed and, where that is so, on a machine that knows nothing.
+func TestRevert_OfAnAtomicSetBringsBackAnEntryThatLeft(t *testing.T) {
+	t.Parallel()
+	for _, layout := range []string{"tag", "path"} {
+		for _, wiped := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s wiped=%t", layout, wiped), func(t *testing.T) {
+				s, images, _ := twoReleases(t, layout)
+				less := []mirror.Reference{s.pushSigned("docker.io/apps/app00:stable", "less")}
+				s.commit("any time", map[string]string{"desired/policy.yaml": vendorPolicy, "desired/ess/images_digests.yml": manyDigests(less)})
+				s.sync()
+				for _, stage := range []string{"staging", "production"} {
+					s.release(stage, less)
+					s.sync()
+				}
+				record := func() mirror.Standing {
+					return must(s.line.state.Lines("ess"))(t)["production"]
+				}
+				if got := record(); len(got) != 1 {
+					t.Fatalf("production carries %v", got)
+				}
+				s.commit("nights only", map[string]string{"desired/policy.yaml": nightGates})
+				s.sync()
+				if wiped {
+					s.wipe()
+				}
+				s.release("production", images[1])
+				s.open()
+				r := s.cycle(Wake{Why: "start", Resolve: true, Audit: true})["ess"]
+				got := record()
+				if len(got) != 2 || got["app00/app00"].Image != images[1][0] || got["app01/app01"].Image != images[1][1] {
+					t.Fatalf("production carries %v\n%s", got, details(r.Plan))
+				}
+				held := must(s.line.holds(s.line.fleet.Load()))(t)
+				if _, _, ok := held.Over("ess", "production", "app01/app01"); !ok {
+					t.Errorf("what came back is not held:\n%s", s.file("rendered/demo/holds.yaml"))
+				}
+				// Half of an older release beside what comes from below is no rollback.
+				next := s.pushSigned("docker.io/apps/app00:stable", "next")
+				s.commit("release 4", map[string]string{"desired/ess/images_digests.yml": manyDigests([]mirror.Reference{next})})
+				s.sync()
+				s.release("staging", []mirror.Reference{next})
+				s.sync()
+				s.release("production", []mirror.Reference{next, images[0][1]})
+				r = s.cycle(Wake{Why: "poll"})["ess"]
+				if refused := kinds(r.Plan, mirror.Refuse); len(refused) != 2 {
+					t.Errorf("a mixed release came\n%s", details(r.Plan))
+				}
+			})
 		}
 	}
 }

@@ -37,6 +37,7 @@ type Line struct {
 	metrics   *metrics
 	now       func() time.Time
 	wakes     *wakes
+	silent    silence
 	desk      *desk      // nil: of a line that is only tried out
 	consulted *consulted // of a line that looks at what is only proposed; else nil
 	copying   *copying
@@ -61,9 +62,10 @@ type Line struct {
 	pastOf  string                  // the head that history belongs to
 	history map[string]map[pin]bool // what earlier commits pin, by id
 
-	listed    atomic.Pointer[git.Listing] // what the refs of the fleet repository named when it was looked at last
-	accepting accepting                   // what was said last of a head by the signatures of its commits
-	oddHolds  atomic.Pointer[string]      // what was warned of in the file of holds
+	listed    atomic.Pointer[git.Listing]    // what the refs of the fleet repository named when it was looked at last
+	accepting accepting                      // what was said last of a head by the signatures of its commits
+	oddHolds  atomic.Pointer[string]         // what was warned of in the file of holds
+	replaced  atomic.Pointer[mirror.Problem] // that the branch was moved to another history
 
 	mu       sync.Mutex
 	sets     map[string]*progress

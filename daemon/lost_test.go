@@ -15,6 +15,7 @@ import (
 // A state that was lost makes nothing that stands disappear from Git, whatever keeps it from being judged: a rule that
 // refuses it, or a registry that does not answer. Once it can be judged, all of it is proven again.
 func TestLostState_TakesNothingAwayThatItCannotJudge(t *testing.T) {
+	t.Parallel()
 	const each = 2
 	for name, tt := range map[string]struct{ trouble, mend func(s *site) }{
 		"a rule that refuses it": {

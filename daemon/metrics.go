@@ -35,6 +35,7 @@ type metrics struct {
 	told        *prometheus.CounterVec
 	rewritten   prometheus.Gauge
 	heartbeat   prometheus.Gauge
+	forgeOK     prometheus.Gauge
 	nextLook    *prometheus.GaugeVec
 	overdue     *prometheus.GaugeVec
 }
@@ -61,6 +62,8 @@ func newMetrics(version string) *metrics {
 	m.rewritten = prometheus.NewGauge(prometheus.GaugeOpts{Name: "poundlock_fleet_rewritten", Help: "1 while the history of the fleet repository is another one than before and nobody acknowledged that, else 0."})
 	m.statements = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_statements_missing", Help: "Statements and signatures of this site that are still to be attached to what stands of a set."}, []string{"set"})
 	m.heartbeat = prometheus.NewGauge(prometheus.GaugeOpts{Name: "poundlock_heartbeat_timestamp_seconds", Help: "When a cycle of the daemon last ended, whatever came of it; it stands still when the daemon does."})
+	m.forgeOK = prometheus.NewGauge(prometheus.GaugeOpts{Name: "poundlock_forge_ok", Help: "1 while proposals can be looked at, 0 while the last look at the forge failed; 1 where no forge is configured."})
+	m.forgeOK.Set(1)
 	m.nextLook = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_next_look_timestamp_seconds", Help: "When the schedule of a set asks its moving upstream tags again."}, []string{"set"})
 	m.overdue = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_overdue", Help: "1 while a scheduled look at a set has not happened in time, else 0."}, []string{"set"})
 	m.hooks = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "poundlock_webhooks_total", Help: "Webhook deliveries, by receiver and what became of them."}, []string{"receiver", "result"})
@@ -68,7 +71,7 @@ func newMetrics(version string) *metrics {
 	m.registry.MustRegister(m.hooks, m.told)
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_build_info", Help: "Constant 1, by version."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
-	m.registry.MustRegister(m.lastSuccess, m.duration, m.entries, m.copied, m.verified, m.requests, m.conflicts, m.reloadOK, m.reloadAt, m.suspended, m.exceptions, m.warnings, m.noLonger, m.unjudged, m.statements, m.refused, m.rewritten, m.heartbeat, m.nextLook, m.overdue, build)
+	m.registry.MustRegister(m.lastSuccess, m.duration, m.entries, m.copied, m.verified, m.requests, m.conflicts, m.reloadOK, m.reloadAt, m.suspended, m.exceptions, m.warnings, m.noLonger, m.unjudged, m.statements, m.refused, m.rewritten, m.heartbeat, m.forgeOK, m.nextLook, m.overdue, build)
 	return m
 }
 

@@ -22,6 +22,7 @@ func (s *site) standsAt(stage string, image mirror.Reference) {
 // Two daemons, of which one hears that upstream moved: the other neither writes what it remembers over what stands, nor
 // has its automation commit that again.
 func TestTwoDaemons_TheOneThatHeardNothingCommitsNothingBack(t *testing.T) {
+	t.Parallel()
 	s, _, tool := promoteSite(t, "auto: {staging: commit}\n")
 	two := s.twin()
 	for range 2 {
@@ -50,6 +51,7 @@ func TestTwoDaemons_TheOneThatHeardNothingCommitsNothingBack(t *testing.T) {
 
 // Nor does it propose what it remembers, or take back the proposal of the other.
 func TestTwoDaemons_TheOneThatHeardNothingProposesNothingOlder(t *testing.T) {
+	t.Parallel()
 	s, _, tool := proposingSite(t, "gitea", "auto: {staging: propose}\n")
 	two := &forgeSite{s.twin(), s.forge}
 	open := func() []forge.Proposal {

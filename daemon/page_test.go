@@ -13,6 +13,7 @@ import (
 // The page shows each set with its last run, needs no script and nothing from elsewhere, and quotes whatever
 // it shows.
 func TestPage_ShowsTheSets(t *testing.T) {
+	t.Parallel()
 	s := oneImage(t)
 	f := newFace(s.line.metrics, s.clock)
 	f.line.Store(s.line)

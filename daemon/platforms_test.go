@@ -38,6 +38,7 @@ func (s *attesting) signedBySite(want int, all ...mirror.Reference) {
 // With platforms: each this site signs every manifest of an index before the tag moves; switched on later, it signs
 // what stands.
 func TestPlatforms_EachManifestOfAnIndexIsSigned(t *testing.T) {
+	t.Parallel()
 	eachLocal(t, vendorPolicy, func(t *testing.T, s *attesting) {
 		image, children := s.pushIndex("docker.io/library/app:1", "app")
 		s.stand(image)
@@ -84,6 +85,7 @@ func TestPlatforms_EachManifestOfAnIndexIsSigned(t *testing.T) {
 
 // A signature that was taken away, or written over, is found missing by the next audit and made anew.
 func TestAudit_MakesALostSignatureAnew(t *testing.T) {
+	t.Parallel()
 	eachLocal(t, vendorPolicy, func(t *testing.T, s *attesting) {
 		one, two := s.pushSigned("docker.io/library/one:1", "one"), s.pushSigned("docker.io/library/two:1", "two")
 		s.stand(one, two)

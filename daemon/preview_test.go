@@ -113,6 +113,7 @@ func wholeFleet(t *testing.T) *site {
 }
 
 func TestPreview_AnUnchangedFleetCostsNoRegistryRequest(t *testing.T) {
+	t.Parallel()
 	s := wholeFleet(t)
 	s.sync()
 	s.close()
@@ -161,6 +162,7 @@ func (s *site) runs() {
 }
 
 func TestPreview_AsksAgainWhatIsTooOld(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy,
 		"desired/web.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\", \"docker.io/library/other:1\"]}\nlayout: path\n"})
 	s.pushSigned("docker.io/library/web:1", "old")
@@ -200,6 +202,7 @@ func TestPreview_AsksAgainWhatIsTooOld(t *testing.T) {
 }
 
 func TestPreview_ShowsANewRefusalUntilARunFoundIt(t *testing.T) {
+	t.Parallel()
 	s := webSite(t)
 	s.sync()
 	s.close()
@@ -233,6 +236,7 @@ func listening(t *testing.T, addr string, connections *atomic.Int64) {
 }
 
 func TestPreview_OfflineConnectsToNobody(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy,
 		"desired/web.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\", \"docker.io/library/other:1\"]}\nlayout: path\n"})
 	if _, err := s.looks(PreviewOptions{}, true); err == nil || !strings.Contains(err.Error(), "not read yet") {
@@ -272,6 +276,7 @@ func TestPreview_OfflineConnectsToNobody(t *testing.T) {
 }
 
 func TestPreview_WeighsWhatIsToCome(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy,
 		"desired/web.yaml": "version: 1\nsource: {kind: list, file: web.txt}\nlayout: path\n", "desired/web.txt": "docker.io/library/none:1\n"})
 	shared := testenv.Layer{Seed: "shared", Size: 100_000}
@@ -311,6 +316,7 @@ func TestPreview_WeighsWhatIsToCome(t *testing.T) {
 }
 
 func TestPreview_ASuspendedSetWaits(t *testing.T) {
+	t.Parallel()
 	s := webSite(t)
 	s.commit("pause", map[string]string{"rendered/demo/suspended.yaml": "version: 1\nsuspended:\n  web: {reason: the disk is full}\n"})
 	doc := s.preview(PreviewOptions{})

@@ -35,6 +35,7 @@ type progress struct {
 	ahead      int                  // copies that the mover was asked for and that have not ended
 	landed     Copies               // those that ended since the set was last at rest
 	looking    time.Time            // since when a step runs; zero while none does
+	lost       map[string]bool      // host/repository@digest of the local registry that it has no longer, whatever its tags name
 	attaching  attaching            // statements of this site
 	lookouts   lookouts
 	gates      gating
@@ -148,12 +149,18 @@ func (p *progress) arrived(dones []mirror.Done, at time.Time) {
 		if d.Err != nil {
 			p.landed.Failed++
 			p.failed[key] = failure{d.Err, p.retryAfter(key, at)}
+			if lostHere(d.Action, d.Err) {
+				p.looksForLost(d.Action, at)
+			}
 			if transfer.ReasonOf(d.Err).Code == mirror.NotVerified && !p.distrusted[key] {
 				p.distrusted[key], p.failed[key] = true, failure{d.Err, at}
 			}
 			continue
 		}
 		delete(p.distrusted, key)
+		if delete(p.lost, key); len(p.lost) == 0 {
+			delete(p.attempts, lostKey)
+		}
 		p.whole[key] = true
 		// What was missed here may have come along: a signature made after the content was copied.
 		maps.DeleteFunc(p.judged, func(judged string, _ judgement) bool { return strings.HasSuffix(judged, " "+key) })

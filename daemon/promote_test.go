@@ -51,6 +51,7 @@ func (s *site) lists(files map[string]string, stage string, images ...mirror.Ref
 func (s *site) main() map[string]string { return must(s.git.Files("main"))(s.t) }
 
 func TestPromote_DirectlyMakesWhatStandsBelowStand(t *testing.T) {
+	t.Parallel()
 	s, web, tool := promoteSite(t, "")
 	s.sync()
 	p := s.promotes(PromotedCommitted, PromoteOrder{Stage: "staging", By: "alice\n\x1b[31m"})
@@ -81,6 +82,7 @@ func TestPromote_DirectlyMakesWhatStandsBelowStand(t *testing.T) {
 }
 
 func TestPromote_SaysWhatIsInItsWay(t *testing.T) {
+	t.Parallel()
 	s, _, _ := promoteSite(t, "")
 	s.sync()
 	for _, tt := range []struct {
@@ -114,6 +116,7 @@ func TestPromote_SaysWhatIsInItsWay(t *testing.T) {
 }
 
 func TestPromote_WithoutAForgePushesABranch(t *testing.T) {
+	t.Parallel()
 	s, web, tool := promoteSite(t, "")
 	s.sync()
 	head := s.git.Head()
@@ -135,6 +138,7 @@ func TestPromote_WithoutAForgePushesABranch(t *testing.T) {
 }
 
 func TestRollback_BringsBackWhatStoodAndHoldsIt(t *testing.T) {
+	t.Parallel()
 	s, web, tool := promoteSite(t, "")
 	s.sync()
 	s.promotes(PromotedCommitted, PromoteOrder{Stage: "staging"})
@@ -191,6 +195,7 @@ func TestRollback_BringsBackWhatStoodAndHoldsIt(t *testing.T) {
 }
 
 func TestHold_IsACommitThatPeopleCanEdit(t *testing.T) {
+	t.Parallel()
 	s, web, tool := promoteSite(t, "")
 	s.sync()
 	if _, err := s.line.Hold(t.Context(), "tools", "staging", []string{webImage}, "ticket 4711", "ops@host"); err != nil {
@@ -229,6 +234,7 @@ func TestHold_IsACommitThatPeopleCanEdit(t *testing.T) {
 }
 
 func TestPromote_InASignedFleetPeopleMerge(t *testing.T) {
+	t.Parallel()
 	s := newVouchedSite(t)
 	s.pushSigned(webImage, "web")
 	s.sync()
@@ -249,6 +255,7 @@ func TestPromote_InASignedFleetPeopleMerge(t *testing.T) {
 // The entries of an atomic set move together: nothing is asked for that the line would refuse, and one that is held
 // holds all of them for automation.
 func TestPromote_AnAtomicSetIsNeverHalf(t *testing.T) {
+	t.Parallel()
 	web, synapse := "docker.io/vectorim/element-web:v1", "docker.io/matrixdotorg/synapse:v1"
 	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy})
 	first, other := s.pushSigned(web, "web"), s.pushSigned(synapse, "synapse")

@@ -24,6 +24,7 @@ var commitShown = regexp.MustCompile(`<code>[0-9a-f]{7}</code> merged into <code
 // TestDocs_ThePromotionPageShowsWhatIsReallySaid runs the story of docs/promotion.md and holds the page to the comment
 // and the checks of that run.
 func TestDocs_ThePromotionPageShowsWhatIsReallySaid(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy + "gates: [{stages: [production], soak: 24h, approvals: {count: 1}}]\n",
 		"desired/ess.yaml": "version: 1\nsource: {kind: ess, file: ess/images_digests.yml}\nrender: {element: {name: ess-images, namespace: ess}}\n"}).reviewedAt("gitea")
 	s.forge.AddUser("alice", false)

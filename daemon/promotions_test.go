@@ -4,12 +4,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 // What became of promotions is told from Git alone: a machine that never ran a cycle knows the same.
 func TestPromotions_AreToldFromGit(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{
 		"desired/policy.yaml": vendorPolicy,
 		"desired/web.yaml":    "version: 1\nsource: {kind: list, images: [\"docker.io/library/app:1\", \"docker.io/library/low:1\"]}\nlayout: path\n"})
@@ -78,6 +80,7 @@ func TestPromotions_AreToldFromGit(t *testing.T) {
 
 // A commit of long ago at which stages/ cannot be read hides none of the others.
 func TestPromotions_AreToldAcrossACommitThatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy,
 		"desired/web.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/app:1\"]}\nlayout: path\n"})
 	s.pushSigned("docker.io/library/app:1", "app")
@@ -97,4 +100,47 @@ func (s *site) promotionsOf(n int) []Promotion {
 	line := s.looking(false)
 	defer line.Close(s.t.Context())
 	return must(line.Promotions(s.t.Context(), n))(s.t)
+}
+
+// A promotion that nothing but a change mends is refused, with the reason that the last run found, and one that is asked
+// for anew after that is not until a run looked at it.
+func TestPromotions_WhatIsRefusedForGoodDoesNotWait(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy + "gates: [{stages: [production], soak: 24h, applyWithin: 48h}]\n",
+		"desired/web.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/app:1\"]}\nlayout: path\n"})
+	app := s.pushSigned("docker.io/library/app:1", "app")
+	s.sync()
+	s.promote("web", "snapshot", "staging")
+	s.sync()
+	newest := func() Promotion { s.close(); return s.promotionsOf(1)[0] }
+	is := func(p Promotion, state PromotionState, why string) {
+		t.Helper()
+		if p.State != state || !strings.Contains(p.Why, why) {
+			t.Errorf("got %s (%s), want %s (%s)", p.State, p.Why, state, why)
+		}
+	}
+	s.now = s.now.Add(time.Minute)
+	s.promote("web", "staging", "production")
+	is(newest(), PromotionWaiting, "")
+	s.now = s.now.Add(time.Minute)
+	s.sync()
+	is(newest(), PromotionWaiting, "")
+	bogus := app.WithDigest(mirror.DigestOf([]byte("never pushed")))
+	s.commit("bogus", map[string]string{"stages/web/production.yaml": stageOf(bogus)})
+	s.now = s.now.Add(time.Minute)
+	s.sync()
+	is(newest(), PromotionRefused, "never stood in staging")
+	s.commit("taken back", map[string]string{"stages/web/production.yaml": stageOf()})
+	s.now = s.now.Add(time.Minute)
+	s.commit("bogus again", map[string]string{"stages/web/production.yaml": stageOf(bogus)})
+	is(newest(), PromotionWaiting, "")
+	// Asked for in the stage below too, it may still come there.
+	s.commit("and below", map[string]string{"stages/web/staging.yaml": stageOf(bogus)})
+	s.now = s.now.Add(time.Minute)
+	s.sync()
+	s.close()
+	for _, p := range s.promotionsOf(2) {
+		want := map[mirror.Stage]PromotionState{"staging": PromotionRefused, "production": PromotionWaiting}[p.Stage]
+		is(p, want, "never stood in")
+	}
 }

@@ -21,6 +21,7 @@ func (s *forgeSite) refusing(method, end string, status int) {
 
 // Whatever request of it is refused, the next turn ends with one open proposal that says the newest, and no litter.
 func TestProposals_AForgeInTroubleIsHealedByTheNextTurn(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, method, end string
 		status            int
@@ -71,6 +72,7 @@ func TestProposals_AForgeInTroubleIsHealedByTheNextTurn(t *testing.T) {
 }
 
 func TestAutomatic_WithoutAForgeADeletedBranchIsDeclined(t *testing.T) {
+	t.Parallel()
 	s, web, tool := promoteSite(t, "auto: {staging: propose}\n")
 	s.sync()
 	if err := s.line.serve(t.Context(), errand{all: true}); err != nil {
@@ -96,6 +98,7 @@ func TestAutomatic_WithoutAForgeADeletedBranchIsDeclined(t *testing.T) {
 
 // The desk may look between a merge and the cycle that reads it: what was merged is not proposed once more.
 func TestAutomatic_WhatWasMergedAMomentAgoIsNotProposedAgain(t *testing.T) {
+	t.Parallel()
 	s, web, tool := proposingSite(t, "gitea", "auto: {staging: propose}\n")
 	s.attends()
 	if _, err := s.forge.Merge(1, "bob", "merge"); err != nil {
@@ -120,6 +123,7 @@ func TestAutomatic_WhatWasMergedAMomentAgoIsNotProposedAgain(t *testing.T) {
 
 // Whoever asks while somebody else merges gets the answer of the head after it.
 func TestPromote_DecidesAnewWhereTheBranchMovedMeanwhile(t *testing.T) {
+	t.Parallel()
 	s, _, _ := proposingSite(t, "gitea", "")
 	s.promotes(PromotedOpened, PromoteOrder{Stage: "staging", By: "alice"})
 	var once sync.Once

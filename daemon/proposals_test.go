@@ -62,6 +62,7 @@ func (s *forgeSite) gone(branch string) {
 
 // Whatever forge it is: one open proposal for one thing, its branch never rewritten once somebody looked at it.
 func TestProposals_AreAdoptedRenewedAndSuperseded(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"gitea", "github", "gitlab"} {
 		t.Run(kind, func(t *testing.T) {
 			s, web, tool := proposingSite(t, kind, "")
@@ -129,6 +130,7 @@ func TestProposals_AreAdoptedRenewedAndSuperseded(t *testing.T) {
 }
 
 func TestProposals_ThatPeopleChangedAreLeftToThem(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		change func(s *forgeSite, p Promoted) error
@@ -170,6 +172,7 @@ func TestProposals_ThatPeopleChangedAreLeftToThem(t *testing.T) {
 }
 
 func TestProposals_OfAForkAreNoneOfOurs(t *testing.T) {
+	t.Parallel()
 	s, _, _ := proposingSite(t, "gitea", "")
 	p := s.promotes(PromotedOpened, PromoteOrder{Stage: "staging"})
 	body := s.forge.Proposal(p.Proposal).Body
@@ -184,6 +187,7 @@ func TestProposals_OfAForkAreNoneOfOurs(t *testing.T) {
 
 // Whoever can read may open a proposal of a branch that is there, with the text of one of ours, and close it again.
 func TestProposals_OfSomebodyElseAreNoneOfOurs(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		then func(s *forgeSite, number int) error
@@ -222,6 +226,7 @@ func (s *forgeSite) proposesFrom(branch, body string) {
 }
 
 func TestAutomatic_ProposesOnceAndTakesNoForAnAnswer(t *testing.T) {
+	t.Parallel()
 	s, _, tool := proposingSite(t, "gitea", "auto: {staging: propose}\n")
 	s.attends()
 	open := s.forge.Proposals()
@@ -255,6 +260,7 @@ func TestAutomatic_ProposesOnceAndTakesNoForAnAnswer(t *testing.T) {
 }
 
 func TestAutomatic_LeavesWhatIsHeldOrHasToSoak(t *testing.T) {
+	t.Parallel()
 	s, web, tool := proposingSite(t, "gitea", "")
 	if _, err := s.line.Hold(t.Context(), "tools", "staging", []string{toolImage}, "ticket 4711", "ops"); err != nil {
 		t.Fatal(err)
@@ -287,6 +293,7 @@ func TestAutomatic_LeavesWhatIsHeldOrHasToSoak(t *testing.T) {
 }
 
 func TestAutomatic_NeverCommitsPastApprovals(t *testing.T) {
+	t.Parallel()
 	s, _, _ := proposingSite(t, "gitea", "")
 	s.commit("approvals", map[string]string{"desired/policy.yaml": vendorPolicy + "gates:\n  - {stages: [staging], approvals: {count: 1}}\n"})
 	s.automates("commit")
@@ -299,6 +306,7 @@ func TestAutomatic_NeverCommitsPastApprovals(t *testing.T) {
 }
 
 func TestAutomatic_ClosesWhatHasBecomePointless(t *testing.T) {
+	t.Parallel()
 	s, web, tool := proposingSite(t, "gitea", "auto: {staging: propose}\n")
 	s.attends()
 	s.commit("by hand", map[string]string{"stages/tools/staging.yaml": stageOf(web, tool)})
@@ -312,6 +320,7 @@ func TestAutomatic_ClosesWhatHasBecomePointless(t *testing.T) {
 }
 
 func TestProposals_ABranchThatPeoplePushedToIsNeverDeleted(t *testing.T) {
+	t.Parallel()
 	s, web, _ := proposingSite(t, "gitea", "")
 	p := s.promotes(PromotedOpened, PromoteOrder{Stage: "staging"})
 	a, _, err := s.line.ascend(t.Context(), s.line.fleet.Load(), PromoteOrder{Set: "tools", Stage: "staging"})
@@ -332,6 +341,7 @@ func TestProposals_ABranchThatPeoplePushedToIsNeverDeleted(t *testing.T) {
 
 // Who asks for a promotion while others make proposals waits no longer than they want to.
 func TestProposals_WaitNoLongerThanAsked(t *testing.T) {
+	t.Parallel()
 	s, _, _ := proposingSite(t, "gitea", "")
 	if err := s.line.proposing.take(t.Context()); err != nil {
 		t.Fatal(err)
@@ -347,6 +357,7 @@ func TestProposals_WaitNoLongerThanAsked(t *testing.T) {
 
 // Where a forge lists more than is read, automation goes on: by a branch of which it knows that nobody saw it.
 func TestProposals_AForgeThatListsTooMuchStopsNothing(t *testing.T) {
+	t.Parallel()
 	s, _, _ := proposingSite(t, "gitea", "")
 	first := s.promotes(PromotedOpened, PromoteOrder{Stage: "staging"})
 	if _, err := s.forge.Merge(first.Proposal, "bob", "merge"); err != nil {

@@ -10,6 +10,7 @@ import (
 // What the record says stands and nobody proved, such as after the state was lost, is judged within the budget of what
 // stands, and the set is stepped until all of it is.
 func TestProve_JudgesWithinTheBudget(t *testing.T) {
+	t.Parallel()
 	s, images := signedSite(t, 3)
 	s.policy(strings.Replace(twoRules, "rules:", "rules:\n  - {match: \"**\", stages: [staging], require: {signers: [vendor]}}", 1))
 	s.promote("many", "snapshot", "staging")

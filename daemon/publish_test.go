@@ -24,6 +24,7 @@ func webSite(t *testing.T) *site {
 }
 
 func TestPublish_CommitsAreSignedAndSayWhichCycle(t *testing.T) {
+	t.Parallel()
 	s := webSite(t)
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -49,6 +50,7 @@ func TestPublish_CommitsAreSignedAndSayWhichCycle(t *testing.T) {
 }
 
 func TestPublish_NothingChangedNoCommit(t *testing.T) {
+	t.Parallel()
 	s := webSite(t)
 	s.sync()
 	head := s.git.Head()
@@ -70,6 +72,7 @@ func TestPublish_NothingChangedNoCommit(t *testing.T) {
 
 // The secrets of the site stand nowhere in what it writes.
 func TestPublish_NoSecretReachesGit(t *testing.T) {
+	t.Parallel()
 	s := webSite(t)
 	s.sync()
 	for name, body := range must(s.git.Files("main"))(t) {

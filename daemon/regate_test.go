@@ -13,6 +13,7 @@ import (
 
 // While a proposal waits for people nothing is computed anew but what its gates say: no registry is asked.
 func TestRegate_WaitingForPeopleAsksTheForgeAlone(t *testing.T) {
+	t.Parallel()
 	s, web, tool := reviewSite(t)
 	s.forge.AddUser("bob", false)
 	s.commit("gates", map[string]string{"desired/policy.yaml": gated("approvals: {count: 1}, soak: 24h")})
@@ -60,6 +61,7 @@ func TestRegate_WaitingForPeopleAsksTheForgeAlone(t *testing.T) {
 
 // Who answers outside is asked about a proposal once in five minutes, however often people look at it.
 func TestRegate_AsksOutsideOnceInAWhile(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int64
 	outside := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"allow": %t, "reason": "smoke tests run"}`, asked.Add(1) > 1)
@@ -90,4 +92,19 @@ func TestRegate_AsksOutsideOnceInAWhile(t *testing.T) {
 		t.Errorf("asked %d times within five minutes and a bit", got)
 	}
 	s.is(head, checkPolicy, "success", "admitted")
+}
+
+// What is remembered of proposals stays bounded, however long the process runs.
+func TestProposals_MemoryIsBounded(t *testing.T) {
+	p, g := newProposer(), &gating{}
+	for n := range 3*maxAsked + 1 {
+		p.decline(fmt.Sprint(n))
+		g.saw(n, "page")
+	}
+	if len(p.declined) > maxAsked || len(g.pages) > maxAsked {
+		t.Errorf("%d declined ones and %d pages are remembered", len(p.declined), len(g.pages))
+	}
+	if !p.declined[fmt.Sprint(3*maxAsked)] || g.page(3*maxAsked) == "" {
+		t.Error("the newest is not remembered")
+	}
 }

@@ -15,6 +15,7 @@ import (
 
 // A policy that admits less is held against what stands too. What stands keeps its tag and its bytes.
 func TestPolicy_WhatStandsIsJudgedByTheRulesOfToday(t *testing.T) {
+	t.Parallel()
 	s := webSite(t)
 	s.sync()
 	tags := testenv.TagsOf(s.local.Back())
@@ -46,6 +47,7 @@ func TestPolicy_WhatStandsIsJudgedByTheRulesOfToday(t *testing.T) {
 // A wake for a copy that arrived is not lost among polls, and a set whose inputs changed is stepped whatever
 // the wake was for.
 func TestWake_NoneIsLost(t *testing.T) {
+	t.Parallel()
 	merged := Wake{Why: "copied", Local: true, Sets: []string{"web"}}.merge(Wake{Why: "poll"})
 	if !merged.steps("web") || merged.steps("other") || merged.Local {
 		t.Errorf("merged: %+v", merged)
@@ -75,6 +77,7 @@ func TestWake_NoneIsLost(t *testing.T) {
 // While the newest commit has mistakes, the last good one stays in force for audits and copies; the mistake is
 // told, and its revert is enough.
 func TestRun_LastGoodCommitStaysInForce(t *testing.T) {
+	t.Parallel()
 	s := webSite(t)
 	s.sync()
 	s.commit("broken", map[string]string{"desired/web.yaml": "version: 1\nsuorce: {}\n"})
@@ -94,6 +97,7 @@ func TestRun_LastGoodCommitStaysInForce(t *testing.T) {
 
 // What a followed tag was resolved to holds until it is asked again, also while other sets change.
 func TestResolve_AChangeElsewhereDoesNotGoBack(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy,
 		"desired/web.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\"]}\n"})
 	s.pushSigned("docker.io/library/web:1", "old")
@@ -114,6 +118,7 @@ func TestResolve_AChangeElsewhereDoesNotGoBack(t *testing.T) {
 
 // A signature that was added to in the local registry does not block the promotion that reads it there.
 func TestPromote_ACounterSignatureDoesNotBlock(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy,
 		"desired/web.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\"]}\nlayout: path\n"})
 	image := s.pushSigned("docker.io/library/web:1", "web")
@@ -135,6 +140,7 @@ func TestPromote_ACounterSignatureDoesNotBlock(t *testing.T) {
 
 // Two sets that would move one local tag to and fro are refused, both, instead of taking turns.
 func TestCollision_TwoSetsDoNotFightOverATag(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy,
 		"desired/a.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\"]}\nlayout: path\n",
 		"desired/b.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\"]}\nlayout: path\n"})
@@ -151,6 +157,7 @@ func TestCollision_TwoSetsDoNotFightOverATag(t *testing.T) {
 
 // A clone that was deleted under a running daemon is made anew at the next look, without a change in Git.
 func TestRun_HealsItsClone(t *testing.T) {
+	t.Parallel()
 	s := webSite(t)
 	s.sync()
 	if err := os.RemoveAll(filepath.Join(s.dir, "state", "git")); err != nil {
@@ -166,6 +173,7 @@ func TestRun_HealsItsClone(t *testing.T) {
 
 // A promotion that is merged together with what it promotes needs one sync, not two.
 func TestSync_PromotesWhatArrivesInTheSameRun(t *testing.T) {
+	t.Parallel()
 	s := webSite(t)
 	line := strings.TrimSpace(s.file("desired/web.txt"))
 	entry, _, _ := strings.Cut(line, "@")
@@ -178,6 +186,7 @@ func TestSync_PromotesWhatArrivesInTheSameRun(t *testing.T) {
 
 // Losing the state while something is refused takes nothing out of the record: the tag still stands.
 func TestState_LossWhileRefusedKeepsRecordAndOverride(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy,
 		"desired/ess.yaml": "version: 1\nsource: {kind: ess, file: ess/images_digests.yml}\nlayout: path\nrender: {element: {name: ess-images, namespace: ess}}\n"})
 	web, synapse := s.push("docker.io/vectorim/element-web:v1", "web"), s.push("docker.io/matrixdotorg/synapse:v1", "synapse")
@@ -207,6 +216,7 @@ func TestState_LossWhileRefusedKeepsRecordAndOverride(t *testing.T) {
 
 // An edit of the record chooses nothing: neither what a tag was resolved to, nor which tags are ours.
 func TestForgedRecord_ChoosesNothing(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy,
 		"desired/web.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\", \"docker.io/library/taken:1\"]}\nlayout: path\n"})
 	old := s.pushSigned("docker.io/library/web:1", "old")
@@ -245,6 +255,7 @@ func TestForgedRecord_ChoosesNothing(t *testing.T) {
 // A signature that lies upstream only is brought here, also when the first try fails: what upstream showed is not
 // taken for what lies here.
 func TestLateSignature_ArrivesAfterAFailedTry(t *testing.T) {
+	t.Parallel()
 	s := webSite(t)
 	s.sync()
 	text := strings.TrimSpace(s.file("desired/web.txt"))

@@ -84,6 +84,7 @@ func (s *site) policy(text string) string {
 // One edited line of policy is no commit of ours and judges again only the images that it is about, by what lies
 // beside them here.
 func TestPolicyEdit_JudgesOnlyWhatItTouchesAndRewritesNothing(t *testing.T) {
+	t.Parallel()
 	const each = 20
 	s, _ := signedSite(t, each)
 	record := s.file("rendered/demo/record/many/snapshot.yaml")
@@ -125,6 +126,7 @@ func TestPolicyEdit_JudgesOnlyWhatItTouchesAndRewritesNothing(t *testing.T) {
 // After a change no more than trust.rejudging entries are judged by one step; the others stand meanwhile, and the
 // set is stepped at once until all are through.
 func TestPolicyEdit_JudgesWithinABudget(t *testing.T) {
+	t.Parallel()
 	s, images := signedSite(t, 5)
 	s.config += "trust: {rejudging: 4}\n"
 	s.open()
@@ -173,6 +175,7 @@ func TestPolicyEdit_JudgesWithinABudget(t *testing.T) {
 
 // A rule that becomes stricter shows what stands and would not pass any more, and takes nothing away.
 func TestPolicyTightens_ShowsAndRemovesNothing(t *testing.T) {
+	t.Parallel()
 	s, images := signedSite(t, 2)
 	record := s.file("rendered/demo/record/many/snapshot.yaml")
 	head := s.policy(strings.Replace(twoRules, `"docker.io/two/**", require: {signers: [vendor]`, `"docker.io/two/**", require: {signers: [other]`, 1))
@@ -252,6 +255,7 @@ func (s *site) metrics() string {
 
 // What cannot be asked is neither admitted nor taken away, in no mode.
 func TestUnknown_NeverCopiesNorDeletesInAnyMode(t *testing.T) {
+	t.Parallel()
 	signatures := func(r *http.Request) bool {
 		return strings.HasSuffix(r.URL.Path, ".sig") || strings.Contains(r.URL.Path, "/referrers/") || strings.Contains(r.URL.Path, "/manifests/sha256-")
 	}
@@ -292,6 +296,7 @@ func TestUnknown_NeverCopiesNorDeletesInAnyMode(t *testing.T) {
 
 // A stage that only warns admits with a warning that is told once; when it is enforced, what stands stays and is shown.
 func TestMode_WarnThenEnforce(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy + "mode: warn\n",
 		"desired/web.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\"]}\n"})
 	image := s.push("docker.io/library/web:1", "unsigned")
@@ -341,6 +346,7 @@ func TestMode_WarnThenEnforce(t *testing.T) {
 // What stands and lacks a signature is asked for with a backoff that ends at the audit interval, what is still to come
 // with the short one. A refusal is counted when it is judged, not when it is remembered.
 func TestPolicyEdit_WhatStandsIsAskedForSeldom(t *testing.T) {
+	t.Parallel()
 	s, images := signedSite(t, 3)
 	s.policy(strings.ReplaceAll(twoRules, "signers: [vendor]", "signers: [other]"))
 	began := s.now

@@ -164,6 +164,7 @@ func oneImage(t *testing.T) *site {
 // A wrong new configuration is refused before the running line is touched, and everyone is told: the log once, the
 // gauge, the page, the history. When it is mended, all of that is over.
 func TestReload_AWrongConfigurationIsRefused(t *testing.T) {
+	t.Parallel()
 	r := oneImage(t).serve()
 	taken := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	defer taken.Close()
@@ -235,6 +236,7 @@ func TestReload_AWrongConfigurationIsRefused(t *testing.T) {
 // A good new configuration takes over in the same process: the socket answers all the time, nobody else can take
 // the state directory, a copy that was in flight lands and is taken up, counters go on.
 func TestReload_AGoodOneTakesOver(t *testing.T) {
+	t.Parallel()
 	s := oneImage(t)
 	r := s.serve()
 	before, address := r.line, r.address
@@ -306,6 +308,7 @@ func free(file string) bool {
 
 // Another address and another state directory are taken before the old ones are let go.
 func TestReload_MovesToAnotherAddressAndState(t *testing.T) {
+	t.Parallel()
 	s := oneImage(t)
 	r := s.serve()
 	old := r.address
@@ -329,6 +332,7 @@ func TestReload_MovesToAnotherAddressAndState(t *testing.T) {
 
 // Where the new configuration passes every check and cannot be opened nevertheless, the old one is opened again.
 func TestReload_GoesBackWhenOpeningFails(t *testing.T) {
+	t.Parallel()
 	s := oneImage(t)
 	r := s.serve()
 	before := r.line
@@ -351,6 +355,7 @@ func TestReload_GoesBackWhenOpeningFails(t *testing.T) {
 // A changed file is seen by itself, also when Kubernetes swaps the folder behind a symbolic link; comments and
 // order of keys are no change.
 func TestReload_SeesTheSwapOfASymbolicLink(t *testing.T) {
+	t.Parallel()
 	s := oneImage(t)
 	mount := filepath.Join(s.dir, "mount")
 	publish := func(name, config string) {

@@ -70,6 +70,7 @@ func production(end map[string]string) map[string]string {
 // With the state directory wiped, the upstream stopped, the window closed and a soak of a day, a plain revert of the
 // last promotion brings tags and overrides back in one cycle, and is held from then on.
 func TestRevert_BringsTheReleaseBackInOneCycle(t *testing.T) {
+	t.Parallel()
 	for _, layout := range []string{"tag", "path"} {
 		t.Run(layout, func(t *testing.T) {
 			s, images, before := twoReleases(t, layout)
@@ -110,6 +111,7 @@ func (s *site) events(of EventType) []Event {
 
 // What people write into the record makes nothing a rollback, whatever was lost: only what a commit of ours says does.
 func TestRecord_ClaimsOfPeopleOpenNoGate(t *testing.T) {
+	t.Parallel()
 	for _, layout := range []string{"tag", "path"} {
 		for _, wiped := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s wiped=%t", layout, wiped), func(t *testing.T) {
@@ -153,6 +155,7 @@ func TestRecord_ClaimsOfPeopleOpenNoGate(t *testing.T) {
 // A promotion that waits for its time applies by itself when that comes, also on a new machine, which knows since when
 // a release stands below; what is asked for is shown beside what stands meanwhile, and told once.
 func TestWaiting_AppliesByItself(t *testing.T) {
+	t.Parallel()
 	s, images, _ := twoReleases(t, "tag")
 	third := []mirror.Reference{images[1][0], s.pushSigned("docker.io/apps/app01:stable", "third 1")}
 	s.commit("release 3", map[string]string{"desired/ess/images_digests.yml": manyDigests(third)})

@@ -91,6 +91,7 @@ func reviewSite(t *testing.T) (s *forgeSite, web, tool mirror.Reference) {
 }
 
 func TestReview_SaysOnTheProposalWhatAMergeWouldDo(t *testing.T) {
+	t.Parallel()
 	s, web, tool := reviewSite(t)
 	n, head := s.proposes("rise", map[string]string{"stages/tools/staging.yaml": stageOf(web, tool)})
 	s.attends()
@@ -113,6 +114,7 @@ func TestReview_SaysOnTheProposalWhatAMergeWouldDo(t *testing.T) {
 }
 
 func TestReview_RefusesWhatCannotBeMerged(t *testing.T) {
+	t.Parallel()
 	s, web, tool := reviewSite(t)
 	other := s.pushSigned("docker.io/library/web:9", "never stood")
 	unsigned := s.push("quay.io/team/odd:1", "odd")
@@ -147,6 +149,7 @@ func TestReview_RefusesWhatCannotBeMerged(t *testing.T) {
 }
 
 func TestReview_TellsOfBothSidesThatChangedAFile(t *testing.T) {
+	t.Parallel()
 	s, web, tool := reviewSite(t)
 	n, head := s.proposes("rise", map[string]string{"stages/tools/staging.yaml": stageOf(web, tool)})
 	s.commit("somebody was faster", map[string]string{"stages/tools/staging.yaml": stageOf(tool)})
@@ -159,6 +162,7 @@ func TestReview_TellsOfBothSidesThatChangedAFile(t *testing.T) {
 
 // TestReview_LeavesNoTrace holds the line that runs to what it knew before somebody, of a fork, proposed a lot.
 func TestReview_LeavesNoTrace(t *testing.T) {
+	t.Parallel()
 	s, web, tool := reviewSite(t)
 	later := s.pushSigned("docker.io/library/web:2", "web two")
 	refs := must(s.git.Files("main"))(t)
@@ -193,6 +197,7 @@ func TestReview_LeavesNoTrace(t *testing.T) {
 }
 
 func TestReview_AHostileNameStandsForItselfOnly(t *testing.T) {
+	t.Parallel()
 	s, _, _ := reviewSite(t)
 	n, _ := s.proposes("evil", map[string]string{"rendered/@everyone <!-- poundlock:plan:demo --> [x](http:/evil).md": "x\n"})
 	s.attends()
@@ -207,6 +212,7 @@ func TestReview_AHostileNameStandsForItselfOnly(t *testing.T) {
 }
 
 func TestReview_SaysOnTheMergeWhatBecameOfIt(t *testing.T) {
+	t.Parallel()
 	for _, method := range []string{"merge", "squash", "rebase"} {
 		t.Run(method, func(t *testing.T) {
 			s, web, tool := reviewSite(t)
@@ -235,6 +241,7 @@ func TestReview_SaysOnTheMergeWhatBecameOfIt(t *testing.T) {
 
 // What others brought to the branch while a proposal was open is not its own, whatever the way in which it was merged.
 func TestReview_AMergeIsNotToldOfWhatOthersBrought(t *testing.T) {
+	t.Parallel()
 	for _, method := range []string{"merge", "squash", "rebase"} {
 		t.Run(method, func(t *testing.T) {
 			s, web, tool := reviewSite(t)
@@ -250,6 +257,7 @@ func TestReview_AMergeIsNotToldOfWhatOthersBrought(t *testing.T) {
 }
 
 func TestReview_SaysOnTheMergeWhyNothingCameOfIt(t *testing.T) {
+	t.Parallel()
 	s, web, tool := reviewSite(t)
 	other := s.pushSigned("docker.io/library/web:9", "never stood")
 	n, _ := s.proposes("rise", map[string]string{"stages/tools/staging.yaml": strings.ReplaceAll(stageOf(web, tool), web.Digest.String(), other.Digest.String())})
@@ -262,6 +270,7 @@ func TestReview_SaysOnTheMergeWhyNothingCameOfIt(t *testing.T) {
 }
 
 func TestReview_AForgeThatIsDownChangesNothingOfWhatIsSynced(t *testing.T) {
+	t.Parallel()
 	s, web, tool := reviewSite(t)
 	s.forge.Fail(func(r *http.Request) *testenv.Fault { return &testenv.Fault{Status: 503} })
 	s.commit("rise", map[string]string{"stages/tools/staging.yaml": stageOf(web, tool)})

@@ -104,6 +104,10 @@ func (l *Line) takeIn(set string, dones []mirror.Done) {
 		if d.Err != nil {
 			e.Type, e.Reason = EventCopyFailed, d.Err.Error()
 		}
+		if lostHere(d.Action, d.Err) {
+			why := l.lost(d.Action).Reason
+			e.Reason, e.Code, e.Fix = why.Detail+": "+e.Reason, why.Code, why.Fix
+		}
 		l.emit(e)
 	}
 }

@@ -53,6 +53,7 @@ func (s *site) follows(file string) (map[string]Report, error) {
 }
 
 func TestSavedPlan_DoesWhatItSaysAndNothingElse(t *testing.T) {
+	t.Parallel()
 	s := taggedSite(t)
 	file := s.save("web/**/other:*")
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
@@ -74,6 +75,7 @@ func TestSavedPlan_DoesWhatItSaysAndNothingElse(t *testing.T) {
 }
 
 func TestSavedPlan_StopsWhenAnythingMoved(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		move func(s *site)
@@ -135,6 +137,7 @@ func TestSavedPlan_StopsWhenAnythingMoved(t *testing.T) {
 }
 
 func TestSavedPlan_RefusesWhatIsNotWhole(t *testing.T) {
+	t.Parallel()
 	s := taggedSite(t)
 	file := s.save()
 	text := string(must(os.ReadFile(file))(t))
@@ -176,6 +179,7 @@ func TestSavedPlan_RefusesWhatIsNotWhole(t *testing.T) {
 }
 
 func TestOnly_LeavesTheRestAlone(t *testing.T) {
+	t.Parallel()
 	s := taggedSite(t)
 	line := s.open()
 	for selector, says := range map[string]string{"wbe": `did you mean "web"?`, "web/docker.io/library/wbe:1": `did you mean "docker.io/library/web:1"?`, "/x": "want set or set/entry", "web/[": "want set or set/entry"} {
@@ -206,6 +210,7 @@ func TestOnly_LeavesTheRestAlone(t *testing.T) {
 }
 
 func TestOnly_AnAtomicSetIsNotTornAboveTheFirstStage(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy,
 		"desired/ess.yaml": "version: 1\nsource: {kind: ess, file: ess/images_digests.yml}\nlayout: path\nrender: {element: {name: ess-images, namespace: ess}}\n"})
 	web, synapse := s.push("docker.io/vectorim/element-web:v1", "web"), s.push("docker.io/matrixdotorg/synapse:v1", "synapse")

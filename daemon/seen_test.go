@@ -12,6 +12,7 @@ import (
 
 // When we first saw a digest is kept over restarts, also of what was refused, and never moves to a later time.
 func TestSeen_IsKeptAndNeverMovesOn(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy, "desired/web.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\"]}\n"})
 	image := s.push("docker.io/library/web:1", "unsigned")
 	began := s.now

@@ -14,6 +14,7 @@ const retiring = "version: 1\nsigners: {vendor: {key: keys/vendor.pub, until: 20
 // A machine that begins anew after the end of a key learns from what this site attested when it saw the signatures,
 // also where the policy changed meanwhile. By another key's statements it learns nothing.
 func TestUntil_ANewMachineLearnsFirstSightsFromOurStatements(t *testing.T) {
+	t.Parallel()
 	eachLocal(t, retiring, func(t *testing.T, s *attesting) {
 		began := s.now
 		image := s.pushSigned("docker.io/library/app:1", "app")
@@ -45,6 +46,7 @@ func TestUntil_ANewMachineLearnsFirstSightsFromOurStatements(t *testing.T) {
 
 // Also where age alone is asked of what a commit pins, for which no evidence is read.
 func TestSeen_ANewMachineLearnsTheAgeOfWhatIsPinned(t *testing.T) {
+	t.Parallel()
 	rules := "version: 1\nrules: [{match: \"**\", require: {pinned: true}, minAge: 72h}]\n"
 	eachLocal(t, rules, func(t *testing.T, s *attesting) {
 		image := s.push("docker.io/library/app:1", "app")
@@ -65,6 +67,7 @@ func TestSeen_ANewMachineLearnsTheAgeOfWhatIsPinned(t *testing.T) {
 
 // A clock that is wrong at the first look does no lasting harm, whether it is behind or ahead.
 func TestSeen_AWrongClockDoesNoLastingHarm(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": strings.TrimSuffix(vendorPolicy, "}]\n") + ", minAge: 72h}]\n",
 		"desired/web.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\", \"docker.io/library/app:1\"]}\n"})
 	web := s.pushSigned("docker.io/library/web:1", "web")

@@ -48,6 +48,7 @@ func ofSite(t *testing.T, files map[string]string) *attesting {
 
 // cosign takes every statement under a key for a signature, so that one key must not do both.
 func TestSiteKey_OneForStatementsAndSignaturesIsRefused(t *testing.T) {
+	t.Parallel()
 	s := ofSite(t, map[string]string{"desired/policy.yaml": vendorPolicy})
 	if problems := CheckTrust(s.loaded()); len(problems) > 0 {
 		t.Errorf("two keys: %v", problems)
@@ -79,6 +80,7 @@ func TestSiteKey_OneForStatementsAndSignaturesIsRefused(t *testing.T) {
 
 // Each of the two keys may be there without the other.
 func TestSiteKey_StatementsAndSignaturesGoAlone(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		config string
 		want   string
@@ -105,6 +107,7 @@ func TestSiteKey_StatementsAndSignaturesGoAlone(t *testing.T) {
 
 // A stage of trust.site.sign that no set has signs nothing, and is told of.
 func TestSiteKey_AStageThatNoSetHasIsToldOf(t *testing.T) {
+	t.Parallel()
 	s := ofSite(t, map[string]string{"desired/policy.yaml": vendorPolicy, "desired/web.yaml": webList, "desired/web.txt": "docker.io/none/none:1\n",
 		"desired/own.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/none:1\"]}\nstages: [snapshot, edge]\n"})
 	s.sign("site.key", "edge", "prodction", "production")
@@ -128,6 +131,7 @@ func TestSiteKey_AStageThatNoSetHasIsToldOf(t *testing.T) {
 
 // Whoever the policy trusts is somebody else than this site.
 func TestDoctor_WarnsOfASignerThatIsThisSite(t *testing.T) {
+	t.Parallel()
 	s := ofSite(t, map[string]string{"desired/policy.yaml": vendorPolicy})
 	for name, c := range map[string]struct {
 		key  []byte
@@ -153,6 +157,7 @@ func TestDoctor_WarnsOfASignerThatIsThisSite(t *testing.T) {
 // A signature says that policy admits it: what is there only because policy is not enforced gets none, and does not
 // rise to where clusters trust it.
 func TestAttest_WhatIsOnlyWarnedOfIsNotSigned(t *testing.T) {
+	t.Parallel()
 	eachLocal(t, vendorPolicy+"mode: warn\n", func(t *testing.T, s *attesting) {
 		good, bad := s.pushSigned("docker.io/library/good:1", "good"), s.push("docker.io/library/bad:1", "bad")
 		s.stand(good, bad)
@@ -189,6 +194,7 @@ func TestAttest_WhatIsOnlyWarnedOfIsNotSigned(t *testing.T) {
 // Where statements cannot be written the first of them do not stand in the way of the rest, the registry is not asked
 // for ever, and it is told once.
 func TestAttest_WhatFailsIsTriedLast(t *testing.T) {
+	t.Parallel()
 	s := ofSite(t, map[string]string{"desired/policy.yaml": vendorPolicy, "desired/web.yaml": webList, "desired/web.txt": "docker.io/none/none:1\n"})
 	var images []mirror.Reference
 	for i := range 3 * attachGivesUp {

@@ -18,6 +18,7 @@ import (
 
 // What a floor names and what cannot be read, or is more than one folder of TUF metadata, is told with CFG051.
 func TestFloor_WhatItNamesMayBeOutOfReach(t *testing.T) {
+	t.Parallel()
 	const text = "version: 1\nroots: {corp: {tuf: trust/tuf}}\nsigners: {vendor: {key: keys/vendor.pub}}\nrules: [{match: \"**\", require: {signers: [vendor]}}]\n"
 	for name, c := range map[string]struct {
 		prepare func(s *site, folder string) error
@@ -67,6 +68,7 @@ func TestFloor_WhatItNamesMayBeOutOfReach(t *testing.T) {
 
 // The limits of trust.limits are those that images are judged within.
 func TestLimits_ArePassedOn(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy, "desired/web.yaml": webList, "desired/web.txt": "docker.io/none/none:1\n"})
 	plain := s.config
 	s.config += "trust: {limits: {payload: 10, bundle: 11, attestation: 12, signatures: 13, referrers: 14, time: 15s}}\n"
@@ -89,6 +91,7 @@ func TestLimits_ArePassedOn(t *testing.T) {
 
 // SIGHUP makes the line look at a floor that changed, however long the next look at Git is away.
 func TestReload_AChangedFloorIsLookedAtOnce(t *testing.T) {
+	t.Parallel()
 	s := oneImage(t)
 	name := s.withFloor(floorFor, map[string]string{"keys/vendor.pub": s.vendor.PublicPEM()})
 	s.config = strings.Replace(s.config, "poll: 50ms", "poll: 1h", 1)
@@ -115,6 +118,7 @@ default: fleet
 // A stage that the floor names and no set has is no mistake, since one floor may be for several fleets; the log tells of
 // it once, and doctor does.
 func TestFloor_AStageThatNoSetHasIsAWarning(t *testing.T) {
+	t.Parallel()
 	s := oneImage(t)
 	s.commit("a stage of its own", map[string]string{"desired/own.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/none:1\"]}\nstages: [snapshot, edge]\n"})
 	s.withFloor(floorOfStages, map[string]string{"keys/vendor.pub": s.vendor.PublicPEM()})
@@ -144,6 +148,7 @@ func TestFloor_AStageThatNoSetHasIsAWarning(t *testing.T) {
 
 // Doctor tells what a good site key signs, whose commits count, and what roots hold.
 func TestDoctor_TellsOfGoodKeysSignersAndRoots(t *testing.T) {
+	t.Parallel()
 	s := &attesting{site: newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy})}
 	s.plain = s.config
 	key, release := s.newKey("site.key"), s.newKey("release.key")

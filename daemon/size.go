@@ -130,10 +130,13 @@ func (s *scales) weigh(ctx context.Context, a *mirror.Action) weight {
 
 // unreadable gives the action in place of a copy whose manifests cannot be read.
 func (l *Line) unreadable(a mirror.Action, err error) mirror.Action {
-	if errors.Is(err, mirror.ErrNotFound) && a.From.Host != l.local.Host {
-		return gone(a)
+	switch {
+	case !errors.Is(err, mirror.ErrNotFound):
+		return l.failedAction(a, err)
+	case a.From.Host == l.local.Host:
+		return l.lost(a)
 	}
-	return l.failedAction(a, err)
+	return gone(a)
 }
 
 // gone is the end of a copy of content that upstream does not have.

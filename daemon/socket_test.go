@@ -27,6 +27,7 @@ func codeIn(err error) string {
 }
 
 func TestSocket_IsForItsUserAlone(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	stop := s.run()
@@ -120,6 +121,7 @@ func TestSocket_TakesAwayOnlyItsOwn(t *testing.T) {
 
 // A client that says half a sentence and one that does not read hold neither the line nor the end.
 func TestSocket_AClientThatHangsHoldsNothing(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	first := s.pushSigned("docker.io/library/web:1", "first")
 	stop := s.run()
@@ -147,6 +149,7 @@ func TestSocket_AClientThatHangsHoldsNothing(t *testing.T) {
 }
 
 func TestSocket_RefusesWhatItCannotRead(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	s.run()
@@ -175,6 +178,7 @@ func TestSocket_RefusesWhatItCannotRead(t *testing.T) {
 
 // Events come while they happen, to several followers at once, and none twice.
 func TestSocket_FollowersSeeACopy(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	stop := s.run()
@@ -224,6 +228,7 @@ func TestSocket_FollowersSeeACopy(t *testing.T) {
 
 // A command that only looks sees what the daemon beside it knows.
 func TestSocket_GivesTheState(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	s.run()
@@ -260,6 +265,7 @@ func TestSocket_GivesTheState(t *testing.T) {
 
 // A process that was killed leaves its socket; the next one takes its place.
 func TestSocket_AKilledProcessIsReplaced(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	first := s.pushSigned("docker.io/library/web:1", "first")
 	hold := make(chan struct{})

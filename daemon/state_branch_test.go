@@ -72,6 +72,7 @@ func (s *site) stateHead() string {
 }
 
 func TestStateBranch_TakesAllThatIsRendered(t *testing.T) {
+	t.Parallel()
 	s := apartSite(t)
 	first := s.pushSigned("docker.io/library/web:1", "first")
 	main := s.git.Head()
@@ -115,6 +116,7 @@ func TestStateBranch_TakesAllThatIsRendered(t *testing.T) {
 }
 
 func TestStateBranch_IdleCostsOneListing(t *testing.T) {
+	t.Parallel()
 	s := apartSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	s.sync()
@@ -128,6 +130,7 @@ func TestStateBranch_IdleCostsOneListing(t *testing.T) {
 }
 
 func TestStateBranch_TakesSuspensionsOfDaemonsAndPeople(t *testing.T) {
+	t.Parallel()
 	s := apartSite(t)
 	first := s.pushSigned("docker.io/library/web:1", "first")
 	s.open()
@@ -167,6 +170,7 @@ func TestStateBranch_TakesSuspensionsOfDaemonsAndPeople(t *testing.T) {
 
 // Somebody changes what is wanted just before the record is pushed: the record is never one of older wishes.
 func TestStateBranch_IsCommittedToForTheHeadThatItIsOf(t *testing.T) {
+	t.Parallel()
 	s := apartSite(t)
 	first := s.pushSigned("docker.io/library/web:1", "first")
 	s.sync()
@@ -191,6 +195,7 @@ func TestStateBranch_IsCommittedToForTheHeadThatItIsOf(t *testing.T) {
 
 // Two daemons of one site, each with a state of its own, and people who promote meanwhile.
 func TestStateBranch_OfTwoDaemonsNoneLosesWhatTheOtherWrote(t *testing.T) {
+	t.Parallel()
 	s := apartSite(t)
 	twin := *s
 	twin.dir, twin.line = memoryDir(t), nil
@@ -235,6 +240,7 @@ func TestStateBranch_OfTwoDaemonsNoneLosesWhatTheOtherWrote(t *testing.T) {
 }
 
 func TestStateBranch_IsReadWithoutTheNetwork(t *testing.T) {
+	t.Parallel()
 	s := apartSite(t)
 	first := s.pushSigned("docker.io/library/web:1", "first")
 	s.sync()
@@ -274,6 +280,7 @@ func (s *vouchedSite) personState(key, on, text string) string {
 }
 
 func TestSignedFleet_WhoSuspendsOnTheStateBranchMustSign(t *testing.T) {
+	t.Parallel()
 	s := newVouchedSite(t)
 	s.config = apart(s.config)
 	s.pushSigned("docker.io/library/web:1", "first")
@@ -330,6 +337,7 @@ func TestSignedFleet_WhoSuspendsOnTheStateBranchMustSign(t *testing.T) {
 }
 
 func TestStateBranch_ABranchThatRefusesThePushSaysSo(t *testing.T) {
+	t.Parallel()
 	s := apartSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	s.git.Proxy().Break(func(r *http.Request) *testenv.Fault {
@@ -349,6 +357,7 @@ func TestStateBranch_ABranchThatRefusesThePushSaysSo(t *testing.T) {
 }
 
 func TestDesk_IsCalledForProposalsWhoseHeadsMoved(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	s.open()
 	point := func(ref, commit string) {

@@ -18,6 +18,7 @@ type Status struct {
 	StateDir string          `json:"stateDir"`
 	Daemon   *DaemonStatus   `json:"daemon,omitempty"` // absent: no daemon runs, the rest is what it left behind
 	Git      GitStatus       `json:"git"`
+	Forge    *ForgeStatus    `json:"forge,omitempty"` // absent: none is configured
 	Next     NextStatus      `json:"next"`
 	Reload   *Reload         `json:"reload,omitempty"`
 	Copying  *Copying        `json:"copying,omitempty"` // absent while nothing is copied
@@ -169,6 +170,7 @@ type Copies struct {
 func (l *Line) Status(ctx context.Context) (Status, error) {
 	s := Status{Type: "status", Version: 1, At: l.now().UTC(), StateDir: l.config.StateDir, Sets: []SetStatus{}, Problems: mirror.Problems{}}
 	s.Git = GitStatus{URL: l.config.Git.URL, Branch: l.config.Git.Branch}
+	s.Forge = l.forgeStatus()
 	f := l.fleet.Load()
 	if f == nil && l.offline {
 		var err error
@@ -204,6 +206,9 @@ func (l *Line) Status(ctx context.Context) (Status, error) {
 	}
 	if f.rewritten != nil {
 		s.Problems = append(s.Problems, *f.rewritten)
+	}
+	if p := l.replaced.Load(); p != nil {
+		s.Problems = append(s.Problems, *p)
 	}
 	runs, err := l.state.Runs(0)
 	if err != nil {

@@ -27,6 +27,7 @@ func pausedSite(t *testing.T) *site {
 }
 
 func TestSuspend_HoldsASetAlsoWithoutItsState(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	first := s.pushSigned("docker.io/library/web:1", "first")
 	s.sync()
@@ -78,6 +79,7 @@ func TestSuspend_HoldsASetAlsoWithoutItsState(t *testing.T) {
 }
 
 func TestSuspend_IsAsked(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	s.open()
 	for _, tt := range []struct{ set, reason, code string }{{"wbe", "x", "FLT032"}, {"web", " \n", "FLT031"}} {
@@ -94,6 +96,7 @@ func TestSuspend_IsAsked(t *testing.T) {
 
 // People may add and remove lines; the daemon obeys at the next look, also while another set commits.
 func TestSuspend_AnEditOfTheFileCounts(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	first := s.pushSigned("docker.io/library/web:1", "first")
 	s.sync()
@@ -126,6 +129,7 @@ func TestSuspend_AnEditOfTheFileCounts(t *testing.T) {
 
 // Nobody knows which set was meant, so none moves.
 func TestSuspend_AFileThatCannotBeReadHoldsEverySet(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first")
 	s.commit("broken", map[string]string{suspendedFile: "version: 1\nsuspended: {web\n"})
@@ -149,6 +153,7 @@ func TestSuspend_AFileThatCannotBeReadHoldsEverySet(t *testing.T) {
 
 // A copy on its way is broken off, and goes on after the resume.
 func TestSuspend_BreaksCopiesOff(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	s.pushSigned("docker.io/library/web:1", "first", testenv.Layer{Seed: "large", Size: 200_000})
 	hold, held := make(chan struct{}), atomic.Bool{}
@@ -198,6 +203,7 @@ func TestSuspend_BreaksCopiesOff(t *testing.T) {
 
 // Between plan and tags somebody suspends the set by a commit: no tag is written.
 func TestSuspend_StandsBeforeTheTags(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	first := s.pushSigned("docker.io/library/web:1", "first")
 	s.sync()
@@ -228,6 +234,7 @@ func TestSuspend_MessageCannotBeForged(t *testing.T) {
 
 // The daemon itself: a suspended set is left alone by every wake and costs nothing, a resumed one is stepped.
 func TestRun_LeavesASuspendedSetAlone(t *testing.T) {
+	t.Parallel()
 	s := pausedSite(t)
 	first := s.pushSigned("docker.io/library/web:1", "first")
 	s.sync()

@@ -43,6 +43,8 @@ var tellings = map[EventType]telling{
 	EventReleased:     {"released: automation takes care of it again", notify.Info, true, false},
 	EventHookRefused:  {"webhook that is not genuine", notify.Warning, true, false},
 	EventOverdue:      {"scheduled look overdue", notify.Error, true, false},
+	EventForgeFailed:  {"proposals cannot be looked at", notify.Error, true, false},
+	EventForgeBack:    {"proposals can be looked at again", notify.Info, true, false},
 }
 
 // lasts says whether a trouble is still there; known is false while nothing has been looked at yet.
@@ -60,7 +62,7 @@ func (l *Line) lasts(e Event) (lasts, known bool) {
 	case EventHeadRefused:
 		return len(f.refused) > 0, true
 	case EventRewritten:
-		return f.rewritten != nil, true
+		return f.rewritten != nil || l.replaced.Load() != nil, true
 	case EventSuspended:
 		_, suspended := l.Suspended(e.Set)
 		return suspended, true

@@ -69,6 +69,7 @@ func (s *site) wipe() {
 // What the cosign commands of both generations signed is admitted with the right key; the signature goes
 // along in the form in which it was made, and the local registry alone is enough to verify it again.
 func TestSignatures_OfBothCosignGenerationsTravel(t *testing.T) {
+	t.Parallel()
 	files := map[string]string{"desired/policy.yaml": "version: 1\nsigners: {release: {key: keys/release.pub}}\nrules: [{match: \"registry.example/**\", require: {signers: [release], count: 1}}]\n"}
 	files["desired/keys/release.pub"] = string(must(os.ReadFile(cosignFixture + "/keys/release.pub"))(t))
 	s := newSite(t, files)
@@ -122,6 +123,7 @@ func TestSignatures_OfBothCosignGenerationsTravel(t *testing.T) {
 
 // Every kind of bad signature is refused with its own reason, and not a byte of the image is written.
 func TestSignatures_EachBadKindIsRefusedWithItsReason(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy})
 	stranger := must(testenv.NewSigner("p256"))(t)
 	other := s.push("docker.io/library/other:1", "other")
@@ -261,6 +263,7 @@ func (s *site) stageTag(layout, stage string) mirror.Digest {
 // A pull request that writes verdicts into rendered/ and an unsigned digest into a stage file gets nothing
 // copied, tagged or rendered, and what it wrote into rendered/ is gone after the next cycle.
 func TestFakedRecord_LetsNothingIn(t *testing.T) {
+	t.Parallel()
 	eachWay(t, func(t *testing.T, layout string, wiped bool) {
 		s, first := chain(t, layout)
 		evil := s.push("docker.io/library/web:evil", "evil")
@@ -343,6 +346,7 @@ func (s *site) records() map[string]string {
 // A digest that the vendor signed and that stands at snapshot does not reach production on a record that
 // says it stood at staging, or in production before.
 func TestFakedRecord_DoesNotSkipAStage(t *testing.T) {
+	t.Parallel()
 	eachWay(t, func(t *testing.T, layout string, wiped bool) {
 		for name, fake := range map[string]func(first, next mirror.Reference) map[string]string{
 			"stands at staging": func(_, next mirror.Reference) map[string]string {
@@ -399,6 +403,7 @@ const pinnedWeb = "version: 1\nsource: {kind: list, file: web.txt}\nlayout: "
 // A digest that desired/ named when it came to the first stage can still be promoted after desired/ moved on,
 // since the commit that named it is in our history; also by a daemon that lost its state.
 func TestPinned_HistoryVouchesForAnOlderDigest(t *testing.T) {
+	t.Parallel()
 	eachWay(t, func(t *testing.T, layout string, wiped bool) {
 		s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy, "desired/web.yaml": pinnedWeb + layout + "\n"})
 		first := s.push(webEntry, "first")
@@ -430,6 +435,7 @@ func TestPinned_HistoryVouchesForAnOlderDigest(t *testing.T) {
 // A line that was edited to name a commit that is not in our history, or that never named the digest, is worth
 // nothing; one that did counts, whoever wrote the line.
 func TestPinned_OnlyHistoryThatNamesTheDigestVouches(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		vouch  func(s *site, image mirror.Reference) string
@@ -489,6 +495,7 @@ func TestPinned_OnlyHistoryThatNamesTheDigestVouches(t *testing.T) {
 // The state is a cache: deleted between any two cycles it costs requests, and changes nothing of what ends up
 // in the registry and in Git.
 func TestState_DeletedBetweenCyclesChangesNothing(t *testing.T) {
+	t.Parallel()
 	for _, layout := range []string{"tag", "path"} {
 		t.Run(layout, func(t *testing.T) {
 			var ends [2]map[string]string
@@ -542,6 +549,7 @@ func TestState_DeletedBetweenCyclesChangesNothing(t *testing.T) {
 
 // A plain revert of the merge that filled a stage brings its tags and its override back as they were.
 func TestRevert_BringsTagsAndOverrideBack(t *testing.T) {
+	t.Parallel()
 	for _, layout := range []string{"tag", "path"} {
 		t.Run(layout, func(t *testing.T) {
 			s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy,

@@ -56,6 +56,7 @@ func rest(t *testing.T, daemons ...*site) {
 
 // Two daemons whose clocks differ agree on one record: what the one wrote, the other leaves as it is.
 func TestTwoDaemons_TheSecondWritesNothingAnew(t *testing.T) {
+	t.Parallel()
 	s, web, tool := promoteSite(t, "")
 	two := s.twin()
 	two.now = s.now.Add(90 * time.Second)
@@ -91,6 +92,7 @@ func TestTwoDaemons_TheSecondWritesNothingAnew(t *testing.T) {
 // Two daemons, and people who commit beside them: no commit of people is lost, no promotion is recorded twice, and
 // nobody commits what nothing has changed.
 func TestTwoDaemons_LoseNothingAndRecordItOnce(t *testing.T) {
+	t.Parallel()
 	commits, seed := 30, uint64(time.Now().UnixNano())
 	if testing.Short() {
 		commits = 12

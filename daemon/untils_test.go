@@ -12,6 +12,7 @@ import (
 
 // An exception ends by time alone: the set is woken at its end, and what stood by it stays and is shown.
 func TestException_EndsByTimeAlone(t *testing.T) {
+	t.Parallel()
 	end := time.Date(2026, 12, 11, 0, 0, 0, 0, time.UTC)
 	s := newSite(t, map[string]string{
 		"desired/policy.yaml": vendorPolicy + "exceptions: [{match: docker.io/library/web, skip: [signatures], until: 2026-12-10, reason: \"VEND-123\", approvedBy: alice}]\n",
@@ -69,6 +70,7 @@ func TestException_EndsByTimeAlone(t *testing.T) {
 
 // What is too young comes in by itself at the moment at which it is old enough, counted from when we first saw it.
 func TestMinAge_AdmitsByItself(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": strings.TrimSuffix(vendorPolicy, "}]\n") + ", minAge: 72h}]\n",
 		"desired/web.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\"]}\n"})
 	image := s.pushSigned("docker.io/library/web:1", "signed")
@@ -103,6 +105,7 @@ func TestMinAge_AdmitsByItself(t *testing.T) {
 
 // A remembered verdict does not count from the moment on at which time alone may change it.
 func TestState_NoVerdictCountsAtItsEnd(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, map[string]string{"desired/policy.yaml": vendorPolicy + "exceptions: [{match: docker.io/library/web, skip: [signatures], until: 2026-12-10, reason: \"VEND-123\", approvedBy: alice}]\n",
 		"desired/web.yaml": "version: 1\nsource: {kind: list, images: [\"docker.io/library/web:1\"]}\n"})
 	image := s.push("docker.io/library/web:1", "unsigned")

@@ -314,6 +314,8 @@ func (l *Line) failedAction(a mirror.Action, err error) mirror.Action {
 	switch {
 	case errors.Is(err, mirror.ErrOffline):
 		a.Reason = mirror.Because(mirror.Offline, "%v: no verdict is known", mirror.ErrOffline)
+	case a.Reason.Code == mirror.UpstreamMissing && (a.From.Host == l.local.Host || lostHere(a, err)):
+		return l.lost(a)
 	case a.Reason.Code == mirror.UpstreamMissing:
 		return gone(a)
 	case a.Reason.Code == mirror.LocalFailed && !errors.As(err, &side) && a.From.Host != a.To.Host:

@@ -421,3 +421,47 @@ func TestGate_AFirstStageThatIsGuardedTakesNothing(t *testing.T) {
 		}
 	}
 }
+
+// What left a stage, as an entry that is named by its tag does, counts there as what stood before, and in the stage below
+// as what stood there.
+func TestGate_WhatLeftIsReturnedTo(t *testing.T) {
+	leave := func(s *scene, stage mirror.Stage, entry, tag string, stood time.Duration) {
+		delete(s.facts.Record.Stages[stage], entry)
+		image := release(entry, tag)
+		s.facts.Record.Left = map[mirror.Stage]mirror.Standing{stage: {entry: {Since: noon, Was: []mirror.Reference{image}, Stood: map[mirror.Digest]time.Duration{image.Digest: stood}}}}
+	}
+	for _, c := range []struct {
+		name, gates, tag string
+		change           func(*scene)
+		code             mirror.ReasonCode
+		rollback         bool
+	}{
+		{"back to what left", everything, "1.1", func(s *scene) { leave(s, "production", "app", "1.1", 0) }, "", true},
+		{"what stands below and left here", everything, "2.0", func(s *scene) { leave(s, "production", "app", "2.0", 0) }, "", false},
+		{"what stands below and left here for a newer one", everything, "2.0", func(s *scene) {
+			leave(s, "production", "app", "2.0", 0)
+			newer := release("app", "2.1")
+			s.facts.Record.Stages["production"]["app:2.1"] = mirror.Line{Image: newer, Proven: true}
+		}, "", true},
+		{"another one than left", "soak: 1h", "1.2", func(s *scene) { leave(s, "production", "app", "1.1", 0) }, mirror.NotBelow, false},
+		{"other content than left", "immutable: true", "1.1", func(s *scene) {
+			leave(s, "production", "app", "1.1", 0)
+			line := s.facts.Record.Left["production"]["app"]
+			line.Was[0].Digest = mirror.DigestOf([]byte("other"))
+			s.line("staging", "app", func(l *mirror.Line) { l.Image = release("app", "1.1") })
+		}, mirror.Immutable, false},
+		{"left below after its soak", "soak: 4h", "1.1", func(s *scene) { leave(s, "staging", "app", "1.1", 4*time.Hour) }, "", false},
+		{"left below too early", "soak: 4h", "1.1", func(s *scene) { leave(s, "staging", "app", "1.1", 3*time.Hour) }, mirror.NotBelow, false},
+		{"a whole release that lost an entry", everything, "0.9", func(s *scene) { s.set.Atomic = true; leave(s, "production", "app", "0.9", 0) }, "", true},
+		{"a release that had another one", "soak: 4h", "0.9", func(s *scene) { s.set.Atomic = true; leave(s, "production", "app", "0.8", 0) }, mirror.NotBelow, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newScene(c.tag)
+			c.change(s)
+			got := s.gate(t, c.gates)
+			if code := map[bool]mirror.ReasonCode{true: got.Reason.Code}[got.Kind == mirror.Refuse]; code != c.code || got.Rollback != c.rollback {
+				t.Errorf("got %s (%s), rollback %t; want %q, %t", got.Kind, got.Reason, got.Rollback, c.code, c.rollback)
+			}
+		})
+	}
+}

@@ -111,11 +111,23 @@ func (g *Git) Close() { g.front.Close() }
 
 // Head gives the commit that main is at; empty when there is none yet.
 func (g *Git) Head() string {
-	ref, err := g.store().Reference(plumbing.NewBranchReferenceName(gitBranch))
+	at, err := g.branch(gitBranch)
 	if err != nil {
 		return ""
 	}
-	return ref.Hash().String()
+	return at.String()
+}
+
+// branch gives the commit that a branch is at. It waits for a move that is just being written: a ref that is half there
+// looks like none.
+func (g *Git) branch(name string) (plumbing.Hash, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	ref, err := g.store().Reference(plumbing.NewBranchReferenceName(name))
+	if err != nil {
+		return plumbing.ZeroHash, fmt.Errorf("testenv: branch %s: %w", name, err)
+	}
+	return ref.Hash(), nil
 }
 
 // Commit commits to main on the server itself, as if someone had pushed. files are by path; an empty text

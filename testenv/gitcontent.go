@@ -52,8 +52,12 @@ func (g *Git) Files(revision string) (map[string]string, error) {
 
 func (g *Git) files(revision string) (map[string]string, error) {
 	store := g.store()
-	if ref, err := store.Reference(plumbing.NewBranchReferenceName(revision)); err == nil {
-		revision = ref.Hash().String()
+	if !plumbing.IsHash(revision) {
+		at, err := g.branch(revision)
+		if err != nil {
+			return nil, err
+		}
+		revision = at.String()
 	}
 	c, err := object.GetCommit(store, plumbing.NewHash(revision))
 	if err != nil {

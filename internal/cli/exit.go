@@ -39,7 +39,7 @@ var exitCodes = []struct {
 	{exitChanges, "the plan or the policy has changes; only with `--detailed-exitcode`", "review, then `sync`"},
 	{exitPartial, "some entries were refused or are missing upstream, the rest is done; of `verify`: there is no such image", "read the plan; what has no signature yet and what is missing is looked at again with backoff, the rest when an input changes"},
 	{exitAuth, "a registry or Git server does not let us in", "mend the credential that the error names"},
-	{exitRefused, "policy refused everything that was asked for", "read the reasons; nothing was copied"},
+	{exitRefused, "policy refused everything that was asked for; of `wait`: refused, declined or superseded", "read the reasons; nothing was copied"},
 	{exitConfig, "configuration, certificate, fleet repository, saved plan, or a name that none of them has", "mend what is named; a restart does not help (`RestartPreventExitStatus=6`)"},
 	{exitLocked, "another process holds the state directory", "the error names it; ask it instead: `status`, `trigger`"},
 	{exitWaiting, "everything else is done, and something waits: a promotion for its gates, an image for its age, a suspended set for a person, as a rewritten history of the fleet repository does", "`poundlock status`; what waits for time or approval goes on by itself, else `resume` or `acknowledge`"},

@@ -28,6 +28,9 @@ func (a *app) statusText(s daemon.Status, f format, now time.Time) string {
 		say("daemon", "%s; this is what the last one left behind", noDaemon(s))
 	}
 	say("git", "%s", gitText(s.Git, now))
+	if s.Forge != nil {
+		say("forge", "%s", forgeText(*s.Forge, now))
+	}
 	if when := nextText(s.Next, now); when != "" {
 		say("next", "%s", when)
 	}
@@ -153,6 +156,9 @@ func troubles(s daemon.Status) mirror.Problems {
 	if s.Git.Problem != nil {
 		all = append(all, *s.Git.Problem)
 	}
+	if s.Forge != nil && s.Forge.Problem != nil {
+		all = append(all, *s.Forge.Problem)
+	}
 	all = append(all, s.Problems...)
 	if s.Reload != nil {
 		all = append(all, s.Reload.Problems...)
@@ -185,6 +191,17 @@ func gitText(g daemon.GitStatus, now time.Time) string {
 		read = ", read " + age(now, g.ReadAt) + " ago"
 	}
 	return fmt.Sprintf("%s, %s %s%s", g.URL, g.Branch, head, read)
+}
+
+func forgeText(f daemon.ForgeStatus, now time.Time) string {
+	text := f.Repository + " at " + f.URL
+	if !f.LookedAt.IsZero() {
+		text += ", looked at " + age(now, f.LookedAt) + " ago"
+	}
+	if f.Problem != nil {
+		text += ", in trouble; it is tried again"
+	}
+	return text
 }
 
 func nextText(n daemon.NextStatus, now time.Time) string {

@@ -70,8 +70,8 @@ func TestError_CarriesWhatTheServerSaid(t *testing.T) {
 	r := open(t, o)
 	fetch(t, r)
 	_, err = r.Commit(t.Context(), head, change(map[string]string{"rendered/x": "y"}, "rendered"))
-	if !errors.Is(err, ErrPushRefused) || isTemporary(err) || !strings.Contains(err.Error(), "hook says *** is protected") {
-		t.Errorf("got %v", err)
+	if !errors.Is(err, ErrPushRefused) || isTemporary(err) || !strings.Contains(err.Error(), "hook says *** is protected") || !errors.As(err, &e) || e.Branch != "main" {
+		t.Errorf("got %v of branch %q", err, e.Branch)
 	}
 }
 
