@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/wire"
 )
@@ -172,9 +170,7 @@ func (h *history) follow() (events <-chan Event, stop func()) {
 }
 
 // newID gives an id that sorts by time.
-func (l *Line) newID() string {
-	return ulid.MustNew(ulid.Timestamp(l.now()), ulid.DefaultEntropy()).String() // fails only where the random source does
-}
+func (l *Line) newID() string { return l.shared.ids.next(l.now()) }
 
 // emit tells everyone who listens of something that happened: the log, the metrics, the followers, and the
 // history, which is written with the run. It never waits and never fails.
