@@ -1,12 +1,9 @@
 package daemon
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
-
-	"go.etcd.io/bbolt"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
@@ -101,28 +98,9 @@ func newWarnings(before, now []Remark) []Remark {
 }
 
 // Remarks gives what is to be known of the entries of a set, as the last step found it.
-func (s *State) Remarks(set string) ([]Remark, error) {
-	text, ok := s.get(bucketRemarks, set)
-	if !ok {
-		return nil, nil
-	}
-	var all []Remark
-	return all, json.Unmarshal([]byte(text), &all)
-}
+func (s *State) Remarks(set string) ([]Remark, error) { return listed[Remark](s, bucketRemarks, set) }
 
-// setRemarks replaces those of a set; what is the same is not written.
+// setRemarks replaces those of a set.
 func (s *State) setRemarks(set string, all []Remark) error {
-	text, err := json.Marshal(all)
-	if err != nil {
-		return err
-	}
-	if before, ok := s.get(bucketRemarks, set); len(all) == 0 && !ok || before == string(text) {
-		return nil
-	}
-	return s.db.Batch(func(tx *bbolt.Tx) error {
-		if len(all) == 0 {
-			return tx.Bucket(bucketRemarks).Delete([]byte(set))
-		}
-		return tx.Bucket(bucketRemarks).Put([]byte(set), text)
-	})
+	return setListed(s, bucketRemarks, set, all)
 }

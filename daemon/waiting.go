@@ -1,12 +1,9 @@
 package daemon
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
-
-	"go.etcd.io/bbolt"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
@@ -92,28 +89,7 @@ func countFunc[T any](all []T, is func(T) bool) (n int) {
 }
 
 // Waits gives what of a set waits, as the last step found it.
-func (s *State) Waits(set string) ([]Wait, error) {
-	text, ok := s.get(bucketWaits, set)
-	if !ok {
-		return nil, nil
-	}
-	var all []Wait
-	return all, json.Unmarshal([]byte(text), &all)
-}
+func (s *State) Waits(set string) ([]Wait, error) { return listed[Wait](s, bucketWaits, set) }
 
-// setWaits replaces what waits; what is the same is not written.
-func (s *State) setWaits(set string, all []Wait) error {
-	text, err := json.Marshal(all)
-	if err != nil {
-		return err
-	}
-	if before, ok := s.get(bucketWaits, set); len(all) == 0 && !ok || before == string(text) {
-		return nil
-	}
-	return s.db.Batch(func(tx *bbolt.Tx) error {
-		if len(all) == 0 {
-			return tx.Bucket(bucketWaits).Delete([]byte(set))
-		}
-		return tx.Bucket(bucketWaits).Put([]byte(set), text)
-	})
-}
+// setWaits replaces what waits.
+func (s *State) setWaits(set string, all []Wait) error { return setListed(s, bucketWaits, set, all) }
