@@ -170,7 +170,7 @@ func (h *history) follow() (events <-chan Event, stop func()) {
 }
 
 // newID gives an id that sorts by time.
-func (l *Line) newID() string { return l.shared.ids.next(l.now()) }
+func (l *Line) newID() string { return processIDs.next(l.now()) }
 
 // emit tells everyone who listens of something that happened: the log, the metrics, the followers, and the
 // history, which is written with the run. It never waits and never fails.

@@ -16,6 +16,9 @@ type ids struct {
 	entropy *ulid.MonotonicEntropy
 }
 
+// processIDs are the ids of this process, whatever lines it has.
+var processIDs = newIDs()
+
 func newIDs() *ids { return &ids{entropy: ulid.Monotonic(rand.Reader, 0)} }
 
 func (i *ids) next(at time.Time) string {

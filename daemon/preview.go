@@ -77,7 +77,7 @@ func (l *Line) aside() (_ *Line, err error) {
 func (l *Line) beside() *Line {
 	c := &Line{config: l.config, local: l.local, git: l.git, forge: l.forge, registry: l.registry, evidence: l.evidence, log: l.log, now: l.now,
 		metrics: newMetrics(l.shared.version), wakes: newWakes(), copying: newCopying(), offline: l.offline, attester: l.attester, temporary: true, sets: map[string]*progress{}}
-	c.shared = &shared{metrics: c.metrics, heart: l.shared.heart, events: &history{}, ids: newIDs(), looked: func(*Line) {}, command: l.shared.command, version: l.shared.version, since: l.shared.since}
+	c.shared = &shared{metrics: c.metrics, heart: l.shared.heart, events: &history{}, looked: func(*Line) {}, command: l.shared.command, version: l.shared.version, since: l.shared.since}
 	c.fleet.Store(l.fleet.Load())
 	if l.desk != nil {
 		c.consulted = &l.desk.consulted

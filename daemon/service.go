@@ -36,7 +36,6 @@ type shared struct {
 	looked  func(*Line) // called after each cycle
 	state   *State      // nil: the line opens its own and lets it go again
 	events  *history
-	ids     *ids
 	orphans sync.Map // names of sets that nobody asks for any more, as the log told
 	strays  sync.Map // names of stages of the floor that no set has, as the log told
 	command string   // what the process was called for, its version and since when it runs
@@ -49,7 +48,7 @@ func (o Options) share() *shared {
 		return o.shared
 	}
 	return &shared{metrics: newMetrics(o.Version), heart: newHeart(o.Now), looked: func(*Line) {},
-		events: &history{}, ids: newIDs(), command: o.Command, version: o.Version, since: o.Now()}
+		events: &history{}, command: o.Command, version: o.Version, since: o.Now()}
 }
 
 // openState gives the line its state: the one that the service holds, else its own.
