@@ -121,7 +121,10 @@ func (l *Line) asTwinWrote(ctx context.Context, f *fleet, set mirror.Set, record
 			if !reflect.DeepEqual(is, of(*written)[entry]) {
 				continue // people edited it
 			}
-			is.Proven, is.Basis, is.Vouch = line.Proven, line.Basis, line.Vouch
+			if is.Vouch, err = l.voucher(ctx, f, mirror.Key{Set: set.Name, Entry: entry}, is, line); err != nil {
+				return err
+			}
+			is.Proven, is.Basis = line.Proven, line.Basis
 			of(next)[entry] = is
 		}
 		return nil
@@ -132,6 +135,18 @@ func (l *Line) asTwinWrote(ctx context.Context, f *fleet, set mirror.Set, record
 			take(func(r mirror.Record) mirror.Standing { return r.Left[stage] }))
 	}
 	return next, err
+}
+
+// voucher gives the commit that is to vouch for a line of two daemons, each of which may know another one: while the one
+// that stands there does vouch, it stays, or they would take turns.
+func (l *Line) voucher(ctx context.Context, f *fleet, key mirror.Key, there, ours mirror.Line) (string, error) {
+	if there.Vouch == "" || ours.Vouch == "" || there.Vouch == ours.Vouch {
+		return ours.Vouch, nil
+	}
+	if vouches, err := l.vouched(f)(ctx, there.Vouch, key, there.Image); err != nil || vouches {
+		return there.Vouch, err
+	}
+	return ours.Vouch, nil
 }
 
 // alone makes sure that what a step would write over is what it has read: since f, nothing of the set was recorded up

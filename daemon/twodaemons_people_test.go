@@ -231,6 +231,13 @@ func (d *duel) settles() map[string]Report {
 			return reports
 		}
 	}
-	d.t.Fatalf("after %d rounds the daemons still commit:\n%s\n%s", most, must(d.git.Log())(d.t)[0].Message, must(d.git.Log())(d.t)[1].Message)
+	log := must(d.git.Log())(d.t)
+	newest, before := must(d.git.Files(log[0].ID))(d.t), must(d.git.Files(log[1].ID))(d.t)
+	for name, text := range newest {
+		if text != before[name] {
+			d.t.Logf("%s was\n%s\nand is\n%s", name, before[name], text)
+		}
+	}
+	d.t.Fatalf("after %d rounds the daemons still commit:\n%s\n%s", most, log[0].Message, log[1].Message)
 	return nil
 }
