@@ -13,7 +13,6 @@ import (
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/policy"
 	"github.com/poundlock/poundlock/sources"
-	"github.com/poundlock/poundlock/sync/publish"
 )
 
 // fleet is the fleet repository as it was read at one commit.
@@ -288,38 +287,6 @@ func (l *Line) under(last *fleet, f fleet, below floor) (*fleet, error) {
 	return &f, nil
 }
 
-// warnOrphans tells of sets that stand in rendered/ and that nobody asks for any more. Removing them is up to
-// people: a consumer may still read them.
-func (l *Line) warnOrphans(f *fleet) {
-	for _, set := range l.orphans(f, f.desired) {
-		if _, told := l.shared.orphans.LoadOrStore(set, true); told {
-			continue
-		}
-		l.log.Warn("no set of desired/ has this name any more; delete its folders when no consumer reads them", keySet, set, keyWhere, l.renderedDir()+"/"+set)
-	}
-}
-
-// warnSchedules tells, once, of schedules that belong to no set.
-func (l *Line) warnSchedules(desired mirror.Desired) {
-	for _, name := range sortedKeys(l.config.Schedules) {
-		if _, ok := desired.Set(name); ok {
-			continue
-		}
-		if _, told := l.shared.strays.LoadOrStore("schedules "+name, true); !told {
-			l.log.Warn("no set of desired/ has the name that has a schedule", keySet, name, keyWhere, "schedules."+name)
-		}
-	}
-}
-
-// warnStages tells, once, of stages that the floor names and that no set has.
-func (l *Line) warnStages(desired mirror.Desired, least policy.Policy) {
-	for _, p := range append(least.UnknownStages(stagesOf(desired)), least.UnknownSets(desired.Sets)...) {
-		if _, told := l.shared.strays.LoadOrStore(p.What, true); !told {
-			l.log.Warn("a rule or gate of the floor may hold nowhere", adviceOf(p)...)
-		}
-	}
-}
-
 // written gives the files that people wrote at a commit; none where a name or kind of file among them is a problem.
 func (l *Line) written(commit string) (mirror.Files, mirror.Problems, error) {
 	files, err := l.git.Files(commit, "desired", "stages")
@@ -393,43 +360,3 @@ var commitID = regexp.MustCompile("^[0-9a-f]{40}$")
 
 // keptHistory bounds how many earlier commits are kept parsed.
 const keptHistory = 256
-
-// fence gives the check that stands before each batch of tag writes: the inputs are still those that were
-// planned for, and nobody suspended the set. No registry has compare-and-swap on tags, so the commit in Git is the fence.
-func (l *Line) fence(f *fleet, set string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		if _, suspended := l.Suspended(set); suspended {
-			return fmt.Errorf("fence: %w", errSuspended)
-		}
-		remote, state, err := l.tips(ctx)
-		if err != nil {
-			return fmt.Errorf("fence: %w", err)
-		}
-		if remote == f.head && state == f.state {
-			return nil
-		}
-		branch := l.rendererOf(f)
-		at, err := branch.Fetch(ctx)
-		if err != nil {
-			return fmt.Errorf("fence: %w", err)
-		}
-		inputs, err := branch.Inputs(at)
-		if err != nil {
-			return fmt.Errorf("fence: %w", err)
-		}
-		if inputs != f.inputs {
-			return fmt.Errorf("fence: %w", publish.ErrSuperseded)
-		}
-		paused, _, err := l.suspensions(at)
-		if errors.As(err, new(mirror.Problems)) {
-			return fmt.Errorf("fence: %w: %w", errSuspended, err)
-		}
-		if err != nil {
-			return fmt.Errorf("fence: %w", err)
-		}
-		if _, suspended := paused[set]; suspended {
-			return fmt.Errorf("fence: %w", errSuspended)
-		}
-		return nil
-	}
-}
