@@ -24,7 +24,10 @@ func CheckFleet(commit string, files mirror.Files) (mirror.Desired, policy.Polic
 		if set.Source.Kind != "" {
 			problems = problems.Plus(sources.Read(set, files))
 		}
-		problems = problems.Plus(render.Check(*set))
+		problems = problems.Plus(render.Check(*set, files))
+	}
+	for _, c := range desired.Consumers {
+		problems = problems.Plus(render.CheckConsumer(c, desired.Sets, files))
 	}
 	rules, more := policy.Load(files, commit)
 	problems = append(problems, more...)

@@ -28,7 +28,8 @@ type rendering struct {
 // render gives the files for a record: the record itself and the overrides. An action stands for each file that
 // is to differ from what the head holds, also for one that is to go.
 func (l *Line) render(f *fleet, v *view, record mirror.Record) (rendering, error) {
-	overrides, kept := render.Files(l.local, v.set, record, v.plan)
+	made := render.Files(l.local, v.set, record, v.plan, f.desired.Files)
+	overrides, kept := made.Files, made.Kept
 	r := rendering{files: mirror.RecordFiles(l.renderedDir(), v.set, record), actions: kept}
 	for i, a := range kept {
 		r.kept = append(r.kept, a.Path)

@@ -26,6 +26,12 @@ type listing struct {
 	origin  mirror.Digest // of the bytes of the source file
 	atomic  bool          // entries move together above the first stage
 	follow  bool          // upstream tags are asked again at each scheduled cycle
+
+	// made is content that lies in no registry yet and that entries name by its digest, such as a chart of the fleet
+	// repository.
+	made []mirror.Artifact
+	// ask is set where what there is stands outside of the fleet repository: entries are empty until it was called.
+	ask asker
 }
 
 // reader reads one kind of source. files are desired/ and stages/ of the commit.

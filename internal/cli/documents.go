@@ -27,6 +27,7 @@ func documents() []schema.Document {
 	return []schema.Document{
 		{Name: "config", File: "config.yaml", Short: "how the daemon reaches Git and registries", Schema: configSchema(), Env: config.EnvPrefix},
 		{Name: "set", File: "desired/<set>.yaml", Short: "what a set wants from upstream, and where it stands", Schema: setSchema()},
+		{Name: "consumer", File: "desired/consumers/<name>.yaml", Short: "what a cluster or a group of nodes runs, and the files it wants", Schema: consumerSchema()},
 		{Name: "policy", File: "desired/policy.yaml", Short: "who must vouch for what", Schema: policySchema()},
 		{Name: "tests", File: policy.TestsFile, Short: "what policy must say of which images", Schema: testsSchema()},
 		{Name: "stage", File: "stages/<set>/<stage>.yaml", Short: "what a stage above the first should carry", Schema: stageSchema()},
@@ -56,12 +57,23 @@ func setSchema() *schema.Schema {
 		kinds[kind] = part(options)
 	}
 	describe(s, "source", schema.Kinds(kinds))
-	renderers := part(struct{}{})
-	for _, kind := range render.Kinds() {
-		renderers.Properties.Set(kind, schema.OrNothing(schema.Part(render.Options()[kind], written("", render.About(kind)))))
-	}
-	describe(s, "render", renderers)
+	describe(s, "render", renderers(false))
 	return s
+}
+
+func consumerSchema() *schema.Schema {
+	s := schema.Of(mirror.Consumer{}, written("desired/consumers/<name>.yaml", "A cluster or a group of nodes: what it runs, and which files it wants. The name of the file is the name of the consumer."))
+	describe(s, "render", renderers(true))
+	return s
+}
+
+// renderers gives the schema of render: in a set or in a consumer.
+func renderers(consumer bool) *schema.Schema {
+	all := schema.Part(struct{}{}, written("", ""))
+	for _, kind := range render.KindsFor(consumer) {
+		all.Properties.Set(kind, schema.OrNothing(schema.Part(render.Options()[kind], written("", render.About(kind)))))
+	}
+	return all
 }
 
 // describe puts the schema that only a registry of kinds knows in the place of a key, under its description.

@@ -71,6 +71,8 @@ const (
 	NotSelected     ReasonCode = "not-selected"     // somebody asked for other entries only
 	NotAsked        ReasonCode = "not-asked"        // desired/ or the stage file names it no more
 	Paused          ReasonCode = "suspended"        // somebody suspended the set
+	Misread         ReasonCode = "misread"          // a rendered file would not be read as it is meant
+	NotHeld         ReasonCode = "not-held"         // a rendered file would name content that the local registry lacks
 	Offline         ReasonCode = "offline"          // nobody may be asked now, so it is not known
 )
 

@@ -75,6 +75,8 @@ type Set struct {
 	Entries []Entry            // sorted by name; filled by sources.Read
 	Wanted  map[Stage][]Wanted // stages above the first, from stages/<name>/
 	Listed  map[Stage]bool     // which of those stages have a file
+	Asked   bool               // what there is stands outside of the fleet repository and is asked for
+	Made    []Artifact         // content of entries that lies in no registry yet
 	Marked  map[Stage]string   // why the stage file is a rollback, where it says so
 }
 
@@ -97,6 +99,8 @@ type Desired struct {
 	Commit string
 	Files  Files // desired/ and stages/
 	Sets   []Set // sorted by name
+
+	Consumers []Consumer // sorted by name
 }
 
 // Set gives the set of that name.
@@ -155,6 +159,8 @@ func ParseDesired(commit string, files Files) (Desired, Problems) {
 		ps = append(ps, d.Sets[i].readStages(files)...)
 	}
 	ps = append(ps, strayStages(d, files)...)
+	consumers, problems := parseConsumers(files, d.Sets)
+	d.Consumers, ps = consumers, append(ps, problems...)
 	for i := range ps {
 		ps[i].Where.Commit = commit
 	}

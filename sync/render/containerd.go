@@ -3,16 +3,14 @@ package render
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 func init() {
-	register("containerd", kind{check: checkContainerd, files: containerdFiles, options: containerdOptions{},
+	register("containerd", kind{reach: forBoth, check: checkContainerd, files: containerdFiles, options: containerdOptions{},
 		about: "certs.d/<host>/hosts.toml for every upstream host, which makes containerd ask the local registry; for layout path."})
 }
 
@@ -21,47 +19,34 @@ type containerdOptions struct {
 	Fallback bool `yaml:"fallback" jsonschema_description:"Lets a node ask the upstream when the local registry does not answer; otherwise it never does."`
 }
 
-func checkContainerd(set mirror.Set, options mirror.Node) mirror.Problems {
+func checkContainerd(r request) mirror.Problems {
 	var o containerdOptions
-	ps := options.DecodeAs("render.containerd", &o)
-	if set.Layout != mirror.LayoutPath {
-		ps.AddAt("layout", "RND020", set.KeyAt("render", "containerd"), "write layout: path in the set",
-			"render.containerd: nodes resolve the vendor's tags, and under layout %s those are not bound to a stage", set.Layout)
-		ps[len(ps)-1].Why = "a node would see content that was never promoted"
-	}
-	return ps
+	return append(r.options.DecodeAs("render.containerd", &o), r.resolvesTags("containerd")...)
 }
 
 // containerdFiles writes certs.d/<host>/hosts.toml for every upstream host that something stands for. A file
 // that containerd cannot read is ignored in silence and the upstream is asked, so only what every release
 // of it understands is written: root keys first, then one plain table.
-func containerdFiles(s stage, options mirror.Node) overrides {
+func containerdFiles(s scene, options mirror.Node) overrides {
 	var o containerdOptions
 	_ = options.DecodeAs("", &o) // checked before
 	files := mirror.Files{}
-	hosts := map[string]bool{}
-	for _, line := range s.standing {
-		hosts[line.Image.Host] = true
-	}
-	for _, host := range slices.Sorted(maps.Keys(hosts)) {
-		files[path.Join("certs.d", hostFolder(host), "hosts.toml")] = hostsTOML(s, host, o.Fallback)
+	for _, h := range s.hosts() {
+		files[path.Join("certs.d", hostFolder(h.name), "hosts.toml")] = hostsTOML(s, h, o.Fallback)
 	}
 	return overrides{files: files}
 }
 
-func hostsTOML(s stage, host string, fallback bool) []byte {
-	scheme := "https"
-	if s.local.Insecure {
-		scheme = "http"
-	}
-	mirrorURL := fmt.Sprintf("%s://%s/%s", scheme, s.local.Host, path.Join("v2", s.local.HostPath(s.set, s.name, host)))
+func hostsTOML(s scene, h host, fallback bool) []byte {
 	const access = "capabilities = [\"pull\", \"resolve\"]\noverride_path = true\n"
 	var b bytes.Buffer
 	if !fallback {
 		// The mirror as server is what keeps containerd from appending the upstream.
-		fmt.Fprintf(&b, "server = %q\n%s\n", mirrorURL, access)
+		fmt.Fprintf(&b, "server = %q\n%s\n", s.url("v2", h.paths[0]), access)
 	}
-	fmt.Fprintf(&b, "[host.%q]\n%s", mirrorURL, indent(access))
+	for _, p := range h.paths {
+		fmt.Fprintf(&b, "[host.%q]\n%s", s.url("v2", p), indent(access))
+	}
 	return b.Bytes()
 }
 

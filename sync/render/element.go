@@ -13,7 +13,7 @@ import (
 )
 
 func init() {
-	register("element", kind{check: checkElement, files: elementFiles, options: elementDefaults,
+	register("element", kind{reach: forSets, check: checkElement, files: elementFiles, options: elementDefaults,
 		about: "ConfigMap that an ElementDeployment names in imagesDigestsConfigMap, with the images of this site; for sets of kind ess."})
 }
 
@@ -50,11 +50,11 @@ func elementOf(options mirror.Node) (elementOptions, mirror.Problems) {
 	return o, ps
 }
 
-func checkElement(set mirror.Set, options mirror.Node) mirror.Problems {
-	_, ps := elementOf(options)
-	for _, e := range set.Entries {
+func checkElement(r request) mirror.Problems {
+	_, ps := elementOf(r.options)
+	for _, e := range r.parts[0].set.Entries {
 		if !elementEntry.MatchString(e.Name) {
-			ps.Add("RND011", set.KeyAt("render", "element"), "render element from a set whose source is of kind ess", "render.element: entry %q is not component/container", e.Name)
+			ps.Add("RND011", r.where, "render element from a set whose source is of kind ess", "render.element: entry %q is not component/container", e.Name)
 			break
 		}
 	}
@@ -64,8 +64,9 @@ func checkElement(set mirror.Set, options mirror.Node) mirror.Problems {
 // elementFiles writes the override ConfigMap. Every entry has all four fields: the operator's generations
 // merge an incomplete one with its defaults in three different ways, and each can bring back an upstream
 // image. Texts are always quoted, since a tag may look like a number.
-func elementFiles(s stage, options mirror.Node) overrides {
+func elementFiles(s scene, options mirror.Node) overrides {
 	o, _ := elementOf(options)
+	one := s.parts[0]
 	var b bytes.Buffer
 	b.WriteString("apiVersion: v1\nkind: ConfigMap\nmetadata:\n")
 	fmt.Fprintf(&b, "  name: %s\n", strconv.Quote(o.Name))
@@ -74,7 +75,7 @@ func elementFiles(s stage, options mirror.Node) overrides {
 	}
 	b.WriteString("data:\n  images_digests: |\n")
 	// Sorted by component first: a component is written once, with all its containers.
-	entries := slices.SortedFunc(maps.Keys(s.standing), func(a, b string) int {
+	entries := slices.SortedFunc(maps.Keys(one.standing), func(a, b string) int {
 		return slices.Compare(strings.SplitN(a, "/", 2), strings.SplitN(b, "/", 2))
 	})
 	last := ""
@@ -84,8 +85,8 @@ func elementFiles(s stage, options mirror.Node) overrides {
 			fmt.Fprintf(&b, "    %s:\n", word(component))
 			last = component
 		}
-		image := s.standing[entry].Image
-		pointer := s.local.Pointer(s.set, s.name, entry, image)
+		image := one.standing[entry].Image
+		pointer := s.local.Pointer(one.set, one.name, entry, image)
 		tag := image.Tag
 		if tag == "" {
 			tag = pointer.Tag // the operator wants a tag even where it pulls by digest

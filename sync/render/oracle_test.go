@@ -16,9 +16,9 @@ import (
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-func scenes(t *testing.T, pattern string) map[string]scene {
+func scenes(t *testing.T, pattern string) map[string]fixtureScene {
 	t.Helper()
-	all := map[string]scene{}
+	all := map[string]fixtureScene{}
 	archives, _ := filepath.Glob(pattern)
 	for _, name := range archives {
 		if strings.HasPrefix(filepath.Base(name), "bad-") {
@@ -42,7 +42,7 @@ func TestContainerd_ItsOwnReaderFindsOnlyTheMirror(t *testing.T) {
 	for name, s := range scenes(t, "testdata/containerd/*.txtar") {
 		set := s.sets[0]
 		fallback := strings.Contains(name, "fallback")
-		files, _ := Files(s.local, set, s.record, mirror.Plan{})
+		files := Files(s.local, set, s.record, mirror.Plan{}, nil).Files
 		root := t.TempDir()
 		for file, body := range files {
 			target := filepath.Join(root, filepath.FromSlash(file))
@@ -113,7 +113,7 @@ func TestElement_EveryOperatorEndsAtTheLocalRegistry(t *testing.T) {
 		"image_digest": mirror.DigestOf([]byte("other")).String()}
 	for name, s := range scenes(t, "testdata/element/*.txtar") {
 		set := s.sets[0]
-		files, _ := Files(s.local, set, s.record, mirror.Plan{})
+		files := Files(s.local, set, s.record, mirror.Plan{}, nil).Files
 		for stage, standing := range s.record.Stages {
 			var outer struct {
 				Kind string            `yaml:"kind"`

@@ -16,29 +16,66 @@ import (
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-// stage is what a renderer is given: a set at one stage, and what stands there.
-type stage struct {
-	local    mirror.Local
+// part is a set at one stage, and what stands there.
+type part struct {
 	set      mirror.Set
 	name     mirror.Stage
 	standing mirror.Standing
 }
 
-// overrides are the files of one kind, relative to the folder of the stage, and which of them can be applied
-// to a cluster as they are.
-type overrides struct {
-	files     mirror.Files
-	resources []string
+// scene is what a renderer is given: one part for a set at a stage, several for a consumer that runs them.
+type scene struct {
+	local    mirror.Local
+	parts    []part
+	files    mirror.Files // desired/ of the commit, for what options name there
+	consumer string       // the name of the consumer; "" for a set
 }
 
-// kind is one kind of override. check finds the mistakes of its options and of a set that it cannot serve;
-// files is called only for a set without problems.
+// request is who asks for files of a kind, before anything stands: a set or a consumer.
+type request struct {
+	parts    []part          // without what stands; of a set its first stage
+	options  mirror.Node     // of the kind
+	where    mirror.Position // the key of the kind
+	files    mirror.Files    // desired/ of the commit
+	consumer string          // the name of the consumer; "" for a set
+}
+
+// overrides are the files of one kind, relative to the folder of the stage or the consumer.
+type overrides struct {
+	files     mirror.Files
+	secrets   map[string]Secret // by path: manifests whose values this package never sees
+	resources []string          // which of both can be applied to a cluster as they are
+	notes     []string          // what people should know although nothing is wrong, such as a fallback they allowed
+}
+
+// reach says for whom a kind can be asked.
+type reach int
+
+const (
+	forSets      reach = 1 << iota // render: of a set
+	forConsumers                   // render: of a consumer
+	forBoth      = forSets | forConsumers
+)
+
+// kind is one kind of override.
 type kind struct {
-	check func(set mirror.Set, options mirror.Node) mirror.Problems
-	files func(s stage, options mirror.Node) overrides
 	about string
+	reach reach
 	// options is what the kind reads its options into, filled with the defaults; its tags say what they are.
 	options any
+	// check finds the mistakes of its options, and of a set that it cannot serve.
+	check func(r request) mirror.Problems
+	// files is called only for a request without problems, with at least one line that stands.
+	files func(s scene, options mirror.Node) overrides
+	// proof reads rendered files back as their consumer would and finds what it would misread: then they are not
+	// committed. lint is asked of each file in any case.
+	proof func(s scene, options mirror.Node, files mirror.Files) mirror.Problems
+
+	// reads says whether a file is most likely of this kind, by its name and content.
+	reads func(name string, data []byte) bool
+	// lint finds what the consumer of such a file would refuse, misread or silently ignore, in ours and in hand-written
+	// ones.
+	lint func(name string, data []byte) mirror.Problems
 }
 
 var kinds = map[string]kind{}
@@ -48,6 +85,15 @@ func register(name string, k kind) { kinds[name] = k }
 
 // Kinds lists the kinds of override there are, sorted.
 func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
+
+// KindsFor lists the kinds that a set or a consumer may ask for, sorted.
+func KindsFor(consumer bool) []string {
+	want := forSets
+	if consumer {
+		want = forConsumers
+	}
+	return slices.DeleteFunc(Kinds(), func(name string) bool { return kinds[name].reach&want == 0 })
+}
 
 // Options gives, by kind, the Go value whose tags say what render: may hold, filled with the defaults.
 func Options() map[string]any {
@@ -61,21 +107,47 @@ func Options() map[string]any {
 // About says in one sentence what a kind of override is for.
 func About(kind string) string { return kinds[kind].about }
 
-// Check finds every mistake in what a set asks to be rendered.
-func Check(set mirror.Set) mirror.Problems {
+// Check finds every mistake in what a set asks to be rendered. files is desired/ of the commit.
+func Check(set mirror.Set, files mirror.Files) mirror.Problems {
 	var ps mirror.Problems
 	for _, name := range slices.Sorted(maps.Keys(set.Render)) {
-		options := set.Render[name]
-		k, ok := kinds[name]
-		if !ok {
-			fix := "known kinds: " + strings.Join(Kinds(), ", ")
-			if near := mirror.Nearest(name, Kinds()); near != "" {
-				fix = fmt.Sprintf("did you mean %q?", near)
-			}
-			ps.Add("RND001", set.KeyAt("render", name), fix, "render: unknown kind %q", name)
-			continue
+		ps = append(ps, check(name, request{options: set.Render[name], where: set.KeyAt("render", name), files: files,
+			parts: []part{{set: set, name: set.Stages.First()}}})...)
+	}
+	return ps
+}
+
+// CheckConsumer finds every mistake in what a consumer asks to be rendered. sets are all of the fleet.
+func CheckConsumer(c mirror.Consumer, sets []mirror.Set, files mirror.Files) mirror.Problems {
+	var parts []part
+	for _, use := range c.Runs {
+		if i := slices.IndexFunc(sets, func(s mirror.Set) bool { return s.Name == use.Set }); i >= 0 {
+			parts = append(parts, part{set: sets[i], name: use.Stage})
 		}
-		ps = append(ps, k.check(set, options)...)
+	}
+	var ps mirror.Problems
+	for _, name := range slices.Sorted(maps.Keys(c.Render)) {
+		ps = append(ps, check(name, request{options: c.Render[name], where: c.KeyAt("render", name), files: files, parts: parts, consumer: c.Name})...)
+	}
+	return ps
+}
+
+func check(name string, r request) (ps mirror.Problems) {
+	k, known := kinds[name]
+	may := KindsFor(r.consumer != "")
+	switch {
+	case !known:
+		fix := "known kinds: " + strings.Join(may, ", ")
+		if near := mirror.Nearest(name, may); near != "" {
+			fix = fmt.Sprintf("did you mean %q?", near)
+		}
+		ps.Add("RND001", r.where, fix, "render: unknown kind %q", name)
+	case !slices.Contains(may, name) && r.consumer != "":
+		ps.Add("RND002", r.where, "ask for it in the set that it is made of", "render.%s is made of one set, not for a consumer", name)
+	case !slices.Contains(may, name):
+		ps.Add("RND002", r.where, "ask for it in desired/consumers/<name>.yaml", "render.%s belongs to nodes or clusters, not to a set", name)
+	default:
+		ps = k.check(r)
 	}
 	return ps
 }
@@ -85,38 +157,131 @@ func Dir(local mirror.Local, set mirror.Set, s mirror.Stage) string {
 	return path.Join("rendered", local.Site, set.Name, string(s))
 }
 
-// Files renders every stage of a set from the record, by path in the fleet repository. p is the plan that led
-// to the record. A stage that must not be rendered now has no files but an action whose Path is its folder:
-// what lies there keeps its bytes. It is Refuse where something of the stage is refused, missing or failed,
-// and Unchanged where it only takes longer or nothing asks for a change.
-func Files(local mirror.Local, set mirror.Set, rec mirror.Record, p mirror.Plan) (mirror.Files, []mirror.Action) {
-	files := mirror.Files{}
-	var kept []mirror.Action
+// Result is what is rendered for a set or a consumer.
+type Result struct {
+	Files   mirror.Files      // by path in the fleet repository
+	Secrets map[string]Secret // by path: manifests that are still to be encrypted
+	// Kept has an action for each folder whose files must not change now: they keep the bytes that they have. It is
+	// Refuse where something of the stage is refused, missing or failed, or a file would be misread, and Unchanged where
+	// it only takes longer or nothing asks for a change.
+	Kept  []mirror.Action
+	Notes []Note
+}
+
+// Note is something that people should know of rendered files although nothing is wrong.
+type Note struct {
+	Stage mirror.Stage // "" of a consumer
+	Path  string       // the folder
+	Kind  string
+	Text  string
+}
+
+// Files renders every stage of a set from the record. p is the plan that led to the record, files are desired/ of the
+// commit.
+func Files(local mirror.Local, set mirror.Set, rec mirror.Record, p mirror.Plan, files mirror.Files) Result {
+	r := Result{Files: mirror.Files{}, Secrets: map[string]Secret{}}
 	if len(set.Render) == 0 {
-		return files, nil
+		return r
 	}
 	for _, name := range set.Stages {
 		dir, standing := Dir(local, set, name), rec.At(name)
 		if why := unfinished(set, name, standing, p); why != "" {
-			kept = append(kept, keep(set, name, dir, why, p))
+			r.Kept = append(r.Kept, keep(set, name, dir, why, p))
 			continue
 		}
 		if len(standing) == 0 {
 			continue
 		}
-		var resources []string
-		for _, k := range slices.Sorted(maps.Keys(set.Render)) {
-			o := kinds[k].files(stage{local, set, name, standing}, set.Render[k])
-			for file, body := range o.files {
-				files[path.Join(dir, file)] = body
-			}
-			resources = append(resources, o.resources...)
+		one := all(scene{local: local, files: files, parts: []part{{set, name, standing}}}, set.Render, dir)
+		if len(one.wrong) > 0 {
+			r.Kept = append(r.Kept, mirror.Action{Kind: mirror.Refuse, Key: mirror.Key{Set: set.Name}, Stage: name, Path: dir,
+				Reason: mirror.Because(mirror.Misread, "kept as it was: %s", one.wrong[0].What)})
+			continue
 		}
-		if len(resources) > 0 {
-			files[path.Join(dir, kustomizationFile)] = kustomization(resources)
+		one.addTo(&r, name, dir)
+	}
+	return r
+}
+
+// ConsumerDir is the folder of the files of a consumer.
+func ConsumerDir(local mirror.Local, c mirror.Consumer) string {
+	return path.Join("rendered", local.Site, "consumers", c.Name)
+}
+
+// Consumer renders the files of a consumer from the records of the sets that it runs. files are desired/ of the commit.
+// A consumer of which nothing stands has no files.
+func Consumer(local mirror.Local, c mirror.Consumer, sets []mirror.Set, records map[string]mirror.Record, files mirror.Files) Result {
+	r := Result{Files: mirror.Files{}, Secrets: map[string]Secret{}}
+	s := scene{local: local, files: files, consumer: c.Name}
+	for _, use := range c.Runs {
+		i := slices.IndexFunc(sets, func(s mirror.Set) bool { return s.Name == use.Set })
+		if i < 0 {
+			continue // checked before
+		}
+		if standing := records[use.Set].At(use.Stage); len(standing) > 0 {
+			s.parts = append(s.parts, part{sets[i], use.Stage, standing})
 		}
 	}
-	return files, kept
+	if len(s.parts) == 0 {
+		return r
+	}
+	dir := ConsumerDir(local, c)
+	one := all(s, c.Render, dir)
+	if len(one.wrong) > 0 {
+		r.Kept = append(r.Kept, mirror.Action{Kind: mirror.Refuse, Path: dir, Reason: mirror.Because(mirror.Misread, "kept as it was: %s", one.wrong[0].What)})
+		return r
+	}
+	one.addTo(&r, "", dir)
+	return r
+}
+
+// made is what all kinds of one folder give.
+type made struct {
+	overrides
+	wrong mirror.Problems // what a consumer would misread
+	notes []Note
+}
+
+func all(s scene, asked map[string]mirror.Node, dir string) made {
+	m := made{overrides: overrides{files: mirror.Files{}, secrets: map[string]Secret{}}}
+	for _, name := range slices.Sorted(maps.Keys(asked)) {
+		k := kinds[name]
+		o := k.files(s, asked[name])
+		for file, body := range o.files {
+			if _, twice := m.files[file]; twice {
+				m.wrong.Add("RND003", mirror.Position{File: path.Join(dir, file)}, "ask for one of the two kinds only", "two kinds of override write %s", file)
+			}
+			m.files[file] = body
+			if k.lint != nil {
+				m.wrong = append(m.wrong, k.lint(path.Join(dir, file), body)...)
+			}
+		}
+		maps.Copy(m.secrets, o.secrets)
+		m.resources = append(m.resources, o.resources...)
+		if k.proof != nil {
+			m.wrong = append(m.wrong, k.proof(s, asked[name], o.files)...)
+		}
+		for _, text := range o.notes {
+			m.notes = append(m.notes, Note{Path: dir, Kind: name, Text: text})
+		}
+	}
+	if len(m.resources) > 0 {
+		m.files[kustomizationFile] = kustomization(m.resources)
+	}
+	return m
+}
+
+func (m made) addTo(r *Result, name mirror.Stage, dir string) {
+	for file, body := range m.files {
+		r.Files[path.Join(dir, file)] = body
+	}
+	for file, secret := range m.secrets {
+		r.Secrets[path.Join(dir, file)] = secret
+	}
+	for _, note := range m.notes {
+		note.Stage = name
+		r.Notes = append(r.Notes, note)
+	}
 }
 
 // unfinished says why what stands at a stage must not become an override now; "" when it may. Entries that

@@ -17,13 +17,13 @@ var update = flag.Bool("update", false, "write the golden files")
 
 // scene is one archive of testdata/<kind>: a fleet repository, what stands, and what is rendered from it or
 // what a person is shown.
-type scene struct {
+type fixtureScene struct {
 	local  mirror.Local
 	sets   []mirror.Set
 	record mirror.Record
 }
 
-func readScene(t *testing.T, archive *txtar.Archive) (s scene, input []txtar.File, want map[string]string) {
+func readScene(t *testing.T, archive *txtar.Archive) (s fixtureScene, input []txtar.File, want map[string]string) {
 	t.Helper()
 	s.record.Stages = map[mirror.Stage]mirror.Standing{}
 	files := mirror.Files{}
@@ -100,19 +100,20 @@ func fixture(t *testing.T, name string) {
 	s, input, want := readScene(t, archive)
 	got := map[string]string{}
 	for _, set := range s.sets {
-		if problems := Check(set); len(problems) > 0 {
+		if problems := Check(set, inputFiles(input)); len(problems) > 0 {
 			problems.QuotePublic(inputFiles(input))
 			got["problems"] += problems.Err().Error() + "\n"
 			continue
 		}
-		files, kept := Files(s.local, set, s.record, mirror.Plan{})
+		r := Files(s.local, set, s.record, mirror.Plan{}, inputFiles(input))
+		files, kept := r.Files, r.Kept
 		if len(kept) > 0 {
 			t.Errorf("kept: %+v", kept)
 		}
 		for file, body := range files {
 			got[file] = string(body)
 		}
-		again, _ := Files(s.local, set, s.record.Clone(), mirror.Plan{})
+		again := Files(s.local, set, s.record.Clone(), mirror.Plan{}, inputFiles(input)).Files
 		for file, body := range again {
 			if string(body) != string(files[file]) {
 				t.Errorf("%s is rendered otherwise the second time", file)
@@ -172,6 +173,11 @@ func release(t *testing.T, version string) (mirror.Set, mirror.Record) {
 	return set, rec
 }
 
+func filesAndKept(set mirror.Set, rec mirror.Record, p mirror.Plan) (mirror.Files, []mirror.Action) {
+	r := Files(local, set, rec, p, nil)
+	return r.Files, r.Kept
+}
+
 var local = mirror.Local{Host: "r.example", Prefix: "mirror", Site: "site"}
 
 func TestFiles_AHalfReleaseIsNotRendered(t *testing.T) {
@@ -209,7 +215,7 @@ func TestFiles_AHalfReleaseIsNotRendered(t *testing.T) {
 			for _, line := range tt.stands {
 				rec.Stages["staging"].Put(line.Entry, mirror.Line{Image: line.Image, Proven: true})
 			}
-			files, kept := Files(local, set, rec, tt.plan)
+			files, kept := filesAndKept(set, rec, tt.plan)
 			if got := len(files.Under(staging)); got != tt.files {
 				t.Errorf("%d files, want %d: %v", got, tt.files, files.Under(staging))
 			}
@@ -230,21 +236,21 @@ func TestFiles_TheFirstStageCoversEveryEntry(t *testing.T) {
 	set, rec := release(t, "v1")
 	plan := mirror.Plan{Actions: []mirror.Action{{Kind: mirror.Unchanged, Stage: "snapshot", Key: mirror.Key{Set: "ess", Entry: "x/x"}, Image: ref(t, "x", "v1")},
 		{Kind: mirror.Refuse, Stage: "snapshot", Key: mirror.Key{Set: "ess", Entry: "y/y"}, Image: ref(t, "y", "v2")}}}
-	files, kept := Files(local, set, rec, plan)
+	files, kept := filesAndKept(set, rec, plan)
 	if len(files) != 0 || len(kept) != 1 || kept[0].Kind != mirror.Refuse || !strings.Contains(kept[0].Reason.Detail, "y/y") {
 		t.Errorf("an entry that the plan wants otherwise was rendered: %v, %+v", files, kept)
 	}
 	delete(rec.Stages["snapshot"], "y/y")
-	if files, kept := Files(local, set, rec, mirror.Plan{}); len(files) != 0 || len(kept) != 1 {
+	if files, kept := filesAndKept(set, rec, mirror.Plan{}); len(files) != 0 || len(kept) != 1 {
 		t.Errorf("an override without every entry: %v, %+v", files, kept)
 	}
 	set.Atomic = false
 	set.Render = map[string]mirror.Node{"containerd": set.Render["containerd"]}
-	if files, kept := Files(local, set, rec, plan); len(files) != 1 || len(kept) != 0 {
+	if files, kept := filesAndKept(set, rec, plan); len(files) != 1 || len(kept) != 0 {
 		t.Errorf("entries that move one by one: %v, %+v", files, kept)
 	}
 	set.Render = nil
-	if files, kept := Files(local, set, rec, plan); len(files) != 0 || len(kept) != 0 {
+	if files, kept := filesAndKept(set, rec, plan); len(files) != 0 || len(kept) != 0 {
 		t.Errorf("nothing is to be rendered: %v, %+v", files, kept)
 	}
 }
