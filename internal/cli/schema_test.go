@@ -226,7 +226,7 @@ func decode(t *testing.T, kind, text string) error {
 	desired, problems := mirror.ParseDesired("", files)
 	set := desired.Sets[0]
 	if len(problems) == 0 {
-		problems = append(sources.Read(&set, files), render.Check(set)...)
+		problems = append(sources.Read(&set, files), render.Check(set, files)...)
 	}
 	return problems.Err()
 }
