@@ -6,6 +6,8 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"sync"
+	"time"
 )
 
 // Server serves a handler on a loopback address, behind a Proxy.
@@ -14,6 +16,7 @@ type Server struct {
 	listen net.Listener
 	server *http.Server
 	ended  chan struct{}
+	busy   sync.WaitGroup // handlers that run
 }
 
 // NewServer serves next on a free port of 127.0.0.1.
@@ -29,8 +32,13 @@ func serve(addr string, proxy *Proxy) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("testenv: %w", err)
 	}
-	s := &Server{proxy: proxy, listen: listen, ended: make(chan struct{}),
-		server: &http.Server{Handler: proxy, ErrorLog: log.New(io.Discard, "", 0)}}
+	s := &Server{proxy: proxy, listen: listen, ended: make(chan struct{})}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.busy.Add(1)
+		defer s.busy.Done()
+		proxy.ServeHTTP(w, r)
+	})
+	s.server = &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() {
 		defer close(s.ended)
 		_ = s.server.Serve(listen) // ends with ErrServerClosed
@@ -47,8 +55,21 @@ func (s *Server) URL() string { return "http://" + s.Host() }
 // Proxy gives the wrapper that counts and breaks.
 func (s *Server) Proxy() *Proxy { return s.proxy }
 
-// Close cuts all connections and frees the port.
+// Close cuts all connections and frees the port. Requests that run see their end and are waited for, so that nothing is
+// written any more to a folder that goes next; one that a test holds back is not waited for.
 func (s *Server) Close() {
 	_ = s.server.Close() // only says that the listener was closed before
 	<-s.ended
+	idle := make(chan struct{})
+	go func() {
+		defer close(idle)
+		s.busy.Wait()
+	}()
+	select {
+	case <-idle:
+	case <-time.After(heldBack):
+	}
 }
+
+// heldBack is how long Close waits for a request that runs; one that takes longer is held back by a test.
+const heldBack = 2 * time.Second
