@@ -17,8 +17,8 @@ import (
 	"github.com/poundlock/poundlock/sources"
 )
 
-// bucketAsked holds what upstreams answered and what was in the way, by set. It serves previews alone: a run
-// asks for itself.
+// bucketAsked holds what upstreams answered and what was in the way, by set. What tags name and what was in the way
+// serves previews alone: a run asks for itself. What sources named that are asked is there for both.
 var bucketAsked = []byte("asked")
 
 // answer is what an upstream said that a tag names, and when.
@@ -65,7 +65,7 @@ func (l *Line) asks(set mirror.Set, at time.Time) (r *asking, done func() error)
 		all := map[string]answer{}
 		known := l.state.answers(set.Name)
 		for _, e := range set.Entries {
-			if a, ok := known[e.Image.String()]; ok && !e.Pinned() {
+			if a, ok := known[e.Image.String()]; ok && !e.Image.HasDigest() {
 				all[e.Image.String()] = a
 			}
 		}
@@ -120,7 +120,7 @@ func (l *Line) recall(f *fleet, set mirror.Set, at time.Time, maxAge time.Durati
 	var candidates, before []mirror.Candidate
 	for _, e := range set.Entries {
 		c := mirror.Candidate{Entry: e, Image: e.Image}
-		if e.Pinned() {
+		if e.Image.HasDigest() {
 			candidates = append(candidates, c)
 			continue
 		}
@@ -142,7 +142,7 @@ func (l *Line) recall(f *fleet, set mirror.Set, at time.Time, maxAge time.Durati
 	p := l.progress(set.Name)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.inputs, p.before = f.version, before
+	p.inputs, p.before = f.versionOf(set), before
 	if len(candidates) == len(set.Entries) {
 		p.candidates = candidates
 	}

@@ -51,7 +51,7 @@ func (p *progress) recall(set mirror.Set, record mirror.Record, fresh bool) mirr
 		switch {
 		case c.Err != nil:
 			delete(standing, c.Entry.Name)
-		case !c.Entry.Pinned():
+		case !c.Entry.Image.HasDigest():
 			standing[c.Entry.Name] = mirror.Line{Image: c.Image}
 		}
 	}

@@ -27,11 +27,12 @@ func (l *Line) openClients(ctx context.Context, dir string) error {
 		return fmt.Errorf("%w: %w", config.ErrConfiguration, err)
 	}
 	l.onClose(func(context.Context) error { out.Close(); return nil })
-	l.registry = registry.New(l.out(out), endpoints)
+	l.web = l.out(out)
+	l.registry = registry.New(l.web, endpoints)
 	if l.teller, err = newTeller(l, l.config, out); err != nil {
 		return err
 	}
-	l.evidence = policy.Cached(l.registry)
+	l.evidence = policy.Cached(l.origins())
 	if err := l.openForge(out); err != nil {
 		return err
 	}

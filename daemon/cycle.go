@@ -202,7 +202,7 @@ func (l *Line) want(v *view) {
 	p := l.progress(v.set.Name)
 	for _, a := range v.plan.Actions {
 		if a.Kind == mirror.Copy && !p.holds(a) {
-			jobs = append(jobs, transfer.Job{Verified: v.verified[actionKey(a)], From: l.registry})
+			jobs = append(jobs, transfer.Job{Verified: v.verified[actionKey(a)], From: l.origins()})
 		}
 	}
 	l.wanting.Lock() // a set that is suspended at this moment wants nothing afterwards

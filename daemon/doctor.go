@@ -223,9 +223,11 @@ func (d *doctor) checkFleet(ctx context.Context) []Check {
 		}
 		checks = append(checks, ok("fleet", "", "%s, %s, commit %.10s", count(len(desired.Sets), "set"), count(entries, "entry"), head))
 	}
+	checks = append(checks, d.checkSecrets(desired)...)
 	checks = append(checks, d.checkSources(ctx, desired)...)
 	if len(problems) == 0 {
 		checks = append(checks, d.checkStages(desired)...)
+		checks = append(checks, d.checkRendered(repo, head, desired)...)
 	}
 	return append(checks, d.checkTrust(rules, problems)...)
 }

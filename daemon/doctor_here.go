@@ -50,7 +50,7 @@ func (d *doctor) checkConfig(context.Context) []Check {
 			checks = append(checks, d.unreadable("config", "git.auth.knownHosts", name, err))
 		}
 	}
-	for _, p := range slices.Concat(CheckSigners(c), checkTelling(c), checkCalls(c)) {
+	for _, p := range slices.Concat(CheckSigners(c), checkTelling(c), checkSealing(c), checkCalls(c)) {
 		checks = append(checks, Check{Group: "config", Name: p.Path, State: CheckFailed, Detail: p.What, Problem: &p})
 	}
 	return append(checks, d.checkIdentities()...)

@@ -33,7 +33,7 @@ func (d *doctor) checkSources(ctx context.Context, desired mirror.Desired) []Che
 	wanted := map[string][]mirror.Reference{}
 	for _, set := range desired.Sets {
 		for _, e := range set.Entries {
-			if e.Image.Host != d.config.Registries[config.LocalRegistry].Host && len(wanted[e.Image.Host]) < imagesAsked {
+			if e.Image.Host != d.config.Registries[config.LocalRegistry].Host && !makes(set, e.Image) && len(wanted[e.Image.Host]) < imagesAsked {
 				wanted[e.Image.Host] = append(wanted[e.Image.Host], e.Image)
 			}
 		}

@@ -43,6 +43,9 @@ type fleet struct {
 	state      string          // the commit at which rendered/ stands, where that is in a branch of its own; "" while there is none
 	stateWrong mirror.Problems // why that commit does not count by its signatures
 
+	filled   bool                      // the sets whose source is asked have their entries
+	unlisted map[string]listingTrouble // by set: why its entries are not what its source names
+
 	proposed *forge.Proposal // only looked at: what it would make of the fleet if it were merged; nil of one in force
 }
 
@@ -58,6 +61,11 @@ func pinsOf(d mirror.Desired) map[pin]bool {
 		for _, e := range set.Entries {
 			if e.Pinned() {
 				pins[pin{mirror.Key{Set: set.Name, Entry: e.Name}, e.Image}] = true
+			}
+		}
+		for name, r := range set.Replace { // whatever the source of a set that is asked names
+			if set.Asked && r.Image.HasDigest() {
+				pins[pin{mirror.Key{Set: set.Name, Entry: name}, r.Image}] = true
 			}
 		}
 	}
@@ -123,6 +131,7 @@ func (l *Line) atHead(ctx context.Context) (*fleet, error) {
 			l.warnOrphans(next)
 		}
 		last := l.fleet.Load()
+		next = l.filled(ctx, next)
 		l.put(next, "")
 		l.notesMove(ctx, last, next)
 		l.leave(next)
@@ -204,6 +213,7 @@ func (l *Line) left(f *fleet) (names []string) {
 		delete(l.sets, name)
 		l.metrics.remarks(name, nil, 0)
 		l.metrics.statements.DeleteLabelValues(name)
+		l.metrics.listed.DeleteLabelValues(name)
 		l.metrics.noLooks(name)
 	}
 	return names

@@ -5,7 +5,7 @@ import (
 	"github.com/poundlock/poundlock/policy"
 )
 
-// warnOrphans tells of sets that stand in rendered/ and that nobody asks for any more. Removing them is up to
+// warnOrphans tells of sets and consumers that stand in rendered/ and that nobody asks for any more. Removing them is up to
 // people: a consumer may still read them.
 func (l *Line) warnOrphans(f *fleet) {
 	for _, set := range l.orphans(f, f.desired) {
@@ -13,6 +13,12 @@ func (l *Line) warnOrphans(f *fleet) {
 			continue
 		}
 		l.log.Warn("no set of desired/ has this name any more; delete its folders when no consumer reads them", keySet, set, keyWhere, l.renderedDir()+"/"+set)
+	}
+	for _, name := range l.orphanConsumers(f, f.desired) {
+		folder := l.consumersDir() + "/" + name
+		if _, told := l.shared.orphans.LoadOrStore(folder, true); !told {
+			l.log.Warn("no consumer of desired/consumers/ has this name any more; delete its folder when no node or cluster reads it", keyWhere, folder)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,7 @@ type Line struct {
 	git       *git.Repo
 	forge     forge.Forge // nil: none is configured, people open the proposals
 	registry  *registry.Client
+	web       *http.Client   // for files that sources read
 	evidence  mirror.Content // the same, with a memory for signatures and attestations that were read
 	mover     *transfer.Mover
 	state     *State
@@ -41,6 +43,7 @@ type Line struct {
 	desk      *desk      // nil: of a line that is only tried out
 	consulted *consulted // of a line that looks at what is only proposed; else nil
 	copying   *copying
+	settled   *settling
 	offline   bool
 	limit     limit // what a command line asks for
 	shared    *shared
@@ -96,7 +99,7 @@ var errStarting = errors.New("the first cycle has not ended yet")
 // Open wires the line together and takes the lock of the state directory; ErrLocked when another process
 // has it. Nothing is asked of any network yet.
 func Open(ctx context.Context, c config.Config, o Options) (_ *Line, err error) {
-	l := &Line{config: c, log: o.Log, now: o.Now, shared: o.share(), wakes: newWakes(), desk: newDesk(), copying: newCopying(), offline: o.Offline, temporary: o.Temporary,
+	l := &Line{config: c, log: o.Log, now: o.Now, shared: o.share(), wakes: newWakes(), desk: newDesk(), copying: newCopying(), settled: &settling{}, offline: o.Offline, temporary: o.Temporary,
 		sets: map[string]*progress{}, notReady: errStarting, proposing: newProposer()}
 	l.metrics = l.shared.metrics
 	l.arrive = o.Arrived
@@ -109,13 +112,13 @@ func Open(ctx context.Context, c config.Config, o Options) (_ *Line, err error) 
 		return nil, err
 	}
 	if !o.Temporary { // a command that only looks tells it where it needs the policy
-		if err := errors.Join(checkFloor(c), checkSite(c), CheckSigners(c).Err(), checkTelling(c).Err()); err != nil {
+		if err := errors.Join(checkFloor(c), checkSite(c), CheckSigners(c).Err(), checkTelling(c).Err(), checkSealing(c).Err()); err != nil {
 			return nil, err
 		}
 	}
 	l.attester = newAttester(c)
 	local := c.Registries[config.LocalRegistry]
-	l.local = mirror.Local{Host: local.Host, Prefix: local.Prefix, Insecure: local.Insecure, Site: c.Site}
+	l.local = localOf(c)
 	dir := c.StateDir
 	if o.Temporary {
 		if dir, err = l.temporaryDir(); err != nil {

@@ -16,6 +16,7 @@ import (
 type metrics struct {
 	registry    *prometheus.Registry
 	lastSuccess *prometheus.GaugeVec
+	listed      *prometheus.GaugeVec
 	duration    *prometheus.HistogramVec
 	entries     *prometheus.GaugeVec
 	copied      *prometheus.CounterVec
@@ -43,6 +44,7 @@ type metrics struct {
 func newMetrics(version string) *metrics {
 	m := &metrics{
 		registry:    prometheus.NewRegistry(),
+		listed:      prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_source_listed_timestamp_seconds", Help: "When the source of the set was asked last what there is, and its answer was taken."}, []string{"set"}),
 		lastSuccess: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_run_last_success_timestamp_seconds", Help: "When the set last reached what is wanted, as far as policy admits it."}, []string{"set"}),
 		duration:    prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "poundlock_run_duration_seconds", Help: "Time of one step of the line for a set.", Buckets: prometheus.ExponentialBuckets(0.05, 4, 8)}, []string{"set"}),
 		entries:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_images", Help: "Entries of a set by the kind of action that the last plan had for them."}, []string{"set", "state"}),
@@ -71,7 +73,7 @@ func newMetrics(version string) *metrics {
 	m.registry.MustRegister(m.hooks, m.told)
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_build_info", Help: "Constant 1, by version."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
-	m.registry.MustRegister(m.lastSuccess, m.duration, m.entries, m.copied, m.verified, m.requests, m.conflicts, m.reloadOK, m.reloadAt, m.suspended, m.exceptions, m.warnings, m.noLonger, m.unjudged, m.statements, m.refused, m.rewritten, m.heartbeat, m.forgeOK, m.nextLook, m.overdue, build)
+	m.registry.MustRegister(m.lastSuccess, m.listed, m.duration, m.entries, m.copied, m.verified, m.requests, m.conflicts, m.reloadOK, m.reloadAt, m.suspended, m.exceptions, m.warnings, m.noLonger, m.unjudged, m.statements, m.refused, m.rewritten, m.heartbeat, m.forgeOK, m.nextLook, m.overdue, build)
 	return m
 }
 

@@ -20,6 +20,8 @@ type Names struct {
 	Sets    []string
 	Entries []string // as set/entry
 	Stages  []string // each once, lowest first
+
+	Consumers []string // as consumers/name
 }
 
 // LastNames gives the names of the fleet repository as it was fetched last, as far as they can be read. It is
@@ -52,6 +54,9 @@ func LastNames(ctx context.Context, c config.Config) (n Names, err error) {
 			sources.Read(&set, files)
 		}
 		n.Sets = append(n.Sets, set.Name)
+		if set.Asked {
+			sources.Stay(&set, lastRecord(repo, head, c.Site, set))
+		}
 		for _, e := range set.Entries {
 			n.Entries = append(n.Entries, set.Name+"/"+e.Name)
 		}
@@ -61,7 +66,21 @@ func LastNames(ctx context.Context, c config.Config) (n Names, err error) {
 			}
 		}
 	}
+	for _, c := range desired.Consumers {
+		n.Consumers = append(n.Consumers, consumerArgument(c.Name))
+	}
 	return n, nil
+}
+
+// lastRecord gives what stood for a set whose source is asked, which names its entries; nothing where that cannot be
+// read, or lies in a branch of its own.
+func lastRecord(repo *git.Repo, head, site string, set mirror.Set) mirror.Record {
+	dir := "rendered/" + site
+	files, err := repo.Files(head, dir+"/record/"+set.Name)
+	if err != nil {
+		return mirror.Record{}
+	}
+	return mirror.ParseRecord(dir, set, files)
 }
 
 // noSuch is the code of a name that is none of the fleet's.

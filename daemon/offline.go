@@ -42,7 +42,7 @@ func (l *Line) afresh() mirror.Content {
 	if l.offline {
 		return nil
 	}
-	return l.registry
+	return l.origins()
 }
 
 // takeClone copies the clone of the state directory for a line that only looks, so that nothing is fetched that

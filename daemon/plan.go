@@ -37,15 +37,16 @@ func (l *Line) Preview(ctx context.Context, o PreviewOptions) (plan.Document, er
 
 // preview computes the plans of all sets that are asked for.
 func (l *Line) preview(ctx context.Context, f *fleet, o PreviewOptions) (plan.Document, error) {
-	if err := l.limit.check(f.desired); err != nil {
-		return plan.Document{}, err
-	}
 	var asOf time.Time
 	at := l.now()
 	wake := Wake{Why: "plan", Resolve: o.Refresh && !l.offline, Audit: (o.Refresh || o.Audit) && !l.offline, Whole: true, Only: l.limit.sets()}
 	maxAge := o.MaxAge
 	if l.offline {
 		maxAge = -1
+	}
+	f = l.withListings(ctx, f, wake, at, maxAge)
+	if err := l.limit.check(f.desired); err != nil {
+		return plan.Document{}, err
 	}
 	var sets []mirror.Set
 	for _, set := range f.desired.Sets {
@@ -86,6 +87,11 @@ func (l *Line) preview(ctx context.Context, f *fleet, o PreviewOptions) (plan.Do
 		if plans[i], err = l.completed(f, v, o.completed); err != nil {
 			return plan.Document{}, err
 		}
+	}
+	if err := l.foreseeConsumers(f, views, plans, o.completed); err != nil {
+		return plan.Document{}, err
+	}
+	for i := range plans {
 		plans[i] = pause(f, plans[i])
 		l.asBefore(plans[i])
 	}
@@ -103,6 +109,9 @@ func (l *Line) preview(ctx context.Context, f *fleet, o PreviewOptions) (plan.Do
 	if !l.limit.active() {
 		for _, name := range l.orphans(f, f.desired) {
 			d.Orphans = append(d.Orphans, plan.Orphan{Set: name, Folder: l.renderedDir() + "/" + name})
+		}
+		for _, name := range l.orphanConsumers(f, f.desired) {
+			d.Orphans = append(d.Orphans, plan.Orphan{Consumer: name, Folder: l.consumersDir() + "/" + name})
 		}
 	}
 	return d, nil
@@ -131,7 +140,9 @@ func (l *Line) Plan(ctx context.Context, w Wake) ([]mirror.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	f = l.withListings(ctx, f, w, l.now(), -1)
 	var plans []mirror.Plan
+	var views []*view
 	for _, set := range f.desired.Sets {
 		if !w.allows(set.Name) {
 			continue
@@ -140,13 +151,13 @@ func (l *Line) Plan(ctx context.Context, w Wake) ([]mirror.Plan, error) {
 		if err != nil {
 			return plans, err
 		}
-		p, err := l.complete(f, v)
+		p, err := l.completed(f, v, nil)
 		if err != nil {
 			return plans, err
 		}
-		plans = append(plans, p)
+		views, plans = append(views, v), append(plans, p)
 	}
-	return plans, nil
+	return plans, l.foreseeConsumers(f, views, plans, nil)
 }
 
 func (l *Line) viewOf(ctx context.Context, f *fleet, set mirror.Set, w Wake, at time.Time) (*view, error) {
@@ -157,9 +168,8 @@ func (l *Line) viewOf(ctx context.Context, f *fleet, set mirror.Set, w Wake, at 
 	return v, nil
 }
 
-// complete adds to the plan of a view what its commit would hold.
-func (l *Line) complete(f *fleet, v *view) (mirror.Plan, error) { return l.completed(f, v, nil) }
-
+// completed adds to the plan of a view what its commit would hold, but for the consumers; show is given all of it, nil
+// for nobody.
 func (l *Line) completed(f *fleet, v *view, show func(*view, rendering)) (mirror.Plan, error) {
 	record := v.foreseen()
 	rendered, err := l.render(f, v, record)

@@ -75,8 +75,8 @@ func (l *Line) aside() (_ *Line, err error) {
 
 // beside gives a line that knows nothing of what the steps of the sets are at, and has no state.
 func (l *Line) beside() *Line {
-	c := &Line{config: l.config, local: l.local, git: l.git, forge: l.forge, registry: l.registry, evidence: l.evidence, log: l.log, now: l.now,
-		metrics: newMetrics(l.shared.version), wakes: newWakes(), copying: newCopying(), offline: l.offline, attester: l.attester, temporary: true, sets: map[string]*progress{}}
+	c := &Line{config: l.config, local: l.local, git: l.git, forge: l.forge, registry: l.registry, web: l.web, evidence: l.evidence, log: l.log, now: l.now,
+		metrics: newMetrics(l.shared.version), wakes: newWakes(), copying: newCopying(), settled: l.settled, offline: l.offline, attester: l.attester, temporary: true, sets: map[string]*progress{}}
 	c.shared = &shared{metrics: c.metrics, heart: l.shared.heart, events: &history{}, looked: func(*Line) {}, command: l.shared.command, version: l.shared.version, since: l.shared.since}
 	c.fleet.Store(l.fleet.Load())
 	if l.desk != nil {
@@ -142,8 +142,8 @@ func (f *fleet) beforeMerge(planned, gated mirror.Plan) mirror.Plan {
 	return gated
 }
 
-// setsOf lists the sets of a fleet that a change of files may be about: those whose own files are among them, and all
-// where another file is, such as the policy. gone are those that would not be asked for any more.
+// setsOf lists the sets of a fleet that a change of files may be about: those whose own files are among them, those that a
+// consumer among them runs, and all where another file is, such as the policy. gone are those that would not be asked for any more.
 func (f *fleet) setsOf(next *fleet, changed []string) (sets, gone []string) {
 	names := map[string]bool{}
 	for _, file := range changed {
@@ -152,6 +152,15 @@ func (f *fleet) setsOf(next *fleet, changed []string) (sets, gone []string) {
 			for _, set := range d.Sets {
 				if ofSet(set, file) {
 					own = set.Name
+					names[own] = true
+				}
+			}
+			for _, c := range d.Consumers {
+				if c.Where.File != file {
+					continue
+				}
+				for _, use := range c.Runs {
+					own = use.Set
 					names[own] = true
 				}
 			}

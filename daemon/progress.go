@@ -38,6 +38,7 @@ type progress struct {
 	lost       map[string]bool      // host/repository@digest of the local registry that it has no longer, whatever its tags name
 	attaching  attaching            // statements of this site
 	lookouts   lookouts
+	listings   listings
 	gates      gating
 }
 
@@ -107,7 +108,7 @@ func (p *progress) begin(w Wake, inputs string, at time.Time) {
 func (p *progress) nextRetry() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	next := earliest(p.askAgain, p.stepAgain)
+	next := earliest(p.askAgain, p.stepAgain, p.listings.retry)
 	for _, j := range p.judged {
 		if j.err != nil {
 			next = earliest(next, j.retryAt)
@@ -125,7 +126,7 @@ func (p *progress) nextLook() time.Time {
 	next := p.nextRetry()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return earliest(next, p.changes, p.laterAt, p.gates.due())
+	return earliest(next, p.changes, p.laterAt, p.listings.again, p.gates.due())
 }
 
 // earliest gives the first of some times; zero ones do not count.

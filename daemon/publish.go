@@ -17,51 +17,71 @@ import (
 	"github.com/poundlock/poundlock/sync/render"
 )
 
-// rendering is what the folders of a set are to hold, and how that differs from what they hold.
+// rendering is what the folders of a set or a consumer are to hold, and how that differs from what they hold.
 type rendering struct {
 	files   mirror.Files
 	old     mirror.Files // what they hold now
 	kept    []string     // folders whose files keep their bytes
 	actions []mirror.Action
+	notes   []render.Note
+}
+
+// taken gives what was made of a set or a consumer as a rendering, old being what its folders hold now.
+func (l *Line) taken(made render.Result, old mirror.Files) rendering {
+	made = l.seal(made, old)
+	r := rendering{files: made.Files, old: old, actions: made.Kept, notes: made.Notes}
+	for _, a := range made.Kept {
+		r.kept = append(r.kept, a.Path)
+	}
+	return r
+}
+
+// changed lists the files that are to differ from what the head holds, also those that are to go.
+func (r rendering) changed() []string {
+	names := maps.Clone(r.old)
+	maps.Copy(names, r.files)
+	return slices.DeleteFunc(sortedKeys(names), func(name string) bool {
+		is, stays := r.files[name]
+		was, stood := r.old[name]
+		keeps := !stays && slices.ContainsFunc(r.kept, func(dir string) bool { return strings.HasPrefix(name, dir+"/") })
+		return keeps || stays == stood && bytes.Equal(was, is)
+	})
+}
+
+// change gives the action for a file that is to differ.
+func (r rendering) change(set, name string, where mirror.Position) mirror.Action {
+	a := mirror.Action{Kind: mirror.Render, Key: mirror.Key{Set: set}, Path: name, Where: where,
+		Reason: mirror.Because(mirror.FileChanged, "%s", change(r.old[name], r.files[name]))}
+	if _, stays := r.files[name]; !stays {
+		a.Reason.Detail += ", goes"
+	}
+	return a
 }
 
 // render gives the files for a record: the record itself and the overrides. An action stands for each file that
 // is to differ from what the head holds, also for one that is to go.
 func (l *Line) render(f *fleet, v *view, record mirror.Record) (rendering, error) {
-	made := render.Files(l.local, v.set, record, v.plan, f.desired.Files)
-	overrides, kept := made.Files, made.Kept
-	r := rendering{files: mirror.RecordFiles(l.renderedDir(), v.set, record), actions: kept}
-	for i, a := range kept {
-		r.kept = append(r.kept, a.Path)
-		kept[i].Where = v.set.KeyAt("render")
-		if f.rewritten != nil && a.Stage != v.set.Stages.First() {
-			kept[i].Reason.Detail = "the history of the fleet repository was rewritten; what stands stays"
-		}
-	}
 	old, err := l.renderedFiles(f, l.ownedDirs(v.set)...)
 	if err != nil {
-		return r, fmt.Errorf("read what is rendered: %w", err)
+		return rendering{}, fmt.Errorf("read what is rendered: %w", err)
 	}
-	r.old = old
-	maps.Copy(r.files, overrides)
-	names := maps.Clone(old)
-	maps.Copy(names, r.files)
-	for _, name := range sortedKeys(names) {
-		is, stays := r.files[name]
-		_, stood := old[name]
-		if !stays && slices.ContainsFunc(r.kept, func(dir string) bool { return strings.HasPrefix(name, dir+"/") }) || stays == stood && bytes.Equal(old[name], is) {
-			continue
+	r := l.taken(render.Files(l.local, v.set, record, v.plan, f.desired.Files), old)
+	for i, a := range r.actions {
+		r.actions[i].Where = v.set.KeyAt("render")
+		if f.rewritten != nil && a.Stage != v.set.Stages.First() {
+			r.actions[i].Reason.Detail = "the history of the fleet repository was rewritten; what stands stays"
 		}
-		a := mirror.Action{Kind: mirror.Render, Key: mirror.Key{Set: v.set.Name}, Path: name, Where: v.set.Where,
-			Reason: mirror.Because(mirror.FileChanged, "%s", change(old[name], is))}
-		if !stays {
-			a.Reason.Detail += ", goes"
-		}
+	}
+	overrides := maps.Clone(r.files)
+	maps.Copy(r.files, mirror.RecordFiles(l.renderedDir(), v.set, record))
+	for _, name := range r.changed() {
+		where := v.set.Where
 		if overrides[name] != nil {
-			a.Where = v.set.KeyAt("render")
+			where = v.set.KeyAt("render")
 		}
-		r.actions = append(r.actions, a)
+		r.actions = append(r.actions, r.change(v.set.Name, name, where))
 	}
+	r.warn()
 	return r, nil
 }
 
@@ -130,6 +150,17 @@ func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Do
 	if err != nil {
 		return "", err
 	}
+	here := l.holdings(v, moved)
+	for _, stage := range v.set.Stages {
+		if err := here.guard(ctx, &r, v.set, stage, render.Dir(l.local, v.set, stage), l.contents(v.set, stage, shown)); err != nil {
+			return "", err
+		}
+	}
+	now := l.settles(v, shown)
+	ahead, err := l.consumersOf(ctx, f, now, here, l.renderedAt(f)) // so that the registry is not asked while others wait to commit
+	if err != nil {
+		return "", err
+	}
 	v.plan.Actions = append(v.plan.Actions, slices.DeleteFunc(r.actions, func(a mirror.Action) bool { return a.Kind == mirror.Render })...)
 	came := v.cameOf(moved, record)
 	message, err := l.config.Git.Message.Text(publish.Facts{Set: v.set.Name, Site: l.config.Site, Cycle: v.run, Moves: publish.Moves(v.set, v.record, record), Promoted: promoted(came)})
@@ -149,16 +180,25 @@ func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Do
 	commit, changed, err := publish.Publish(ctx, l.rendererOf(on), publish.Request{
 		Head: l.renderedAt(on), Inputs: f.inputs, Kept: r.kept, Rejected: git.ErrRejected,
 		Change: publish.Change{Owned: l.ownedDirs(v.set), Files: r.files, Message: message, At: at},
-		Beside: func(head string) (mirror.Files, error) {
+		Beside: func(head string) (publish.Beside, error) {
 			if err := l.alone(f, v.set, head); err != nil {
-				return nil, err
+				return publish.Beside{}, err
 			}
-			return l.rollbackHolds(l.withRendered(f, head), rolledBack(v.set, v.record, moved), at)
+			if ahead, err = l.consumersOf(ctx, f, now, here, head); err != nil {
+				return publish.Beside{}, err
+			}
+			holds, err := l.rollbackHolds(l.withRendered(f, head), rolledBack(v.set, v.record, moved), at)
+			maps.Copy(ahead.Files, holds)
+			return ahead.Beside, err
 		},
 	})
 	if err != nil {
 		return "", err
 	}
+	l.settled.put(now)
+	l.progress(v.set.Name).lacks(here.lost, l.now())
+	v.plan.Actions = append(v.plan.Actions, ahead.actions...)
+	l.tellNotes(append(r.notes, ahead.notes...))
 	if now := l.fleet.Load(); now.inputs == f.inputs {
 		if err := l.advance(now, commit, ""); err != nil {
 			return "", err

@@ -146,7 +146,7 @@ func canListen(addr string) error {
 
 // rehearse opens what a line opens, in a folder of its own and without the state, and closes it again.
 func rehearse(ctx context.Context, c config.Config, o Options) (err error) {
-	if err := errors.Join(c.CheckSecrets().Err(), checkFloor(c), checkSite(c), CheckSigners(c).Err(), checkTelling(c).Err()); err != nil {
+	if err := errors.Join(c.CheckSecrets().Err(), checkFloor(c), checkSite(c), CheckSigners(c).Err(), checkTelling(c).Err(), checkSealing(c).Err()); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "poundlock-reload-")

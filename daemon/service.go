@@ -38,6 +38,7 @@ type shared struct {
 	events  *history
 	orphans sync.Map // names of sets that nobody asks for any more, as the log told
 	strays  sync.Map // names of stages of the floor that no set has, as the log told
+	notes   sync.Map // what is to be known of rendered folders, by path, as the log told
 	command string   // what the process was called for, its version and since when it runs
 	version string
 	since   time.Time

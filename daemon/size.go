@@ -198,7 +198,7 @@ func (s *scales) read(ctx context.Context, from mirror.Reference, d mirror.Diges
 func (s *scales) manifest(ctx context.Context, from mirror.Reference, d mirror.Digest) (mirror.Manifest, error) {
 	s.slots <- struct{}{}
 	defer func() { <-s.slots }()
-	m, err := s.line.registry.Manifest(ctx, from, d)
+	m, err := s.line.origins().Manifest(ctx, from, d)
 	var temporary interface{ Temporary() bool }
 	if errors.As(err, &temporary) && temporary.Temporary() {
 		s.mu.Lock()

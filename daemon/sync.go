@@ -186,12 +186,15 @@ func (l *Line) cycleOnce(ctx context.Context, w Wake) ([]Report, error) {
 		return nil, slices.Concat(f.refused, f.held).Err()
 	}
 	at := l.now()
+	if f = l.withListings(ctx, f, w, at, -1); ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	reports := make([]Report, len(f.desired.Sets))
 	errs := make([]error, len(f.desired.Sets))
 	var group errgroup.Group
 	group.SetLimit(setsAtOnce)
 	for i, set := range f.desired.Sets {
-		if _, suspended := l.Suspended(set.Name); suspended || !w.allows(set.Name) || !w.steps(set.Name) && !l.progress(set.Name).due(f.version, at) {
+		if _, suspended := l.Suspended(set.Name); suspended || !w.allows(set.Name) || !w.steps(set.Name) && !l.progress(set.Name).due(f.versionOf(set), at) {
 			continue
 		}
 		// One set that fails never stops another, so errors are gathered and nothing is cancelled.

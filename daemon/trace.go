@@ -213,6 +213,7 @@ func (g *glance) traced(set mirror.Set, record mirror.Record, e EntryLook, rende
 				s.Recorded, s.Proposal = r.step.Commit, r.promoted.Number
 			}
 			t.Files = mentions(t.Files, rendered, g.line.renderedDir()+"/"+set.Name+"/"+string(stand.Stage), stand.Image)
+			t.Files = g.consumerMentions(t.Files, set, stand.Stage, stand.Image, rendered)
 		}
 		t.Stages = append(t.Stages, s)
 	}

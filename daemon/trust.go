@@ -116,7 +116,7 @@ func (l *Line) believed(ctx context.Context, set mirror.Set, r mirror.Record, p 
 	tags := map[string]mirror.Line{}
 	var ask []mirror.Reference
 	for _, e := range set.Entries {
-		if line, ok := r.At(first)[e.Name]; ok && !e.Pinned() {
+		if line, ok := r.At(first)[e.Name]; ok && !e.Image.HasDigest() {
 			switch known := ours[first][e.Name]; {
 			case known.Image == line.Image && known.Proven:
 				tags[e.Name] = line

@@ -36,7 +36,7 @@ func (l *Line) asked(ctx context.Context, f *fleet, image mirror.Reference, stag
 		return a, err
 	}
 	if !image.HasDigest() {
-		d, err := l.registry.Resolve(ctx, image)
+		d, err := l.origins().Resolve(ctx, image)
 		if err != nil {
 			return mirror.Action{}, err
 		}

@@ -33,6 +33,7 @@ type view struct {
 	verdicts map[string]mirror.Verdict  // by actionKey, of every action that was judged
 	later    int                        // entries that stand and that a later step judges
 	sight    sight
+	holds    map[string]bool // content that the local registry is known to hold whole, by host/repository@digest
 }
 
 // actionKey names an action inside one plan.
@@ -44,8 +45,8 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 		return nil, err
 	}
 	p := l.progress(set.Name)
-	p.begin(w, f.version, at)
-	p.gates.begin(w, set.Name, f.version, at)
+	p.begin(w, f.versionOf(set), at)
+	p.gates.begin(w, set.Name, f.versionOf(set), at)
 	if err := l.adopt(ctx, f, set); err != nil {
 		return nil, fmt.Errorf("what another daemon recorded of set %s: %w", set.Name, err)
 	}
@@ -77,7 +78,7 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 	if err := l.stood(ctx, set, candidates, trusted, inventory); err != nil {
 		return nil, err
 	}
-	v := &view{set: set, record: trusted}
+	v := &view{set: set, record: trusted, holds: inventory.Whole}
 	v.plan = plan.Compute(f.desired, l.local, set, candidates, inventory, trusted)
 	l.explain(v.plan, candidates)
 	if l.offline {
@@ -107,6 +108,7 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 		return nil, err
 	}
 	v.plan = plan.Hold(set, l.limit.leaveOut(v.plan, true))
+	v.plan.Actions = slices.Concat(v.plan.Actions, f.unlistedAction(set))
 	return v, nil
 }
 

@@ -20,7 +20,7 @@ type Resolver interface {
 	Resolve(ctx context.Context, r mirror.Reference) (mirror.Descriptor, error)
 }
 
-// Resolve gives every entry of the set its digest, in the order of the entries. A pinned entry costs no
+// Resolve gives every entry of the set its digest, in the order of the entries. One that names its digest costs no
 // request. A tag that the set does not follow is asked once per version of the source file; a tag that it
 // follows is asked when fresh is set (the schedule is due) or nothing stands for it yet. The same reference
 // under several entries is asked once. One entry that fails does not stop the others.
@@ -62,7 +62,7 @@ func Resolve(ctx context.Context, set mirror.Set, record mirror.Record, r Resolv
 
 // standing gives the digest of an entry where it is known without asking.
 func standing(set mirror.Set, record mirror.Record, e mirror.Entry, fresh bool) (mirror.Reference, bool) {
-	if e.Pinned() {
+	if e.Image.HasDigest() {
 		return e.Image, true
 	}
 	line, ok := record.At(set.Stages.First())[e.Name]

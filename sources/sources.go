@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
 
@@ -30,8 +31,13 @@ type listing struct {
 	// made is content that lies in no registry yet and that entries name by its digest, such as a chart of the fleet
 	// repository.
 	made []mirror.Artifact
-	// ask is set where what there is stands outside of the fleet repository: entries are empty until it was called.
+	// ask is set where what there is stands outside of the fleet repository: entries are empty until it was called. origin
+	// then identifies the files that the question is made from, if any; atomic and follow hold for the answer.
 	ask asker
+	// again is when time alone changes an answer, such as what is too young yet; zero where nothing waits.
+	again time.Time
+	// created is when content was made, which past gives back at the next question.
+	created map[mirror.Digest]time.Time
 }
 
 // reader reads one kind of source. files are desired/ and stages/ of the commit.
@@ -53,7 +59,8 @@ func Options() map[string]any { return maps.Clone(options) }
 func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
 
 // Read fills the entries of a set from its source, with selection and replacements applied, and what the
-// kind says of the set: Atomic, Follow, Origin.
+// kind says of the set: Atomic, Follow, Origin, Made. Where what there is stands outside of the fleet repository it sets
+// Asked and leaves the entries empty: see Ask and Take.
 func Read(set *mirror.Set, files mirror.Files) mirror.Problems {
 	var ps mirror.Problems
 	read, ok := kinds[set.Source.Kind]
@@ -69,7 +76,11 @@ func Read(set *mirror.Set, files mirror.Files) mirror.Problems {
 	if len(ps) > 0 {
 		return ps
 	}
-	set.Atomic, set.Follow, set.Origin = l.atomic, l.follow, l.origin
+	set.Atomic, set.Follow, set.Origin, set.Made, set.Asked = l.atomic, l.follow, l.origin, l.made, l.ask != nil
+	if set.Asked {
+		set.Question = questionOf(*set, l)
+		return nil // selection and replacements are applied to the answer (Take)
+	}
 	set.Entries, ps = choose(*set, l.entries)
 	return ps
 }

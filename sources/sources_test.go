@@ -81,6 +81,9 @@ func fixture(t *testing.T, name string) (read bool) {
 func show(set mirror.Set) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "atomic %v, follow %v, origin %v\n", set.Atomic, set.Follow, set.Origin != mirror.Digest{})
+	if set.Asked {
+		fmt.Fprintln(&b, "asked upstream")
+	}
 	for _, e := range set.Entries {
 		fmt.Fprintf(&b, "%s: %s (%s)\n", e.Name, e.Image, e.Where)
 		if e.Replaced {

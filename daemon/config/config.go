@@ -35,6 +35,7 @@ type Config struct {
 	Webhooks   Webhooks            `yaml:"webhooks" jsonschema_description:"What may tell the daemon to look now, over HTTP."`
 	Notify     map[string]Notifier `yaml:"notify" jsonschema_description:"Whom to tell what happened, by a name of yours."`
 	Calls      map[string]Call     `yaml:"calls" jsonschema_description:"Who outside is asked whether a promotion may happen, by the name that gates use."`
+	Sealing    Sealing             `yaml:"secrets" jsonschema_description:"What consumers get as a secret, and for whom it is encrypted."`
 	Trust      Trust               `yaml:"trust" jsonschema_description:"What this site adds to the policy of the fleet repository."`
 	Limits     Limits              `yaml:"limits" jsonschema_description:"How long one cycle and a stop may take."`
 
@@ -90,14 +91,15 @@ type Signing struct {
 
 // Registry is one registry, by the name that references carry in Host.
 type Registry struct {
-	Host     string       `yaml:"host" jsonschema:"anyof_required=host,example=docker.io,example=registry.example.org:5000" jsonschema_description:"Host, with :port where it needs one, as image references name it."`
-	Endpoint string       `yaml:"endpoint" jsonschema:"format=uri,example=https://pull-through.example.org" jsonschema_description:"URL that is really asked when it is another than the host's own, such as a pull-through cache."`
-	Prefix   string       `yaml:"prefix" jsonschema:"example=mirror" jsonschema_description:"Path that is put before every repository."`
-	Insecure bool         `yaml:"insecure" jsonschema_description:"Allows plain http to this registry."`
-	Auth     RegistryAuth `yaml:"auth" jsonschema_description:"How this registry lets us in; anonymous when it is left out."`
-	TLS      TLS          `yaml:"tls" jsonschema_description:"Trust and identity for this registry, besides what holds for every host."`
-	Limits   HostLimits   `yaml:"limits" jsonschema_description:"How much this registry is asked at once."`
-	Embedded Embedded     `yaml:"embedded" jsonschema:"anyof_required=embedded" jsonschema_description:"Serves the registry from this process; of registries.local only."`
+	Host          string       `yaml:"host" jsonschema:"anyof_required=host,example=docker.io,example=registry.example.org:5000" jsonschema_description:"Host, with :port where it needs one, as image references name it."`
+	Endpoint      string       `yaml:"endpoint" jsonschema:"format=uri,example=https://pull-through.example.org" jsonschema_description:"URL that is really asked when it is another than the host's own, such as a pull-through cache."`
+	Prefix        string       `yaml:"prefix" jsonschema:"example=mirror" jsonschema_description:"Path that is put before every repository."`
+	Insecure      bool         `yaml:"insecure" jsonschema_description:"Allows plain http to this registry."`
+	Auth          RegistryAuth `yaml:"auth" jsonschema_description:"How this registry lets us in; anonymous when it is left out."`
+	AnonymousPull bool         `yaml:"anonymousPull" jsonschema_description:"Of registries.local, with a login of ours: who pulls needs none. Node files cannot carry a login, and are then rendered without a word on it."`
+	TLS           TLS          `yaml:"tls" jsonschema_description:"Trust and identity for this registry, besides what holds for every host."`
+	Limits        HostLimits   `yaml:"limits" jsonschema_description:"How much this registry is asked at once."`
+	Embedded      Embedded     `yaml:"embedded" jsonschema:"anyof_required=embedded" jsonschema_description:"Serves the registry from this process; of registries.local only."`
 }
 
 // RegistryAuth is how a registry lets us in, and which other hosts may take part in that.
@@ -166,6 +168,12 @@ func (r Registry) URL() string {
 		return "https://registry-1.docker.io"
 	}
 	return "https://" + r.Host
+}
+
+// WantsLogin says whether those who pull from the registry need a credential: as far as the configuration tells, where
+// we need one ourselves and nothing else is said.
+func (r Registry) WantsLogin() bool {
+	return !r.AnonymousPull && (r.Auth.Username != "" || r.Auth.Keychain || !r.Auth.Token.IsZero())
 }
 
 // SocketPath gives where the daemon answers the commands.

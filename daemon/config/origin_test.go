@@ -28,6 +28,7 @@ trust: {site: {key: {file: /run/s}, sign: {stages: [production], key: {file: /ru
 webhooks: {receivers: {local: {kind: generic, secret: {file: /run/w}}}}
 forge: {kind: github, repository: a/b, token: {file: /run/f}, tls: {certFile: /c.pem, keyFile: /k.pem}}
 notify: {local: {kind: webhook, url: {file: /run/n}, tls: {certFile: /c.pem, keyFile: /k.pem}}}
+secrets: {credentials: {local: {username: reader, password: {file: /run/l}}}, age: {recipients: [age17yjsr0tqgaf6yp5yp4tq065arzqkpxk3vau6768fw6qy72yhtgkqa2d9xj], identity: {file: /run/i}}}
 calls: {local: {url: {file: /run/c}, tls: {certFile: /c.pem, keyFile: /k.pem}}}
 `
 
@@ -40,6 +41,7 @@ var samples = []struct {
 	{"host", "other.example.org:5000"}, {"endpoint", "https://other.example.org"}, {"prefix", "a/b"}, {"message", "{{.Subject}}\n\nmore, of it"},
 	{"git.path", "sites/x"}, {"stateDir", "/x"}, {"socket", "/x.sock"}, {"knownHosts", "/x"}, {"certFile", "/x.pem"}, {"keyFile", "/x-key.pem"},
 	{"caFiles", []any{"/a.pem", "/b.pem"}}, {"dir", "/x"}, {"trust.floor", "/floor.yaml"}, {"allowedSigners", "/x"}, {"keyring", "/x.asc"},
+	{"age.recipients", []any{"age17yjsr0tqgaf6yp5yp4tq065arzqkpxk3vau6768fw6qy72yhtgkqa2d9xj", "age1n3q4hh7xw40ss3xpvwcxvy849qfjvcu6jnhsrk0svhlqmygslpsq3vyhrf"}},
 	{"since", "0123456789abcdef0123456789abcdef01234567"}, {"verifier", "https://x.example.org/berlin"}, {"sign.stages", []any{"staging", "production"}}, {"sign.platforms", "each"},
 	{"forge.kind", "gitea"}, {"forge.repository", "x/y"}, {"proposals.branch", "x/{{.Set}}/{{.Stage}}"}, {"schedules.local", "5 4 * * *"}, {"auditAt", "5 4 * * *"},
 	{"receivers.local.kind", "github"}, {"notify.local.kind", "slack"}, {"notify.local.stages", []any{"staging", "production"}}, {".file", "/run/x"}, {".env", "SOME_NAME"}, {".credential", "some-name"},

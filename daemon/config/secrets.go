@@ -17,9 +17,13 @@ func (c *Config) Secrets() map[string]Secret {
 		"git.auth.sshKey": c.Git.Auth.SSHKey, "git.signing.key": c.Git.Signing.Key,
 		"forge.token": c.Forge.Token, "forge.app.key": c.Forge.App.Key,
 		"trust.site.key": c.Trust.Site.Key, "trust.site.password": c.Trust.Site.Password,
-		"trust.site.sign.key": c.Trust.Site.Sign.Key, "trust.site.sign.password": c.Trust.Site.Sign.Password}
+		"secrets.age.identity": c.Sealing.Age.Identity,
+		"trust.site.sign.key":  c.Trust.Site.Sign.Key, "trust.site.sign.password": c.Trust.Site.Sign.Password}
 	for name, r := range c.Registries {
 		all["registries."+name+".auth.password"], all["registries."+name+".auth.token"] = r.Auth.Password, r.Auth.Token
+	}
+	for name, login := range c.Sealing.Credentials {
+		all["secrets.credentials."+name+".password"] = login.Password
 	}
 	for name, r := range c.Webhooks.Receivers {
 		all["webhooks.receivers."+name+".secret"] = r.Secret

@@ -65,6 +65,7 @@ func (c Config) validate(where func(path ...string) mirror.Position) mirror.Prob
 	k.tls(c.TLS, keyPath{"tls"})
 	k.socket(c)
 	k.trust(c.Trust)
+	k.sealing(c.Sealing, c.Registries[LocalRegistry])
 	k.proposals(c.Forge.Proposals, keyPath{"forge", "proposals"})
 	k.ownBranches(c)
 	k.webhooks(c.Webhooks, c.Listen)
@@ -221,6 +222,9 @@ func (k *checker) registry(name string, r Registry, at keyPath) {
 	}
 	for i, host := range r.Auth.Redirects {
 		k.host(strings.TrimPrefix(host, "*."), at.to("auth", "redirects"), i, "write host, host:port or *.host, without scheme and path")
+	}
+	if r.AnonymousPull && name != LocalRegistry {
+		k.add(at.to("anonymousPull"), "CFG016", "move it to registries.local, or delete it", "%s: only registries.local is pulled from by others", at.to("anonymousPull"))
 	}
 	if r.Embedded != (Embedded{}) {
 		switch {

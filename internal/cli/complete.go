@@ -23,6 +23,8 @@ func setNames(n daemon.Names) []string   { return n.Sets }
 func entryNames(n daemon.Names) []string { return n.Entries }
 func stageNames(n daemon.Names) []string { return n.Stages }
 
+func setsAndConsumers(n daemon.Names) []string { return slices.Concat(n.Sets, n.Consumers) }
+
 func setsAndEntries(n daemon.Names) []string { return slices.Concat(n.Sets, n.Entries) }
 
 // complete gives the arguments and flags of commands the names of this fleet to complete with.
@@ -33,7 +35,7 @@ func (a *app) complete(root *cobra.Command) {
 		several bool
 	}{
 		{"get sets", setNames, true}, {"get entries", entryNames, true}, {"get stages", stageNames, true},
-		{"trace", entryNames, false}, {"explain-verdict", entryNames, false}, {"trigger", setNames, false}, {"suspend", setNames, false}, {"resume", setNames, false},
+		{"render", setsAndConsumers, false}, {"trace", entryNames, false}, {"explain-verdict", entryNames, false}, {"trigger", setNames, false}, {"suspend", setNames, false}, {"resume", setNames, false},
 		{"promote", setsAndEntries, true}, {"rollback", setsAndEntries, true}, {"hold", setsAndEntries, true}, {"release", setsAndEntries, true},
 	} {
 		if cmd, rest, err := root.Find(strings.Fields(c.command)); err == nil && len(rest) == 0 && cmd.ValidArgsFunction == nil {
@@ -41,7 +43,7 @@ func (a *app) complete(root *cobra.Command) {
 		}
 	}
 	flags := map[string]wordsOf{"get entries --only": setNames, "get stages --only": setNames, "get runs --only": setNames, "get entries --stage": stageNames,
-		"verify --stage": stageNames, "promote --to": stageNames, "rollback --stage": stageNames, "hold --stage": stageNames, "release --stage": stageNames, "explain-verdict --stage": stageNames, "policy diff --only": setsAndEntries, "sync --only": setsAndEntries, "plan --only": setsAndEntries, "events --only": setNames}
+		"render --stage": stageNames, "verify --stage": stageNames, "promote --to": stageNames, "rollback --stage": stageNames, "hold --stage": stageNames, "release --stage": stageNames, "explain-verdict --stage": stageNames, "policy diff --only": setsAndEntries, "sync --only": setsAndEntries, "plan --only": setsAndEntries, "events --only": setNames}
 	for where, words := range flags {
 		command, flag, _ := strings.Cut(where, " --")
 		cmd, rest, err := root.Find(strings.Fields(command))

@@ -18,7 +18,7 @@ import (
 const (
 	exitOK          = 0
 	exitFailure     = 1   // unexpected failure
-	exitChanges     = 2   // the plan has changes, only where it was asked
+	exitChanges     = 2   // the plan has changes or rendered files do not match, only where it was asked
 	exitPartial     = 3   // some were refused or are missing upstream, the rest is done
 	exitAuth        = 4   // authentication or authorisation
 	exitRefused     = 5   // policy stopped everything
@@ -36,7 +36,7 @@ var exitCodes = []struct {
 }{
 	{exitOK, "done, or nothing to do", "go on"},
 	{exitFailure, "unexpected failure, a command line that makes no sense, or nothing found", "read the error, tell a person"},
-	{exitChanges, "the plan or the policy has changes; only with `--detailed-exitcode`", "review, then `sync`"},
+	{exitChanges, "the plan or the policy has changes, only with `--detailed-exitcode`; rendered files are not as the record says, only with `render --check`", "review, then `sync`"},
 	{exitPartial, "some entries were refused or are missing upstream, the rest is done; of `verify`: there is no such image", "read the plan; what has no signature yet and what is missing is looked at again with backoff, the rest when an input changes"},
 	{exitAuth, "a registry or Git server does not let us in", "mend the credential that the error names"},
 	{exitRefused, "policy refused everything that was asked for; of `wait`: refused, declined or superseded", "read the reasons; nothing was copied"},

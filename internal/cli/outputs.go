@@ -38,6 +38,8 @@ var outputs = map[string]output{
 	"explanation":     {"why policy admits or refuses an image, by `explain-verdict`", explanationDocument{}},
 	"policy_test":     {"what came of `policy test`", testedDocument{}},
 	"policy_diff":     {"what a changed policy would change, by `policy diff`", policyDiffDocument{}},
+	"rendering":       {"the override files that `render` makes", renderingDocument{}},
+	"lint":            {"what `lint` found in override files", lintDocument{}},
 	"plan":            {"what `plan` would do, and why", plan.Document{}},
 	"sync":            {"what `sync` did, and what it left", synced{}},
 	"validation":      {"what `validate` found", validation{}},

@@ -48,6 +48,8 @@ var machineCommands = map[string][]string{
 	"get sets":        nil,
 	"get stages":      nil,
 	"plan":            nil,
+	"render":          {"--check"},
+	"lint":            {"testdata/lint/certs.d"},
 	"sync":            nil,
 	"trace":           {"ghcr.io/example-tools/unsigned:1.0.0"},
 	"validate":        nil,

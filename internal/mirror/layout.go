@@ -105,6 +105,7 @@ type Local struct {
 	Host     string // host[:port], as daemon and consumers write it
 	Prefix   string // path before everything of ours; may be empty
 	Insecure bool   // plain HTTP
+	Login    bool   // wants a credential of who pulls
 	Site     string // names the folder below rendered/
 }
 

@@ -72,6 +72,7 @@ const (
 	NotAsked        ReasonCode = "not-asked"        // desired/ or the stage file names it no more
 	Paused          ReasonCode = "suspended"        // somebody suspended the set
 	Misread         ReasonCode = "misread"          // a rendered file would not be read as it is meant
+	Unsealed        ReasonCode = "unsealed"         // a Secret could not be encrypted, so nothing of its folder is written
 	NotHeld         ReasonCode = "not-held"         // a rendered file would name content that the local registry lacks
 	Offline         ReasonCode = "offline"          // nobody may be asked now, so it is not known
 )

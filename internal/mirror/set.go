@@ -28,10 +28,11 @@ type Entry struct {
 	Replaced bool      // by the site's own image
 	BasedOn  Digest    // what the vendor's entry was when the replacement was made
 	Vendor   Reference // what the vendor's file says where Replaced
+	Told     bool      // an upstream named it, not a file of the fleet repository
 }
 
-// Pinned says whether a reviewed file names the content itself.
-func (e Entry) Pinned() bool { return e.Image.HasDigest() }
+// Pinned says whether a reviewed file names the content itself. That an upstream names a digest vouches for nothing.
+func (e Entry) Pinned() bool { return e.Image.HasDigest() && !e.Told }
 
 // Candidate is an entry resolved to an immutable digest. Err says why there is none: ErrNotFound where
 // upstream has no such thing, anything else where upstream could not be asked.
@@ -75,9 +76,12 @@ type Set struct {
 	Entries []Entry            // sorted by name; filled by sources.Read
 	Wanted  map[Stage][]Wanted // stages above the first, from stages/<name>/
 	Listed  map[Stage]bool     // which of those stages have a file
-	Asked   bool               // what there is stands outside of the fleet repository and is asked for
 	Made    []Artifact         // content of entries that lies in no registry yet
 	Marked  map[Stage]string   // why the stage file is a rollback, where it says so
+
+	Asked    bool   // what there is stands outside of the fleet repository and is asked for (sources.Ask)
+	Question Digest // what is asked, where Asked
+	Answer   Digest // what was answered that Entries are from; the zero digest while nothing was
 }
 
 // Replacement is the site's own image for one entry.

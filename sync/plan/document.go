@@ -31,10 +31,11 @@ type Document struct {
 	Age time.Duration `json:"-"`
 }
 
-// Orphan is a set that desired/ does not have any more and that a sync leaves as it is.
+// Orphan is a set or a consumer that desired/ does not have any more and that a sync leaves as it is.
 type Orphan struct {
-	Set    string `json:"set"`
-	Folder string `json:"folder"` // of its overrides in the fleet repository
+	Set      string `json:"set,omitempty"`
+	Consumer string `json:"consumer,omitempty"`
+	Folder   string `json:"folder"` // of its files in the fleet repository
 }
 
 // Set is the plan of one set.
@@ -272,6 +273,9 @@ func (d Document) notes() []string {
 func (p Set) suspended() string { return "set " + p.Set + " is " + p.Suspended.String() }
 
 func (o Orphan) note() string {
+	if o.Consumer != "" {
+		return fmt.Sprintf("consumer %s is not asked for any more: what was rendered for it stays; delete %s when no node or cluster reads it", o.Consumer, o.Folder)
+	}
 	return fmt.Sprintf("set %s is not asked for any more: what was mirrored and rendered of it stays; delete %s when no consumer reads it", o.Set, o.Folder)
 }
 

@@ -103,7 +103,7 @@ func settled(set mirror.Set, r mirror.Record, p mirror.Plan) bool {
 	first := set.Stages.First()
 	tags := map[string]mirror.Reference{}
 	for _, e := range set.Entries {
-		if !e.Pinned() {
+		if !e.Image.HasDigest() {
 			tags[e.Name] = e.Image
 		}
 	}

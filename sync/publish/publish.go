@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -52,9 +53,14 @@ type Request struct {
 	Kept     []string // directories below Owned whose files keep the bytes that they have
 	Rejected error    // what Commit wraps when the branch is not at parent any more
 
-	// Beside gives files outside of Owned that belong to the same commit and depend on what its parent holds; nil for
-	// none.
-	Beside func(head string) (mirror.Files, error)
+	// Beside gives what belongs to the same commit and depends on what its parent holds; nil for nothing.
+	Beside func(head string) (Beside, error)
+}
+
+// Beside is what a commit holds besides the files of its Change.
+type Beside struct {
+	Owned []string     // further directories of which Files is the whole truth
+	Files mirror.Files // there and outside of all that is owned
 }
 
 // Publish makes the commit and gives the head that holds the change; changed says whether there was anything
@@ -102,7 +108,8 @@ func carry(repo Repository, head string, r Request) (Change, error) {
 		if err != nil {
 			return change, fmt.Errorf("publish: %w", err)
 		}
-		maps.Copy(change.Files, beside)
+		maps.Copy(change.Files, beside.Files)
+		change.Owned = slices.Concat(change.Owned, beside.Owned)
 	}
 	if len(r.Kept) == 0 {
 		return change, nil

@@ -14,6 +14,7 @@ import (
 
 func init() {
 	register("element", kind{reach: forSets, check: checkElement, files: elementFiles, options: elementDefaults,
+		proof: proveElement, reads: readsElement, lint: lintElement,
 		about: "ConfigMap that an ElementDeployment names in imagesDigestsConfigMap, with the images of this site; for sets of kind ess."})
 }
 
@@ -22,12 +23,14 @@ const elementFile = "images-digests.yaml"
 
 // elementOptions are the options of kind element.
 type elementOptions struct {
-	Name      string `yaml:"name" jsonschema_description:"Name of the ConfigMap, as the ElementDeployment names it in imagesDigestsConfigMap."`
-	Namespace string `yaml:"namespace" jsonschema:"example=ess" jsonschema_description:"Namespace of the ConfigMap, which must be that of the ElementDeployment; whoever applies it decides when it is left out."`
-	Where     mirror.Position
+	Name       string             `yaml:"name" jsonschema_description:"Name of the ConfigMap, as the ElementDeployment names it in imagesDigestsConfigMap."`
+	Namespace  string             `yaml:"namespace" jsonschema:"example=ess" jsonschema_description:"Namespace of the ConfigMap, which must be that of the ElementDeployment; whoever applies it decides when it is left out."`
+	Deployment string             `yaml:"deployment" jsonschema_description:"Name of the ElementDeployment that the patch element-deployment.yaml is for."`
+	PullSecret *pullSecretOptions `yaml:"pullSecret" jsonschema_description:"The pull secret of the consumers; the patch names it in dockerSecrets."`
+	Where      mirror.Position
 }
 
-var elementDefaults = elementOptions{Name: "ess-images"}
+var elementDefaults = elementOptions{Name: "ess-images", Deployment: "first-element-deployment"}
 
 var (
 	objectName    = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)
@@ -41,17 +44,27 @@ func elementOf(options mirror.Node) (elementOptions, mirror.Problems) {
 	if len(ps) > 0 {
 		return o, ps
 	}
-	if !objectName.MatchString(o.Name) {
-		ps.Add("RND010", options.Key("name").Where(), "use lower-case letters, digits, . and -", "render.element.name: %q is no name of a ConfigMap", o.Name)
+	for _, f := range []struct{ key, value, of string }{{"name", o.Name, "a ConfigMap"}, {"deployment", o.Deployment, "an ElementDeployment"}} {
+		if !objectName.MatchString(f.value) && !options.Key(f.key).IsZero() {
+			ps.Add("RND010", options.Key(f.key).Where(), "use lower-case letters, digits, . and -", "render.element.%s: %q is no name of %s", f.key, f.value, f.of)
+		}
 	}
 	if o.Namespace != "" && !namespaceName.MatchString(o.Namespace) {
 		ps.Add("RND010", options.Key("namespace").Where(), "use lower-case letters, digits and -", "render.element.namespace: %q is no namespace", o.Namespace)
+	}
+	if p := o.PullSecret; p != nil && p.Namespace != "" && p.Namespace != o.Namespace {
+		ps.Add("RND012", options.Find("pullSecret", "namespace").Where(), "leave it out, and write the namespace of the ElementDeployment under render.element.namespace",
+			"render.element.pullSecret.namespace: %q is not the namespace of the other files", p.Namespace)
+		ps[len(ps)-1].Why = "a pod uses only Secrets of its own namespace"
 	}
 	return o, ps
 }
 
 func checkElement(r request) mirror.Problems {
-	_, ps := elementOf(r.options)
+	o, ps := elementOf(r.options)
+	if o.PullSecret != nil {
+		ps = append(ps, o.PullSecret.check("render.element.pullSecret", r)...)
+	}
 	for _, e := range r.parts[0].set.Entries {
 		if !elementEntry.MatchString(e.Name) {
 			ps.Add("RND011", r.where, "render element from a set whose source is of kind ess", "render.element: entry %q is not component/container", e.Name)
@@ -61,11 +74,21 @@ func checkElement(r request) mirror.Problems {
 	return ps
 }
 
-// elementFiles writes the override ConfigMap. Every entry has all four fields: the operator's generations
-// merge an incomplete one with its defaults in three different ways, and each can bring back an upstream
-// image. Texts are always quoted, since a tag may look like a number.
+// elementFiles writes the override ConfigMap, the patch that makes an ElementDeployment use it, and the pull secret.
 func elementFiles(s scene, options mirror.Node) overrides {
 	o, _ := elementOf(options)
+	all := overrides{files: mirror.Files{elementFile: elementConfigMap(s, o), deploymentFile: elementPatch(s, o)}, resources: []string{elementFile}}
+	o.PullSecret.addTo(&all, s, o.Namespace)
+	if o.PullSecret == nil && s.local.Login {
+		all.notes = append(all.notes, "the local registry wants a login and no pullSecret is given: the operator adds no pull secret to its pods")
+	}
+	return all
+}
+
+// elementConfigMap writes all four fields of every entry: the operator's generations merge an incomplete one with its
+// defaults in three different ways, and each can bring back an upstream image. Texts are always quoted, since a tag may
+// look like a number.
+func elementConfigMap(s scene, o elementOptions) []byte {
 	one := s.parts[0]
 	var b bytes.Buffer
 	b.WriteString("apiVersion: v1\nkind: ConfigMap\nmetadata:\n")
@@ -78,6 +101,10 @@ func elementFiles(s scene, options mirror.Node) overrides {
 	entries := slices.SortedFunc(maps.Keys(one.standing), func(a, b string) int {
 		return slices.Compare(strings.SplitN(a, "/", 2), strings.SplitN(b, "/", 2))
 	})
+	places := map[string]mirror.Reference{}
+	for _, i := range s.images() {
+		places[i.entry] = i.local // its tag is there even where upstream has none: the operator wants one
+	}
 	last := ""
 	for _, entry := range entries {
 		component, container, _ := strings.Cut(entry, "/")
@@ -85,21 +112,38 @@ func elementFiles(s scene, options mirror.Node) overrides {
 			fmt.Fprintf(&b, "    %s:\n", word(component))
 			last = component
 		}
-		image := one.standing[entry].Image
-		pointer := s.local.Pointer(one.set, one.name, entry, image)
-		tag := image.Tag
-		if tag == "" {
-			tag = pointer.Tag // the operator wants a tag even where it pulls by digest
-		}
 		fmt.Fprintf(&b, "      %s:\n", word(container))
-		for _, f := range [][2]string{
-			{"image_repository_server", pointer.Host}, {"image_repository_path", pointer.Repository},
-			{"image_tag", tag}, {"image_digest", image.Digest.String()},
-		} {
+		for _, f := range elementFields(places[entry]) {
 			fmt.Fprintf(&b, "        %s: %s\n", f[0], strconv.Quote(f[1]))
 		}
 	}
-	return overrides{files: mirror.Files{elementFile: b.Bytes()}, resources: []string{elementFile}}
+	return b.Bytes()
+}
+
+// elementFields gives the fields of a container, as the operator names them, in the order in which they are written.
+func elementFields(at mirror.Reference) [][2]string {
+	return [][2]string{{"image_repository_server", at.Host}, {"image_repository_path", at.Repository}, {"image_tag", at.Tag}, {"image_digest", at.Digest.String()}}
+}
+
+// proveElement reads the ConfigMap back: every entry that stands has to come out as its content in the local registry.
+func proveElement(s scene, _ mirror.Node, files mirror.Files) (ps mirror.Problems) {
+	root, ps := mirror.ParseDocument(elementFile, files[elementFile])
+	if len(ps) > 0 {
+		return ps
+	}
+	tree, ps := root.Find("data", "images_digests").Inner()
+	if len(ps) > 0 {
+		return ps
+	}
+	for _, i := range s.images() {
+		component, container, _ := strings.Cut(i.entry, "/")
+		for _, f := range elementFields(i.local) {
+			if got := text(tree.Find(component, container, f[0])); got != f[1] {
+				ps.Add("RND018", mirror.Position{File: elementFile}, "tell the makers of Poundlock", "%s: %s reads %q, want %q", i.entry, f[0], got, f[1])
+			}
+		}
+	}
+	return ps
 }
 
 var bareWord = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]*$`)

@@ -12,7 +12,7 @@ const kustomizationFile = "kustomization.yaml"
 func kustomization(resources []string) []byte {
 	var b bytes.Buffer
 	b.WriteString("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n")
-	for _, r := range slices.Sorted(slices.Values(resources)) {
+	for _, r := range slices.Compact(slices.Sorted(slices.Values(resources))) {
 		fmt.Fprintf(&b, "  - %s\n", r)
 	}
 	return b.Bytes()

@@ -1,8 +1,11 @@
 package render
 
 import (
+	"bytes"
+	"encoding/pem"
 	"fmt"
 	"maps"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,6 +39,18 @@ func scenes(t *testing.T, pattern string) map[string]fixtureScene {
 	return all
 }
 
+// someCA writes a file of certificates and gives its path.
+func someCA(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	name := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
 // A file that containerd cannot read is ignored in silence and the upstream is asked, so its own reader
 // judges ours: every host of a stage leads to the mirror at that stage and to nothing else.
 func TestContainerd_ItsOwnReaderFindsOnlyTheMirror(t *testing.T) {
@@ -43,20 +58,17 @@ func TestContainerd_ItsOwnReaderFindsOnlyTheMirror(t *testing.T) {
 		set := s.sets[0]
 		fallback := strings.Contains(name, "fallback")
 		files := Files(s.local, set, s.record, mirror.Plan{}, nil).Files
-		root := t.TempDir()
-		for file, body := range files {
-			target := filepath.Join(root, filepath.FromSlash(file))
-			if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(target, body, 0o644); err != nil {
-				t.Fatal(err)
-			}
+		for file, body := range files { // a file of certificates that is not there is an error of its own
+			files[file] = bytes.ReplaceAll(body, []byte("/etc/ssl/corp.pem"), []byte(someCA(t)))
 		}
+		root := write(t, files)
 		for stage, standing := range s.record.Stages {
 			certs := filepath.Join(root, filepath.FromSlash(Dir(s.local, set, stage)), "certs.d")
 			hosts := config.ConfigureHosts(t.Context(), config.HostOptions{HostDir: config.HostDirFromRoot(certs)})
 			for _, line := range standing {
+				if line.Image.Host == s.local.Host {
+					continue // no mirror for the local registry itself
+				}
 				found, err := hosts(line.Image.Host)
 				if err != nil {
 					t.Fatalf("%s: %s: %v", name, line.Image.Host, err)

@@ -7,6 +7,7 @@
 package render
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"path"
@@ -33,11 +34,12 @@ type scene struct {
 
 // request is who asks for files of a kind, before anything stands: a set or a consumer.
 type request struct {
-	parts    []part          // without what stands; of a set its first stage
-	options  mirror.Node     // of the kind
-	where    mirror.Position // the key of the kind
-	files    mirror.Files    // desired/ of the commit
-	consumer string          // the name of the consumer; "" for a set
+	parts    []part                 // without what stands; of a set its first stage
+	options  mirror.Node            // of the kind
+	where    mirror.Position        // the key of the kind
+	files    mirror.Files           // desired/ of the commit
+	beside   map[string]mirror.Node // all kinds that are asked for together
+	consumer string                 // the name of the consumer; "" for a set
 }
 
 // overrides are the files of one kind, relative to the folder of the stage or the consumer.
@@ -70,6 +72,10 @@ type kind struct {
 	// proof reads rendered files back as their consumer would and finds what it would misread: then they are not
 	// committed. lint is asked of each file in any case.
 	proof func(s scene, options mirror.Node, files mirror.Files) mirror.Problems
+
+	// login says what nodes need where the local registry wants a login: kubelet sends the pull secrets of a pod to the host
+	// that the image names, never to a mirror. "" for a kind whose images name the local registry.
+	login string
 
 	// reads says whether a file is most likely of this kind, by its name and content.
 	reads func(name string, data []byte) bool
@@ -111,7 +117,7 @@ func About(kind string) string { return kinds[kind].about }
 func Check(set mirror.Set, files mirror.Files) mirror.Problems {
 	var ps mirror.Problems
 	for _, name := range slices.Sorted(maps.Keys(set.Render)) {
-		ps = append(ps, check(name, request{options: set.Render[name], where: set.KeyAt("render", name), files: files,
+		ps = append(ps, check(name, request{options: set.Render[name], beside: set.Render, where: set.KeyAt("render", name), files: files,
 			parts: []part{{set: set, name: set.Stages.First()}}})...)
 	}
 	return ps
@@ -127,7 +133,7 @@ func CheckConsumer(c mirror.Consumer, sets []mirror.Set, files mirror.Files) mir
 	}
 	var ps mirror.Problems
 	for _, name := range slices.Sorted(maps.Keys(c.Render)) {
-		ps = append(ps, check(name, request{options: c.Render[name], where: c.KeyAt("render", name), files: files, parts: parts, consumer: c.Name})...)
+		ps = append(ps, check(name, request{options: c.Render[name], beside: c.Render, where: c.KeyAt("render", name), files: files, parts: parts, consumer: c.Name})...)
 	}
 	return ps
 }
@@ -248,18 +254,26 @@ func all(s scene, asked map[string]mirror.Node, dir string) made {
 		k := kinds[name]
 		o := k.files(s, asked[name])
 		for file, body := range o.files {
-			if _, twice := m.files[file]; twice {
+			if _, twice := m.files[file]; twice && !(isPullSecret(file) && bytes.Equal(m.files[file], body)) || hidden(m.secrets, file) {
 				m.wrong.Add("RND003", mirror.Position{File: path.Join(dir, file)}, "ask for one of the two kinds only", "two kinds of override write %s", file)
 			}
 			m.files[file] = body
-			if k.lint != nil {
+			if k.lint != nil && !isPullSecret(file) {
 				m.wrong = append(m.wrong, k.lint(path.Join(dir, file), body)...)
 			}
 		}
-		maps.Copy(m.secrets, o.secrets)
+		for file, secret := range o.secrets {
+			if before, twice := m.secrets[file]; m.files[file] != nil || twice && !before.same(secret) {
+				m.wrong.Add("RND003", mirror.Position{File: path.Join(dir, file)}, "ask for one of the two kinds only", "two kinds of override write %s", file)
+			}
+			m.secrets[file] = secret
+		}
 		m.resources = append(m.resources, o.resources...)
 		if k.proof != nil {
 			m.wrong = append(m.wrong, k.proof(s, asked[name], o.files)...)
+		}
+		if s.local.Login && k.login != "" {
+			o.notes = append(o.notes, loginNote(k.login))
 		}
 		for _, text := range o.notes {
 			m.notes = append(m.notes, Note{Path: dir, Kind: name, Text: text})

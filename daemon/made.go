@@ -1,0 +1,103 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+)
+
+// origins is where content comes from: what was made here for the fleet that is in force, such as a chart that lies in the
+// fleet repository, and the registries for everything else.
+type origins struct {
+	mirror.Content
+	made func() []mirror.Artifact
+}
+
+// origins gives where this line reads content from.
+func (l *Line) origins() mirror.Content {
+	return origins{l.registry, func() (all []mirror.Artifact) {
+		if f := l.fleet.Load(); f != nil {
+			for _, set := range f.desired.Sets {
+				all = append(all, set.Made...)
+			}
+		}
+		return all
+	}}
+}
+
+// makes says whether a set makes content itself that it names as an upstream's: no host has to be asked for it.
+func makes(set mirror.Set, image mirror.Reference) bool {
+	return slices.ContainsFunc(set.Made, func(a mirror.Artifact) bool { return a.Image.Name() == image.Name() })
+}
+
+// here says whether a repository is one of ours that no registry has: what was made here, and what was made here once, below
+// a name that no host can have (RFC 2606).
+func (o origins) here(r mirror.Reference) bool {
+	host, _, _ := strings.Cut(r.Host, ":")
+	return strings.HasSuffix(host, ".invalid") || slices.ContainsFunc(o.made(), func(a mirror.Artifact) bool { return a.Image.Name() == r.Name() })
+}
+
+// find gives what was made that a function chooses in a repository.
+func (o origins) find(r mirror.Reference, is func(mirror.Artifact) bool) (mirror.Artifact, error) {
+	for _, a := range o.made() {
+		if a.Image.Name() == r.Name() && is(a) {
+			return a, nil
+		}
+	}
+	return mirror.Artifact{}, fmt.Errorf("%s: the fleet makes no such content now: %w", r, mirror.ErrNotFound)
+}
+
+// Manifest reads a manifest that was made, or asks the registry.
+func (o origins) Manifest(ctx context.Context, r mirror.Reference, d mirror.Digest) (mirror.Manifest, error) {
+	if !o.here(r) {
+		return o.Content.Manifest(ctx, r, d)
+	}
+	a, err := o.find(r.AtDigest(d), func(a mirror.Artifact) bool { return a.Manifest.Descriptor.Digest == d })
+	return a.Manifest, err
+}
+
+// Blob reads a blob that was made, or asks the registry.
+func (o origins) Blob(ctx context.Context, r mirror.Reference, d mirror.Digest, offset int64) (io.ReadCloser, error) {
+	if !o.here(r) {
+		return o.Content.Blob(ctx, r, d, offset)
+	}
+	a, err := o.find(r.AtDigest(d), func(a mirror.Artifact) bool { _, has := a.Blobs[d]; return has })
+	if err != nil {
+		return nil, err
+	}
+	body := a.Blobs[d]
+	return io.NopCloser(bytes.NewReader(body[min(offset, int64(len(body))):])), nil
+}
+
+// Referrers asks the registry; nobody signed what was made here.
+func (o origins) Referrers(ctx context.Context, r mirror.Reference, d mirror.Digest) ([]mirror.Descriptor, error) {
+	if !o.here(r) {
+		return o.Content.Referrers(ctx, r, d)
+	}
+	return nil, nil
+}
+
+// Tagged reads the manifest that a tag names.
+func (o origins) Tagged(ctx context.Context, r mirror.Reference) (mirror.Manifest, error) {
+	if !o.here(r) {
+		return o.Content.Tagged(ctx, r)
+	}
+	a, err := o.find(r, func(a mirror.Artifact) bool { return a.Image.Tag == r.Tag })
+	return a.Manifest, err
+}
+
+// Resolve says what a tag, or a digest, names.
+func (o origins) Resolve(ctx context.Context, r mirror.Reference) (mirror.Descriptor, error) {
+	if !o.here(r) {
+		return o.Content.Resolve(ctx, r)
+	}
+	a, err := o.find(r, func(a mirror.Artifact) bool {
+		return r.HasDigest() && a.Image.Digest == r.Digest || !r.HasDigest() && a.Image.Tag == r.Tag
+	})
+	return a.Manifest.Descriptor, err
+}
