@@ -186,6 +186,9 @@ var fences = []struct {
 	{"gitlab.com/gitlab-org/", []string{"internal/forge"}, "forges are spoken to in one place"},
 	{"code.gitea.io/", []string{"internal/forge"}, "forges are spoken to in one place"},
 	{"github.com/spf13/", []string{"internal/cli"}, "flags belong to the commands"},
+	{"helm.sh/helm/v3/pkg/engine", []string{"sources"}, "charts are rendered in one place, within limits and without a cluster"},
+	{"sigs.k8s.io/kustomize/", []string{"sources"}, "kustomizations are built in one place, where what they load is checked before"},
+	{"k8s.io/client-go", nil, "no cluster is asked"},
 	{"os/signal", []string{".", "internal/cli"}, "signals belong to the process"},
 }
 
@@ -214,7 +217,14 @@ var heavy = []string{
 	"github.com/sigstore/cosign/v2/pkg/cosign/kubernetes",
 	"github.com/sigstore/cosign/v2/pkg/cosign/pkcs11key",
 	"github.com/sigstore/cosign/v2/pkg/providers/all",
-	"k8s.io/client-go",
+	"k8s.io/client-go/kubernetes/typed", // Helm's engine links the rest: it could ask a cluster and is given none
+	"k8s.io/client-go/informers",
+	"k8s.io/client-go/tools/cache",
+	"k8s.io/cli-runtime",
+	"helm.sh/helm/v3/pkg/action",
+	"helm.sh/helm/v3/pkg/getter",
+	"helm.sh/helm/v3/pkg/registry",
+	"helm.sh/helm/v3/pkg/repo",
 	"github.com/aws",
 	"github.com/Azure/azure-sdk-for-go",
 	"github.com/AzureAD",

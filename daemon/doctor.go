@@ -16,6 +16,7 @@ import (
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/internal/registry"
 	"github.com/poundlock/poundlock/internal/wire"
+	"github.com/poundlock/poundlock/sources"
 )
 
 // CheckState is how one check ended.
@@ -204,6 +205,11 @@ func (d *doctor) checkFleet(ctx context.Context) []Check {
 		return append(checks, d.failed("fleet", "", err))
 	}
 	desired, rules, problems := CheckFleet(head, files)
+	for i := range desired.Sets {
+		if set := &desired.Sets[i]; set.Asked {
+			sources.Stay(set, lastRecord(repo, head, d.config.Site, *set)) // what its upstream named last
+		}
+	}
 	if len(problems) > 0 {
 		bad := d.failed("fleet", "", problems)
 		if path := d.config.Git.Path; path != "" && bad.Problem.Where.File != "" {

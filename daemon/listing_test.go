@@ -116,6 +116,9 @@ func TestListing_ABadAnswerRemovesNothing(t *testing.T) {
 				if !ok || row.Reason.Code != mirror.UpstreamFailed || !strings.Contains(row.Reason.String(), tt.says) || row.Where.File != "desired/tools.yaml" {
 					t.Errorf("the plan says %+v", row)
 				}
+				if run, _ := s.line.progress("tools").lastRun(); run.Outcome != OutcomeFailed || run.Failed != 1 {
+					t.Errorf("the run says %+v", run)
+				}
 				if s.git.Head() != head {
 					t.Errorf("it was taken: %s", s.snapshot())
 				}
@@ -313,8 +316,13 @@ func TestListing_Preview(t *testing.T) {
 		t.Errorf("refreshed: %d entries", n)
 	}
 	s.answersTags(testenv.Fault{Status: http.StatusForbidden})
-	if n, row := entries(s.preview(PreviewOptions{Refresh: true})); n != 1 || row == nil {
+	down := s.preview(PreviewOptions{Refresh: true})
+	if n, row := entries(down); n != 1 || row == nil {
 		t.Errorf("down: %d entries, %+v", n, row)
+	}
+	var shown strings.Builder
+	if err := plan.Rows(&shown, down, plan.Style{}); err != nil || !strings.Contains(shown.String(), "(source)") || !strings.Contains(shown.String(), "desired/tools.yaml:2") {
+		t.Errorf("shown as:\n%s%v", &shown, err)
 	}
 	d, err := s.looks(PreviewOptions{}, true)
 	if n, row := entries(d); err != nil || n != 1 || row != nil {

@@ -12,6 +12,7 @@ import (
 	"helm.sh/helm/v3/pkg/chart/loader"
 
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sources"
 	"github.com/poundlock/poundlock/testenv"
 )
 
@@ -91,12 +92,81 @@ func TestMade_AChartOfTheFleetIsMirroredAndPromoted(t *testing.T) {
 	}
 }
 
-// A chart of a registry is copied as it is there; of an HTTP repository it becomes an artifact.
+// excepted gives exceptions of a policy: what nobody signed is admitted all the same.
+func excepted(repositories ...string) (text string) {
+	for _, name := range repositories {
+		text += "- {match: " + name + ", skip: [signatures], until: 2099-01-01, reason: x, approvedBy: y}\n"
+	}
+	return text
+}
+
+// A chart of a registry is copied as it is there; one of an HTTP repository becomes an artifact. Neither is what a reviewed
+// file names, so it takes more than pinned to admit them.
 func TestMade_ChartsOfOthers(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, map[string]string{"desired/policy.yaml": "version: 1\nrules: [{match: \"**\", require: {pinned: true}}, {match: \"charts.invalid/**\", minAge: 0s}]\n"})
+	s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy})
 	image := s.push("ghcr.io/team/web:1", "one")
-	_ = image
-	_ = http.StatusOK
-	_ = testenv.Fault{}
+	files := mirror.Files{}
+	for name, text := range chartOf("1.0.0", image) {
+		files[name] = []byte(text)
+	}
+	desired, ps := mirror.ParseDesired("", files)
+	ps = append(ps, sources.Read(&desired.Sets[0], files)...)
+	if err := ps.Err(); err != nil {
+		t.Fatal(err)
+	}
+	made := desired.Sets[0].Made[0]
+	var archive []byte
+	for _, blob := range made.Blobs {
+		if !json.Valid(blob) {
+			archive = blob
+		}
+	}
+	web := must(testenv.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/stable/index.yaml":
+			fmt.Fprintf(w, "entries: {web: [{version: 1.0.0, urls: [web.tgz], digest: %s}]}\n", mirror.DigestOf(archive).Hex)
+		case "/stable/web.tgz":
+			_, _ = w.Write(archive) // a client that left
+		default:
+			http.NotFound(w, r)
+		}
+	})))(t)
+	t.Cleanup(web.Close)
+	s.config += fmt.Sprintf("  charts: {host: %q, insecure: true}\n", web.Host())
+	s.open()
+	at := must(mirror.ParseReference("ghcr.io/charts/web:1.0.0"))(t)
+	for digest, blob := range made.Blobs {
+		session := must(s.line.registry.Begin(t.Context(), at))(t)
+		if err := s.line.registry.Upload(t.Context(), session, mirror.Descriptor{Digest: digest, Size: int64(len(blob))}, 0, bytes.NewReader(blob)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(s.line.registry.Put(t.Context(), at, made.Manifest))(t)
+
+	s.commit("charts of others", map[string]string{
+		"desired/near.yaml": fmt.Sprintf("version: 1\nsource: {kind: helm, chart: \"oci://ghcr.io/charts/web\", version: ~1, inline: {image: %q}}\nlayout: path\n", image.WithTag("1")),
+		"desired/web.yaml":  fmt.Sprintf("version: 1\nsource: {kind: helm, chart: web, repository: \"%s/stable\", version: ~1, inline: {image: %q}}\nlayout: path\n", web.URL(), image),
+	})
+	reports := s.sync()
+	for _, set := range []string{"near", "web"} {
+		if refused := kinds(reports[set].Plan, mirror.Refuse); len(refused) == 0 {
+			t.Errorf("%s: what nobody reviewed was admitted as pinned: %+v", set, reports[set].Plan.Actions)
+		}
+	}
+	s.commit("admitted", map[string]string{"desired/policy.yaml": "version: 1\nrules: [{match: \"**\", require: {signers: [vendor], count: 1}}]\n" +
+		"signers: {vendor: {key: keys/vendor.pub}}\nexceptions:\n" + excepted("charts.invalid/web", "ghcr.io/charts/web", "ghcr.io/team/web")})
+	s.sync()
+	if got := s.pulled("snapshot", "1.0.0"); got != "web 1.0.0 none" {
+		t.Errorf("Helm pulls %q", got)
+	}
+	if s.tag("mirror/snapshot/ghcr.io/charts/web", "1.0.0") != made.Manifest.Descriptor.Digest {
+		t.Error("the chart of the registry is not the one that lies there")
+	}
+	head := s.git.Head()
+	s.open()
+	s.sync()
+	if s.git.Head() != head {
+		t.Error("a cycle without a change made a commit")
+	}
 }

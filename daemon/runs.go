@@ -86,7 +86,7 @@ func (l *Line) ran(f *fleet, run Run, report Report, err error) Run {
 		switch {
 		case waiting(a):
 			run.Waiting++
-		case a.Key.Entry != "": // else a file, which follows from the entries
+		case a.Path == "": // else a file, which follows from the entries
 			n[a.Kind]++
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -28,7 +29,7 @@ const (
 func sealingSite(t *testing.T) (*site, *sops.Identity) {
 	t.Helper()
 	s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy,
-		"desired/ess.yaml": "version: 1\nsource: {kind: ess, file: ess/images_digests.yml}\nlayout: path\nrender: {element: {namespace: ess, pullSecret: {name: registry, credential: pull}}}\n"})
+		"desired/ess.yaml": "version: 1\nsource: {kind: ess, file: ess/images_digests.yml}\nlayout: path\nrender: {element: {namespace: ess, pullSecret: {name: registry, credential: pull}}, palette: {registryInfo: {credential: pull}}}\n"})
 	s.commit("release 1", map[string]string{"desired/ess/images_digests.yml": imagesDigests(
 		s.push("docker.io/vectorim/element-web:v1", "web"), s.push("docker.io/matrixdotorg/synapse:v1", "synapse"))})
 	own, cluster := must(age.GenerateX25519Identity())(t), must(age.GenerateX25519Identity())(t)
@@ -105,6 +106,10 @@ func TestSeal_ASecretIsCommittedOnceForEachChange(t *testing.T) {
 	if k := s.file("rendered/demo/ess/snapshot/kustomization.yaml"); !strings.Contains(k, "- pull-secret-registry.yaml\n") {
 		t.Errorf("it is not applied with the rest:\n%s", k)
 	}
+	info := s.file("rendered/demo/ess/snapshot/registry-info.yaml")
+	if d, err := sops.Decrypt([]byte(info), cluster); err != nil || !bytes.Contains(must(d.YAML())(t), []byte("PASSWORD")) {
+		t.Errorf("%v: the Secret of Palette is\n%s", err, info)
+	}
 	first := s.file(pullManifest)
 	rest(t, s)
 	two := s.twin()
@@ -120,9 +125,15 @@ func TestSeal_ASecretIsCommittedOnceForEachChange(t *testing.T) {
 
 	// A new password, a new reader and a file that somebody edited are each one commit.
 	s.secret("pull", "next-canary")
-	s.sync()
-	s.wantPullSecret(cluster, "reader", "next-canary")
+	var both errgroup.Group // each encrypts it for itself, and one of the two is what stays
+	for _, daemon := range []*site{s, two} {
+		both.Go(func() error { _, err := daemon.trySync(); return err })
+	}
+	if err := both.Wait(); err != nil {
+		t.Fatal(err)
+	}
 	rest(t, s, two)
+	s.wantPullSecret(cluster, "reader", "next-canary")
 	added := must(age.GenerateX25519Identity())(t)
 	s.config = strings.Replace(s.config, "recipients: [", "recipients: ["+added.Recipient().String()+", ", 1)
 	s.open()

@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"errors"
 	"path"
 	"slices"
 	"strings"
@@ -174,7 +175,11 @@ func esshelmValues(o esshelmOptions, files mirror.Files, source mirror.Node) (st
 		ps.Add("SRC005", where, "add the file, or name one that is there, relative to desired/", "there is no file %s", file)
 		return "", nil, ps
 	}
-	data, err := fromChart(archive, "values.yaml")
+	chart, err := unpackChart(archive)
+	data, inside := chart["values.yaml"]
+	if err == nil && !inside {
+		err = errors.New("there is no values.yaml in it")
+	}
 	if err != nil {
 		ps.Add("SRC035", where, "pack it with `helm package`, or take it from the vendor again", "%s is no chart: %v", file, err)
 		return "", nil, ps

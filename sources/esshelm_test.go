@@ -1,9 +1,6 @@
 package sources
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -13,43 +10,21 @@ import (
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-// packed gives a chart's archive with these files, in the order given: name, body, name, body.
-func packed(t *testing.T, files ...string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	zipped := gzip.NewWriter(&b)
-	archive := tar.NewWriter(zipped)
-	for i := 0; i < len(files); i += 2 {
-		if err := archive.WriteHeader(&tar.Header{Name: files[i], Mode: 0o644, Size: int64(len(files[i+1])), Typeflag: tar.TypeReg}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := archive.Write([]byte(files[i+1])); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := archive.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := zipped.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
 func TestESSHelm_AChartThatIsPacked(t *testing.T) {
 	const values = "synapse:\n  image:\n    registry: oci.element.io\n    repository: synapse\n    tag: v1.140.0\n"
-	huge := strings.Repeat("x", 4<<20)
+	huge := strings.Repeat("x", mirror.MaxDocument)
+	file := func(name, body string) packedFile { return packedFile{name, body, 0} }
 	tests := []struct {
 		name    string
 		archive []byte
 		want    string // the entry, or a part of the problem
 	}{
-		{"a chart", packed(t, "matrix-stack/Chart.yaml", "name: matrix-stack\n", "matrix-stack/charts/sub/values.yaml", "a: b\n", "matrix-stack/values.yaml", values),
+		{"a chart", archiveOf(t, file("matrix-stack/Chart.yaml", "name: matrix-stack\n"), file("matrix-stack/charts/sub/values.yaml", "a: b\n"), file("matrix-stack/values.yaml", values)),
 			"synapse: oci.element.io/synapse:v1.140.0 (desired/ess/c.tgz/values.yaml:2:3)"},
-		{"without values", packed(t, "matrix-stack/Chart.yaml", "name: matrix-stack\n"), "SRC035 there is no values.yaml in it"},
-		{"cut off", packed(t, "matrix-stack/values.yaml", values)[:60], "SRC035 unpack"},
-		{"a bomb", packed(t, "c/1", huge, "c/2", huge, "c/3", huge, "c/4", huge, "c/5", huge, "c/6", huge, "c/7", huge, "c/8", huge, "c/values.yaml", values), "SRC035 more than 32 MiB"},
-		{"values that are too large", packed(t, "c/values.yaml", huge+"#"), "DOC007"},
+		{"without values", archiveOf(t, file("matrix-stack/Chart.yaml", "name: matrix-stack\n")), "SRC035 there is no values.yaml in it"},
+		{"cut off", archiveOf(t, file("matrix-stack/values.yaml", values))[:60], "SRC035 unpack"},
+		{"a bomb", archiveOf(t, file("c/values.yaml", values), file("c/bomb", strings.Repeat("x", maxChartBytes+1))), "SRC035 MiB"},
+		{"values that are too large", archiveOf(t, file("c/values.yaml", huge+"#")), "DOC007"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -28,6 +28,8 @@ type listing struct {
 	atomic  bool          // entries move together above the first stage
 	follow  bool          // upstream tags are asked again at each scheduled cycle
 
+	// paths says where the images of upstream hosts lie in the local registry, for hosts that the set names no path for.
+	paths map[string]string
 	// made is content that lies in no registry yet and that entries name by its digest, such as a chart of the fleet
 	// repository.
 	made []mirror.Artifact
@@ -77,12 +79,23 @@ func Read(set *mirror.Set, files mirror.Files) mirror.Problems {
 		return ps
 	}
 	set.Atomic, set.Follow, set.Origin, set.Made, set.Asked = l.atomic, l.follow, l.origin, l.made, l.ask != nil
+	set.Paths = withPaths(set.Paths, l.paths)
 	if set.Asked {
 		set.Question = questionOf(*set, l)
 		return nil // selection and replacements are applied to the answer (Take)
 	}
 	set.Entries, ps = choose(*set, l.entries)
 	return ps
+}
+
+// withPaths adds what a source says of hosts that the set says nothing of.
+func withPaths(own, told map[string]string) map[string]string {
+	if len(told) == 0 {
+		return own
+	}
+	all := maps.Clone(told)
+	maps.Copy(all, own)
+	return all
 }
 
 // choose applies include, exclude and replace. A pattern or a key that matches nothing is a problem: it is

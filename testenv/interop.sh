@@ -1,8 +1,8 @@
 #!/bin/sh
 # Holds Poundlock against the real things: the cosign commands of version 2 and 3 sign in all their forms, keyless ones
 # by Fulcio, Rekor v2 and the timestamp authority; then every server is killed, and policy judges what is left. What our
-# site key signs is verified by the same commands. Where a real Gitea is built (testenv/gitea.sh), the forge and a
-# promotion from the proposal to the check on its merge are held against that, too.
+# site key signs is verified by the same commands, and the sops command opens what we encrypt. Where a real Gitea is built
+# (testenv/gitea.sh), the forge and a promotion from the proposal to the check on its merge are held against that, too.
 #
 #   testenv/interop.sh            build what lacks, then run the test
 #   testenv/interop.sh tools      only build what lacks, and print the folder
@@ -21,6 +21,7 @@ each() { # each FUNCTION: calls it with name, module, version and the package in
 	"$1" fulcio github.com/sigstore/fulcio v1.8.8 ''
 	"$1" rekor-server github.com/sigstore/rekor-tiles/v2 v2.3.0 /cmd/rekor-server/posix
 	"$1" timestamp-server github.com/sigstore/timestamp-authority/v2 v2.1.3 /cmd/timestamp-server
+	"$1" sops github.com/getsops/sops/v3 v3.13.3 /cmd/sops
 }
 
 have() { # have NAME MODULE VERSION ...
@@ -53,7 +54,7 @@ tools)
 	;;
 '')
 	testenv/interop.sh tools >/dev/null
-	go test ./policy/ ./daemon/ -count=1 -v -run '^TestInterop_' -args -tools "$tools"
+	go test ./policy/ ./daemon/ ./internal/sops/ -count=1 -v -run '^TestInterop_' -args -tools "$tools"
 	if testenv/gitea.sh have 2>/dev/null; then
 		POUNDLOCK_GITEA=$(testenv/gitea.sh) go test ./testenv/ ./internal/forge/ ./internal/cli/ -count=1 -v -run 'TestGitea_|TestForge_/real'
 	else

@@ -142,7 +142,7 @@ func codeOfReports(reports []daemon.Report) int {
 		well += len(r.Moved)
 		for _, a := range r.Plan.Actions {
 			switch {
-			case a.Key.Entry == "" || a.Kind == mirror.Skip: // a file, which follows from the entries, or nobody asked for it
+			case a.Path != "" || a.Kind == mirror.Skip: // a file, which follows from the entries, or nobody asked for it
 			case a.Kind == mirror.Refuse && a.Reason.Waits():
 				waiting++
 			case a.Kind == mirror.Refuse && a.Reason.Code == mirror.Held:

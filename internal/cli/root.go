@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"runtime/debug"
@@ -41,6 +42,7 @@ func Main(ctx context.Context, args []string, out, talk io.Writer) int {
 	defer data.end(nil)
 	a := &app{out: data, talk: &talker{to: talk}}
 	a.level.Set(slog.LevelWarn)
+	log.SetOutput(io.Discard) // Helm and kustomize write there, among it the values of a chart that they skip
 	if err := trust.ClearEnvironment(); err != nil {
 		a.end(err, exitFailure)
 		return exitFailure

@@ -1,6 +1,10 @@
 package mirror
 
-import "strings"
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
 
 // maxDocuments bounds how many documents of one file are read.
 const maxDocuments = 256
@@ -16,10 +20,13 @@ func ParseDocuments(file string, data []byte) ([]Node, Problems) {
 	lines := splitLines(data)
 	for start := 0; start < len(lines); {
 		end := start + 1
-		for end < len(lines) && !strings.HasPrefix(lines[end], "---") {
+		for end < len(lines) && !beginsDocument(lines[end]) {
 			end++
 		}
-		body := strings.TrimPrefix(strings.Join(lines[start:end], "\n"), "---")
+		body := strings.Join(lines[start:end], "\n")
+		if beginsDocument(lines[start]) {
+			body = "   " + body[len("---"):]
+		}
 		if !onlyComments(body) {
 			if len(all) == maxDocuments {
 				ps.Add("DOC006", Position{File: file, Line: start + 1}, "split the file", "the file holds more than %d documents", maxDocuments)
@@ -36,6 +43,12 @@ func ParseDocuments(file string, data []byte) ([]Node, Problems) {
 	return all, ps
 }
 
+// beginsDocument says whether a line is the mark before a document; that of a certificate has more dashes.
+func beginsDocument(line string) bool {
+	rest, ok := strings.CutPrefix(line, "---")
+	return ok && (rest == "" || rest[0] == ' ' || rest[0] == '\t')
+}
+
 func onlyComments(body string) bool {
 	for line := range strings.Lines(body) {
 		if text := strings.TrimSpace(line); text != "" && text != "..." && !strings.HasPrefix(text, "#") {
@@ -48,7 +61,7 @@ func onlyComments(body string) bool {
 // Items gives the parts of a list; none for anything else.
 func (n Node) Items() []Node {
 	var all []Node
-	if n.IsList() {
+	if n.node != nil && n.node.Kind == yaml.SequenceNode {
 		for _, c := range n.node.Content {
 			all = append(all, Node{n.file, c})
 		}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -165,7 +166,7 @@ func name(a mirror.Action) string {
 	if a.Path != "" {
 		return a.Path
 	}
-	return a.Key.Entry
+	return cmp.Or(a.Key.Entry, "(source)") // what the set is read from could not be asked
 }
 
 func tag(a mirror.Action) string {

@@ -27,30 +27,59 @@ const schemaFile = "values.schema.json"
 // What is read of a chart: its values and their schema, and those of its subcharts.
 var chartParts = regexp.MustCompile(`^(charts/[^/]+/)*(Chart\.yaml|values\.yaml|values\.schema\.json)$`)
 
+// charted is a chart, or why it cannot be read. Whoever gets it only reads it.
+type charted struct {
+	*chart.Chart
+	key mirror.Digest // of the bytes that it was made of
+	err error
+}
+
+var (
+	charts  = memo[charted]{most: 4}
+	refused = memo[[]string]{most: 64}
+)
+
 // chartAt reads a chart that lies in desired/: a folder, a .tgz, or its values with the schema beside. Nothing else of it is
 // looked at.
-func chartAt(files mirror.Files, name string) (*chart.Chart, error) {
+func chartAt(files mirror.Files, name string) (charted, error) {
 	file := path.Join("desired", name)
 	if !strings.HasPrefix(file, "desired/") {
-		return nil, errors.New("it lies outside desired/")
+		return charted{}, errors.New("it lies outside desired/")
 	}
-	data, isFile := files[file]
+	wanted, folder := []string{file, path.Join(path.Dir(file), schemaFile)}, ""
+	if _, isFile := files[file]; !isFile {
+		folder = file + "/"
+		wanted = slices.DeleteFunc(files.Under(file), func(f string) bool { return !chartParts.MatchString(strings.TrimPrefix(f, folder)) })
+	}
+	var names strings.Builder // with the digests of the bytes
 	var parts []*loader.BufferedFile
-	var err error
-	switch {
-	case isFile && strings.HasSuffix(name, ".tgz"):
-		parts, err = unpackChart(data)
-	case isFile:
-		return valuesAt(data, files[path.Join(path.Dir(file), schemaFile)])
-	default:
-		for _, f := range files.Under(file) {
-			parts = append(parts, &loader.BufferedFile{Name: strings.TrimPrefix(f, file+"/"), Data: files[f]})
+	for _, f := range wanted {
+		fmt.Fprintf(&names, "%s %s\n", f, mirror.DigestOf(files[f]))
+		parts = append(parts, &loader.BufferedFile{Name: strings.TrimPrefix(f, folder), Data: files[f]})
+	}
+	key := mirror.DigestOf([]byte(names.String()))
+	c := charts.of(key, func() charted {
+		read, err := loadChart(parts, name, folder != "")
+		if err == nil {
+			err = offline(read)
 		}
+		return charted{read, key, err}
+	})
+	return c, c.err
+}
+
+// loadChart makes a chart of the parts of a folder, or of one file and the schema that may lie beside it.
+func loadChart(parts []*loader.BufferedFile, name string, folder bool) (*chart.Chart, error) {
+	switch {
+	case !folder && !strings.HasSuffix(name, ".tgz"):
+		return valuesAt(parts[0].Data, parts[1].Data)
+	case !folder:
+		unpacked, err := unpackChart(parts[0].Data)
+		if err != nil {
+			return nil, err
+		}
+		parts = slices.DeleteFunc(unpacked, func(f *loader.BufferedFile) bool { return !chartParts.MatchString(f.Name) })
 	}
-	if err != nil {
-		return nil, err
-	}
-	parts = slices.DeleteFunc(parts, func(f *loader.BufferedFile) bool { return !chartParts.MatchString(f.Name) })
 	if len(parts) == 0 {
 		return nil, errors.New("there is no chart")
 	}
@@ -58,7 +87,7 @@ func chartAt(files mirror.Files, name string) (*chart.Chart, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the chart: %w", err)
 	}
-	return c, offline(c)
+	return c, nil
 }
 
 func unpackChart(data []byte) ([]*loader.BufferedFile, error) {
@@ -91,8 +120,7 @@ func valuesAt(data, schema []byte) (*chart.Chart, error) {
 		}
 		put(tree, keys, value)
 	}
-	c := &chart.Chart{Metadata: &chart.Metadata{Name: "values"}, Values: tree, Schema: schema}
-	return c, offline(c)
+	return &chart.Chart{Metadata: &chart.Metadata{Name: "values"}, Values: tree, Schema: schema}, nil
 }
 
 // offline refuses a schema that names another document: Helm's reader would open a file or a web address for it.
@@ -154,9 +182,19 @@ func defaultsOf(c *chart.Chart) values {
 
 // refusedBy gives what Helm would refuse of given values, by the schemas of the chart. What it refuses without them is not
 // ours to mend: a chart may want values that only its users know.
-func refusedBy(c *chart.Chart, given values) []string {
-	before := saidOf(c, defaultsOf(c))
-	return slices.DeleteFunc(saidOf(c, merged(defaultsOf(c), given)), func(line string) bool { return slices.Contains(before, line) })
+func refusedBy(c charted, given []byte) []string {
+	return refused.of(mirror.DigestOf([]byte(c.key.String()+mirror.DigestOf(given).String())), func() []string {
+		tree, err := chartutil.ReadValues(given)
+		if err != nil {
+			return []string{mirror.OneLine(err.Error())}
+		}
+		said := saidOf(c.Chart, merged(defaultsOf(c.Chart), tree))
+		if len(said) == 0 {
+			return nil
+		}
+		before := saidOf(c.Chart, defaultsOf(c.Chart))
+		return slices.DeleteFunc(said, func(line string) bool { return slices.Contains(before, line) })
+	})
 }
 
 // saidOf gives the mistakes that Helm finds in values, one a line.

@@ -53,16 +53,16 @@ func TestChartAt_ReadsValuesAndSchemaOfAllForms(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", tt.name, err)
 		}
-		if got := lookup(defaultsOf(c), []string{"web", "image", "tag"}); got != "1" {
+		if got := lookup(defaultsOf(c.Chart), []string{"web", "image", "tag"}); got != "1" {
 			t.Errorf("%s: the default is %v", tt.name, got)
 		}
-		if got := refusedBy(c, map[string]any{"web": map[string]any{"image": map[string]any{"tag": "3"}}}); len(got) > 0 {
+		if got := refusedBy(c, []byte("web: {image: {tag: '3'}}")); len(got) > 0 {
 			t.Errorf("%s: refused: %v", tt.name, got)
 		}
-		if got := refusedBy(c, map[string]any{"web": map[string]any{"image": "3"}}); len(got) != 1 || !strings.Contains(got[0], "/web/image") {
+		if got := refusedBy(c, []byte("web: {image: '3'}")); len(got) != 1 || !strings.Contains(got[0], "/web/image") {
 			t.Errorf("%s: got %v", tt.name, got)
 		}
-		if got := refusedBy(c, map[string]any{"sub": map[string]any{"image": "3"}}); tt.sub != (len(got) == 1 && strings.HasPrefix(got[0], "sub: at '/image'")) {
+		if got := refusedBy(c, []byte("sub: {image: '3'}")); tt.sub != (len(got) == 1 && strings.HasPrefix(got[0], "sub: at '/image'")) {
 			t.Errorf("%s: the subchart says %v", tt.name, got)
 		}
 	}

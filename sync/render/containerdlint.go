@@ -104,16 +104,33 @@ func readHostTables(name string, data []byte) (all []hostsEndpoint, ps mirror.Pr
 		all, ps = append(all, endpoint), append(ps, problems...)
 	}
 	if server == "" {
-		server = "https://" + upstream
-		if upstream == "docker.io" {
-			server = "https://registry-1.docker.io"
+		for _, key := range []string{"capabilities", "override_path"} {
+			if t.root[key] != nil {
+				ps.Add("RND022", t.where(key), "write server = beside it, or move it into the table of a host", "%s at the top without server", key)
+				ps[len(ps)-1].Why = "it is passed over in silence"
+			}
 		}
-	} else if u, err := url.Parse(server); err == nil && (u.Host == "docker.io" || u.Path == "docker.io") {
+		last := upstreamEndpoint(upstream)
+		ps = append(ps, new(hostsEndpoint).allow(t, t.root, []string{"capabilities"})...) // they void the file all the same
+		return append(all, last), append(ps, t.checkTimeout(t.root, []string{"dial_timeout"})...)
+	}
+	if u, err := url.Parse(server); err == nil && (u.Host == "docker.io" || u.Path == "docker.io") {
 		ps.Add("RND026", t.where("server"), "write https://registry-1.docker.io", "server: docker.io serves no registry")
 		ps[len(ps)-1].Why = "the registry of Docker Hub is registry-1.docker.io"
 	}
 	last, problems := t.endpoint(server, t.root, "server")
+	if last.host == "" {
+		last = upstreamEndpoint(upstream)
+	}
 	return append(all, last), append(ps, problems...)
+}
+
+// upstreamEndpoint is what containerd asks last where no server is named.
+func upstreamEndpoint(host string) hostsEndpoint {
+	if host == "docker.io" {
+		host = "registry-1.docker.io"
+	}
+	return hostsEndpoint{scheme: "https", host: host, path: "/v2", pull: true, resolve: true, push: true}
 }
 
 // hostTables gives the hosts in the order in which containerd asks them, and those that it passes over: it takes the
@@ -154,6 +171,9 @@ func (t tomlFile) endpoint(address string, table map[string]any, at ...string) (
 	}
 	u, err := url.Parse(text)
 	if err != nil {
+		if len(ps) > 0 {
+			ps[0].Why = asksUpstream
+		}
 		return e, ps
 	}
 	e = hostsEndpoint{scheme: u.Scheme, host: u.Host, path: u.Path, ca: texts(table["ca"])}
@@ -165,13 +185,17 @@ func (t tomlFile) endpoint(address string, table map[string]any, at ...string) (
 		ps.Add("RND027", t.where(at...), "write https://, or take ca, client and skip_verify away", "plain http with settings for TLS")
 		ps[len(ps)-1].Why = "containerd tries https first"
 	}
-	if span, ok := table["dial_timeout"].(string); ok && span != "" {
-		if _, err := time.ParseDuration(span); err != nil {
-			ps.Add("RND023", t.where(t.under(at, "dial_timeout")...), "write a number with its unit, such as 30s", "dial_timeout: this is no duration")
-			ps[len(ps)-1].Why = asksUpstream
-		}
-	}
+	ps = append(ps, t.checkTimeout(table, t.under(at, "dial_timeout"))...)
 	return e, append(ps, e.allow(t, table, t.under(at, "capabilities"))...)
+}
+
+func (t tomlFile) checkTimeout(table map[string]any, at []string) (ps mirror.Problems) {
+	span, _ := table["dial_timeout"].(string)
+	if _, err := time.ParseDuration(span); span != "" && err != nil {
+		ps.Add("RND023", t.where(at...), "write a number with its unit, such as 30s", "dial_timeout: this is no duration")
+		ps[0].Why = asksUpstream
+	}
+	return ps
 }
 
 // complete makes the path the one that is asked.

@@ -18,6 +18,9 @@ func readsElement(_ string, data []byte) bool {
 // incomplete entry in different ways.
 func lintElement(name string, data []byte) mirror.Problems {
 	docs, ps := documents(name, data)
+	if !slices.ContainsFunc(docs, isElement) && len(ps) == 0 {
+		ps.Add("RND013", mirror.Position{File: name}, "name a file with a ConfigMap that holds data.images_digests, or with an ElementDeployment", "there is nothing in it that the operator of an ElementDeployment reads")
+	}
 	var servers []string
 	for _, root := range docs {
 		if text(root.Key("kind")) == "ConfigMap" {
@@ -31,6 +34,17 @@ func lintElement(name string, data []byte) mirror.Problems {
 		}
 	}
 	return ps
+}
+
+// isElement says whether a document is one that is looked at here.
+func isElement(root mirror.Node) bool {
+	kind := text(root.Key("kind"))
+	return kind == "ElementDeployment" || kind == "ConfigMap" && (!root.Find("data", "images_digests").IsZero() || lacksTree(root))
+}
+
+// lacksTree says whether a ConfigMap without the tree is most likely meant to have one.
+func lacksTree(root mirror.Node) bool {
+	return !root.Key("images_digests").IsZero() || text(root.Find("metadata", "name")) == elementDefaults.Name
 }
 
 // lintNamed compares the name that an ElementDeployment gives with the ConfigMaps of the same file.
@@ -57,7 +71,7 @@ func lintNamed(root mirror.Node, docs []mirror.Node) (ps mirror.Problems) {
 func lintConfigMap(root mirror.Node, servers *[]string) (ps mirror.Problems) {
 	carrier := root.Find("data", "images_digests")
 	if carrier.IsZero() {
-		if !root.Key("images_digests").IsZero() || text(root.Find("metadata", "name")) == "ess-images" {
+		if lacksTree(root) {
 			ps.Add("RND013", root.KeyWhere("data"), "put the tree as text under data.images_digests: write images_digests: | below data", "the ConfigMap has no text under data.images_digests")
 			ps[len(ps)-1].Why = "the operator stops with an error"
 		}
@@ -128,33 +142,38 @@ func lintContainer(name string, where mirror.Position, body mirror.Node, servers
 			ps.Add("RND014", body.KeyWhere(key), mirror.Suggest(key, known), "%s has an unknown field %q", name, key)
 		}
 	}
-	if len(ps) == 0 {
-		ps = lintElementImage(name, body)
-	}
+	ps = append(ps, lintElementImage(name, body)...)
 	if server := text(body.Key("image_repository_server")); server != "" && !slices.Contains(*servers, server) {
 		*servers = append(*servers, server)
 	}
 	return ps
 }
 
-// lintElementImage looks at the values of an entry that has all four.
+// lintElementImage looks at the values that an entry has.
 func lintElementImage(name string, body mirror.Node) (ps mirror.Problems) {
-	at := func(key string) (string, mirror.Position) { return text(body.Key(key)), body.Key(key).Where() }
-	server, where := at("image_repository_server")
-	if what := notAHost(server); what != "" {
-		ps.Add("RND019", where, "write host[:port] alone, as in registry.example.org:5000", "%s.image_repository_server: %q %s", name, server, what)
-	}
-	path, where := at("image_repository_path")
-	if _, err := mirror.ParseReference("registry.example/" + path); err != nil || strings.ContainsAny(path, ":@") {
-		ps.Add("RND019", where, "write the repository alone, without slashes at its ends, tag and digest", "%s.image_repository_path: %q is no repository", name, path)
-	}
-	tag, where := at("image_tag")
-	if r, err := mirror.ParseReference("registry.example/a:" + tag); err != nil || r.Tag != tag {
-		ps.Add("RND019", where, "write the tag alone, without a digest", "%s.image_tag: %q is no tag", name, tag)
-	}
-	digest, where := at("image_digest")
-	if _, err := mirror.ParseDigest(digest); err != nil {
-		ps.Add("RND019", where, "write sha256: and 64 hexadecimal digits", "%s.image_digest: %v", name, err)
+	for _, f := range elementFields(mirror.Reference{}) {
+		value, where := text(body.Key(f[0])), body.Key(f[0]).Where()
+		if value == "" {
+			continue // told already
+		}
+		switch f[0] {
+		case "image_repository_server":
+			if what := notAHost(value); what != "" {
+				ps.Add("RND019", where, "write host[:port] alone, as in registry.example.org:5000", "%s.%s: %q %s", name, f[0], value, what)
+			}
+		case "image_repository_path":
+			if _, err := mirror.ParseReference("registry.example/" + value); err != nil || strings.ContainsAny(value, ":@") {
+				ps.Add("RND019", where, "write the repository alone, without slashes at its ends, tag and digest", "%s.%s: %q is no repository", name, f[0], value)
+			}
+		case "image_tag":
+			if r, err := mirror.ParseReference("registry.example/a:" + value); err != nil || r.Tag != value {
+				ps.Add("RND019", where, "write the tag alone, without a digest", "%s.%s: %q is no tag", name, f[0], value)
+			}
+		case "image_digest":
+			if _, err := mirror.ParseDigest(value); err != nil {
+				ps.Add("RND019", where, "write sha256: and 64 hexadecimal digits", "%s.%s: %v", name, f[0], err)
+			}
+		}
 	}
 	return ps
 }

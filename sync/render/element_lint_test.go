@@ -31,7 +31,7 @@ func TestElement_LintTellsEveryTrapOfTheOperators(t *testing.T) {
 		want       []string // code, line and a word
 	}{
 		{"complete", configMapOf(good), nil},
-		{"another ConfigMap", "kind: ConfigMap\nmetadata: {name: other}\ndata: {a: b}\n", nil},
+		{"another ConfigMap", "kind: ConfigMap\nmetadata: {name: other}\ndata: {a: b}\n", []string{"RND013 0 nothing in it"}},
 		{"no key", "kind: ConfigMap\nmetadata: {name: ess-images}\ndata:\n  images: x\n", []string{"RND013 3 has no text under data.images_digests"}},
 		{"a tree instead of text", "kind: ConfigMap\ndata:\n  images_digests:\n    a: {}\n", []string{"RND013 4 want text"}},
 		{"the vendor's top key", configMapOf("images_digests:\n  " + strings.ReplaceAll(strings.TrimSpace(good), "\n", "\n  ")), []string{"RND013 6 once more"}},
@@ -50,6 +50,8 @@ func TestElement_LintTellsEveryTrapOfTheOperators(t *testing.T) {
 		{"path with slashes", configMapOf(entryOf("r.example", "/a/", "v1", elementDigest)), []string{"RND019 9 is no repository"}},
 		{"tag with digest", configMapOf(entryOf("r.example", "a", "v1@"+elementDigest, elementDigest)), []string{"RND019 10 is no tag"}},
 		{"short digest", configMapOf(entryOf("r.example", "a", "v1", "sha256:11")), []string{"RND019 11 image_digest"}},
+		{"all in one pass", configMapOf(entryOf("https://r.example", "/a", "1.10", `""`)), []string{"RND015 10 1.10", "RND014 11 is empty", "RND019 8 scheme", "RND019 9 is no repository"}},
+		{"the vendor's own file", "images_digests:\n  a: {}\n", []string{"RND013 0 nothing in it"}},
 		{"twice", configMapOf("a: {}\na: {}\n"), []string{"DOC003 7 duplicate key"}},
 
 		{"deployment", deploymentOf("{global: {config: {imagesDigestsConfigMap: ess-images}, k8s: {workloads: {dockerSecrets: [{name: s, url: 'r.example:5000'}]}}}}"), nil},

@@ -111,7 +111,7 @@ func keptUpstream(s scene, o esshelmOptions, given values) (left, missed map[str
 	if err != nil {
 		return left, missed // without a chart, or checked before
 	}
-	for block, image := range upstreamImages(merged(defaultsOf(c), given), s.local.Host) {
+	for block, image := range upstreamImages(merged(defaultsOf(c.Chart), given), s.local.Host) {
 		if entry := strings.TrimSuffix(block, "/image"); one.set.Selects(entry) {
 			missed[entry] = image
 		} else {
@@ -151,7 +151,7 @@ func proveESSHelm(s scene, options mirror.Node, files mirror.Files) (ps mirror.P
 	o, _ := esshelmOf(options)
 	one := s.parts[0]
 	if name := o.chartOf(one.set); name != "" && one.isCurrent() && len(ps) == 0 {
-		ps = append(ps, schemaProblems(s.files, name, given)...)
+		ps = append(ps, schemaProblems(s.files, name, files[esshelmFile])...)
 	}
 	_, missed := keptUpstream(s, o, given)
 	for _, entry := range slices.Sorted(maps.Keys(missed)) {
@@ -161,7 +161,7 @@ func proveESSHelm(s scene, options mirror.Node, files mirror.Files) (ps mirror.P
 }
 
 // schemaProblems tells what the schema of a chart in desired/ refuses of values.
-func schemaProblems(files mirror.Files, name string, given values) (ps mirror.Problems) {
+func schemaProblems(files mirror.Files, name string, given []byte) (ps mirror.Problems) {
 	c, err := chartAt(files, name)
 	if err != nil {
 		ps.Add("RND031", mirror.Position{File: path.Join("desired", name)}, "see that it is a chart", "the chart %s cannot be read: %v", path.Join("desired", name), err)

@@ -114,7 +114,7 @@ func (o helmOptions) checkChart(r request) (ps mirror.Problems) {
 		ps.Add("RND031", r.options.Key("chart").Where(), "name the chart, or its values.yaml, relative to desired/", "render.helm: the chart %s cannot be read: %v", path.Join("desired", o.Chart), err)
 		return ps
 	}
-	defaults := defaultsOf(c)
+	defaults := defaultsOf(c.Chart)
 	for _, at := range slices.Sorted(maps.Keys(o.Images)) {
 		keys, _ := valuePath(at)
 		if parent, _ := lookup(defaults, keys[:len(keys)-1]).(values); parent != nil {
@@ -186,7 +186,7 @@ func proveHelm(s scene, options mirror.Node, files mirror.Files) (ps mirror.Prob
 		}
 	}
 	if o.Chart != "" && s.parts[0].isCurrent() && len(ps) == 0 {
-		ps = append(ps, schemaProblems(s.files, o.Chart, given)...)
+		ps = append(ps, schemaProblems(s.files, o.Chart, files[helmFile])...)
 	}
 	return ps
 }

@@ -94,7 +94,11 @@ type k3sConfig struct {
 	} `yaml:"tls"`
 }
 
-func readsK3s(name string, _ []byte) bool { return path.Base(name) == k3sFile }
+var k3sMirrors = regexp.MustCompile(`(?m)^mirrors:\s*$[^#]*^\s+endpoint:`)
+
+func readsK3s(name string, data []byte) bool {
+	return path.Base(name) == k3sFile || strings.HasPrefix(path.Base(name), "registries") && k3sMirrors.Match(data)
+}
 
 func lintK3s(name string, data []byte) mirror.Problems {
 	if path.Base(path.Dir(name)) == path.Dir(k3sConfigFile) {

@@ -228,18 +228,29 @@ func proveKyverno(s scene, _ mirror.Node, files mirror.Files) (ps mirror.Problem
 			}
 			for _, i := range s.images() {
 				places := lies[i.upstream.AtDigest(i.upstream.Digest).String()]
+				rest := ":any@" + i.upstream.Digest.String() // the tag does not matter where a digest is written
 				for _, spelled := range spellings(i.upstream) {
-					for _, rest := range []string{"@" + i.upstream.Digest.String(), ":any@" + i.upstream.Digest.String()} {
-						if !slices.ContainsFunc(places, func(place string) bool { return leads(patches, spelled+rest, place+rest) }) {
-							ps.Add("RND069", mirror.Position{File: name}, "leave kyverno out, or give the upstream another path in paths:", "%s: %s does not end at %s", list, spelled+rest, places[0])
-							return ps
-						}
+					end, patched := follow(patches, spelled+rest)
+					if again, more := follow(patches, end); patched != 1 || more != 0 || again != end || !slices.Contains(places, strings.TrimSuffix(end, rest)) {
+						ps.Add("RND069", mirror.Position{File: name}, "leave kyverno out, or give the upstream another path in paths:", "%s: %s becomes %s, it lies at %s", list, spelled+rest, end, places[0])
+						return ps
 					}
 				}
 			}
 		}
 	}
 	return ps
+}
+
+// follow gives what an image becomes by all patches that apply to it as it came, and how many they are.
+func follow(patches []imagePatch, image string) (end string, n int) {
+	end = image
+	for _, p := range patches {
+		if p.applies(image) {
+			end, n = p.apply(image), n+1
+		}
+	}
+	return end, n
 }
 
 // samePatches says whether two lists are treated alike, so that one need not be judged again.
@@ -249,20 +260,4 @@ func samePatches(a, b []imagePatch) bool {
 			return a.is == b.is && a.match.String() == b.match.String()
 		})
 	})
-}
-
-// leads says whether an image becomes what is wanted by one patch alone, and stays that.
-func leads(patches []imagePatch, image, want string) bool {
-	n := 0
-	for _, p := range patches {
-		if p.applies(want) {
-			return false
-		}
-		if p.applies(image) {
-			if n++; p.apply(image) != want {
-				return false
-			}
-		}
-	}
-	return n == 1
 }

@@ -185,6 +185,7 @@ func (p imagePatch) lint(all []imagePatch) (ps mirror.Problems) {
 	}
 	if again := slices.IndexFunc(all, func(other imagePatch) bool { return other.applies(end) && other.apply(end) != end }); again >= 0 {
 		say("let no expression match the local registry", "%s becomes %s, and that %s at the next update of the Pod", probe+rest, mirror.OneLine(end), mirror.OneLine(all[again].apply(end)))
+		return ps
 	}
 	if probe != "probe.example/" {
 		return ps

@@ -62,6 +62,8 @@ var nodeTraps = []struct{ kind, trap, file, text, want string }{
 	{"containerd", "header apart from its host", hostsFile, "[host.\"https://a.example\"]\n[host.\"https://b.example\"]\n[host.\"https://a.example\".header]\n  x = \"y\"\n", "RND025:3"},
 	{"containerd", "Docker Hub by its site", hostsFile, "server = \"https://docker.io\"\n", "RND026:1"},
 	{"containerd", "Docker Hub by its registry", "certs.d/registry-1.docker.io/hosts.toml", "server = \"https://r.example\"\n", "RND025:0"},
+	{"containerd", "capabilities of no server", hostsFile, "capabilities = [\"pull\"]\n[host.\"https://r.example\"]\n", "RND022:1"},
+	{"containerd", "a server without a host", hostsFile, "server = \"httpsdocker.example\"\n", "RND024:1"},
 	{"containerd", "http with TLS settings", hostsFile, "[host.\"http://r.example\"]\n  skip_verify = true\n", "RND027:1"},
 	{"containerd", "nothing in it", hostsFile, "# todo\n", "RND028:0"},
 	{"containerd", "empty", hostsFile, "", "RND028:0"},
@@ -139,7 +141,7 @@ func TestHosts_TrapsAsContainerdReadsThem(t *testing.T) {
 				if strings.Contains(tt.text, "referrers") {
 					return // understood from containerd 2.2 on
 				}
-				endpoints = []hostsEndpoint{{scheme: "https", host: "registry-1.docker.io", path: "/v2", pull: true, resolve: true, push: true}}
+				endpoints = []hostsEndpoint{upstreamEndpoint("docker.io")}
 			}
 			var got, want []string
 			for _, e := range endpoints {
@@ -200,6 +202,7 @@ func TestKindOf_KnowsNodeFiles(t *testing.T) {
 		{"etc/containerd/certs.d/docker.io/hosts.toml", "", "containerd"},
 		{"config.toml", "[plugins.\"io.containerd.cri.v1.images\".registry]\n", "containerd-config"},
 		{"/etc/rancher/rke2/registries.yaml", "", "k3s"},
+		{"registries-edge.yml", "mirrors:\n  docker.io:\n    endpoint: [x]\n", "k3s"},
 		{"/etc/containers/registries.conf.d/x.conf", "", "registries-conf"},
 		{"/etc/docker/daemon.json", "{}", "docker"},
 		{"patch.yaml", "kind: RegistryMirrorConfig\n", "talos"},

@@ -232,3 +232,39 @@ func TestLintPalette_RealValues(t *testing.T) {
 		t.Errorf("the fix does not say where it lies: %s", ps[0].Fix)
 	}
 }
+
+// A broken file is found, whatever breaks it: the proof reads the file, not what it was made from.
+func TestImageSwap_ABrokenMapIsRefused(t *testing.T) {
+	f := sixty(t, mirror.LayoutPath, "image-swap: {}, palette: {}")
+	set := f.sets[0]
+	s := scene{local: sixtyLocal, parts: []part{{set, "production", f.records["main"].At("production")}}}
+	files := f.rendered(t)
+	tests := []struct{ name, file, old, new string }{
+		{"no default", imageSwapFile, "    default::\n", ""},
+		{"no Docker Hub", imageSwapFile, "    docker.io::", "    docker.example::"},
+		{"no library", imageSwapFile, "    docker.io/library::", "    docker.example/library::"},
+		{"another stage", imageSwapFile, "quay.io::registry.corp.example:5000/mirror/production/", "quay.io::registry.corp.example:5000/mirror/snapshot/"},
+		{"another registry", imageSwapFile, "gh\n", "ghx\n"},
+		{"swapped for ever", imageSwapFile, "    default::\n", "    default::other.example\n    registry.corp.example::other.example\n"},
+		{"no map", imageSwapFile, "  maps: |", "  map: |"},
+		{"no YAML", imageSwapFile, "data:", "data"},
+		{"values: no pair", paletteValuesFile, ",quay.io::", ",quay.example::"},
+		{"values: the form of containerd", paletteValuesFile, ",quay.io::registry.corp.example:5000/", ",quay.io::registry.corp.example:5000/v2/"},
+		{"values: no YAML", paletteValuesFile, "config:", "config"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			kind := map[string]string{imageSwapFile: "image-swap", paletteValuesFile: "palette"}[tt.file]
+			if ps := kinds[kind].proof(s, set.Render[kind], files); len(ps) > 0 {
+				t.Fatalf("the whole file: %v", ps)
+			}
+			broken := mirror.Files{tt.file: []byte(strings.Replace(string(files[tt.file]), tt.old, tt.new, 1))}
+			if string(broken[tt.file]) == string(files[tt.file]) {
+				t.Fatalf("nothing is broken in\n%s", files[tt.file])
+			}
+			if ps := kinds[kind].proof(s, set.Render[kind], broken); len(ps) == 0 {
+				t.Error("nobody found it")
+			}
+		})
+	}
+}

@@ -262,3 +262,44 @@ func TestPullSecret_MistakesAreTold(t *testing.T) {
 		}
 	}
 }
+
+// Two kinds of a folder may name one Secret, and must mean the same by it.
+func TestPullSecret_TwoKindsShareOneFile(t *testing.T) {
+	external := func(store string) string { return "{name: registry, external: {store: " + store + ", key: k}}" }
+	for _, tt := range []struct {
+		name, first, second string
+		wrong               bool
+	}{
+		{"the same store", external("vault"), external("vault"), false},
+		{"two stores", external("vault"), external("other"), true},
+		{"the same login", "{name: registry, credential: pull}", "{name: registry, credential: pull}", false},
+		{"two logins", "{name: registry, credential: pull}", "{name: registry, credential: other}", true},
+		{"two ways", external("vault"), "{name: registry, credential: pull}", true},
+		{"two ways, turned", "{name: registry, credential: pull}", external("vault"), true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			asked := map[string]mirror.Node{}
+			for name, text := range map[string]string{"test-one": tt.first, "test-two": tt.second} {
+				doc, ps := mirror.ParseDocument("desired/ess.yaml", []byte("render:\n  pullSecret: "+text+"\n"))
+				if len(ps) > 0 {
+					t.Fatal(ps)
+				}
+				asked[name] = doc.Key("render")
+				register(name, kind{files: func(s scene, options mirror.Node) (all overrides) {
+					var o pullSecretOptions
+					_ = options.Key("pullSecret").DecodeAs("", &o)
+					o.addTo(&all, s, "ess")
+					return all
+				}})
+				defer delete(kinds, name)
+			}
+			made := all(scene{local: mirror.Local{Host: "r.example"}}, asked, "rendered/site/ess/snapshot")
+			if len(made.wrong) > 0 != tt.wrong {
+				t.Fatalf("got %v", made.wrong)
+			}
+			if list := string(made.files[kustomizationFile]); !tt.wrong && strings.Count(list, "pull-secret-registry.yaml") != 1 {
+				t.Errorf("got\n%s", list)
+			}
+		})
+	}
+}

@@ -82,6 +82,7 @@ func sixtyOf(t *testing.T, ranges map[string][2]int, files mirror.Files) sixtyFl
 		}
 		files["stages/"+set+"/production.yaml"] = []byte(b.String())
 	}
+	files["desired/templates/sixty.tmpl"] = []byte(sixtyTemplate)
 	desired, ps := mirror.ParseDesired("", files)
 	if err := ps.Err(); err != nil {
 		t.Fatal(err)
@@ -168,12 +169,16 @@ func write(t *testing.T, files mirror.Files) string {
 
 // sixtyAsks has what a set or a consumer asks for of a kind whose options are not all optional.
 var sixtyAsks = map[string]string{
+	"template":          "template: {files: [{name: all.yaml, from: templates/sixty.tmpl}]}",
 	"containerd-config": "containerd-config: {fallback: true}",
+	"helm":              "helm: {images: {a.image: {entry: component_0/container_0, form: image}, b.image: {entry: component_4/container_12, form: registry+repository+tag+digest}}}",
 	"docker":            "docker: {fallback: true, mirror: 'https://hub.corp.example'}",
 }
 
 // sixtySetsOnly are kinds that a consumer of two sets at two stages cannot have.
 var sixtySetsOnly = map[string]bool{"docker": true}
+
+const sixtyTemplate = "{{ range .Images }}{{ quote .Entry }}: {{ quote .Local.Ref }}\n{{ end }}"
 
 func sixtyAsk(kind string) string {
 	if ask, special := sixtyAsks[kind]; special {
@@ -205,6 +210,9 @@ func eachSixty(t *testing.T, test func(t *testing.T, make func(t *testing.T) six
 func TestSixty_TheOrderOfTheInputChangesNothing(t *testing.T) {
 	eachSixty(t, func(t *testing.T, make func(t *testing.T) sixtyFleet) {
 		f := make(t)
+		if f.consumer.Name == "" {
+			delete(f.records["main"].Stages, "snapshot") // one stage is enough
+		}
 		want := f.rendered(t)
 		for range 100 {
 			for i := range f.sets {

@@ -14,8 +14,11 @@ import (
 func readsImageSwap(name string, data []byte) bool {
 	base := path.Base(name)
 	return base == "imageswap-maps.conf" || base == imageSwapFile || isSwapConfigMap(data) ||
-		path.Ext(base) == ".conf" && bytes.Contains(data, []byte("default:"))
+		path.Ext(base) == ".conf" && swapLines.Match(data)
 }
+
+// swapLines are lines that only a map has; the line default may be what is missing.
+var swapLines = regexp.MustCompile(`(?m)^(default|noswap_wildcards|\[EXACT\].*|\[REPLACE\].*|[a-z0-9.-]+(:[0-9]+)?(/library)?)::`)
 
 func isSwapConfigMap(data []byte) bool {
 	return bytes.Contains(data, []byte("kind: ConfigMap")) && bytes.Contains(data, []byte("imageswap-maps"))

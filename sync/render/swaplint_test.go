@@ -98,6 +98,9 @@ func TestLintImageSwap_RealMaps(t *testing.T) {
 		if err != nil {
 			t.Skip("no maps beside the repository: the table above has to do")
 		}
+		if kinds := KindOf(name, text); !slices.Equal(kinds, []string{"image-swap"}) && !strings.HasPrefix(name, "map_file") {
+			t.Errorf("%s is taken for %v", name, kinds)
+		}
 		var got []string
 		for _, p := range Lint("image-swap", name, text) {
 			got = append(got, p.Code)
