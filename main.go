@@ -25,5 +25,6 @@ func main() {
 	// A reader that goes away shows as an error of the write, on which a command ends in order, not as a signal
 	// that kills: a daemon outlives the process that keeps its log.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	cli.ChartsApart()
 	os.Exit(cli.Main(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }

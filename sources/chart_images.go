@@ -5,8 +5,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
-	"helm.sh/helm/v3/pkg/chart"
 
+	"github.com/poundlock/poundlock/internal/charts"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -15,19 +15,14 @@ import (
 var imageAnnotations = []string{"artifacthub.io/images", "images"}
 
 // annotated collects the images that a chart and the charts that are enabled in it list in annotations.
-func (m *manifests) annotated(c *chart.Chart, place func(string, int) mirror.Position) {
-	var walk func(c *chart.Chart, dir string)
-	walk = func(c *chart.Chart, dir string) {
-		where := place(path.Join(dir, "Chart.yaml"), 0)
+func (m *manifests) annotated(described []charts.Described, place func(string, int) mirror.Position) {
+	for _, chart := range described {
+		where := place(path.Join(chart.Dir, "Chart.yaml"), 0)
 		m.place = func(string, int, int) mirror.Position { return where }
 		for _, key := range imageAnnotations {
-			m.listed(key, c.Metadata.Annotations[key])
-		}
-		for _, inner := range c.Dependencies() {
-			walk(inner, path.Join(dir, "charts", inner.Name()))
+			m.listed(key, chart.Annotations[key])
 		}
 	}
-	walk(c, "")
 }
 
 func (m *manifests) listed(key, text string) {

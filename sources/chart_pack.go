@@ -10,8 +10,7 @@ import (
 	"path"
 	"strings"
 
-	"helm.sh/helm/v3/pkg/chart"
-
+	"github.com/poundlock/poundlock/internal/charts"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -24,14 +23,14 @@ const (
 
 // packChart makes the archive of a chart as `helm package` lays it out, without times and owners. The bytes are stored, not
 // squeezed: then they stay the same when the compressor changes, and with them the digest that people promote.
-func packChart(name string, files chartFiles) ([]byte, error) {
+func packChart(name string, files charts.Files) ([]byte, error) {
 	var b bytes.Buffer
 	zipped, err := gzip.NewWriterLevel(&b, gzip.NoCompression)
 	if err != nil {
 		return nil, fmt.Errorf("pack: %w", err)
 	}
 	packed := tar.NewWriter(zipped)
-	for _, file := range files.names() {
+	for _, file := range files.Names() {
 		header := &tar.Header{Name: path.Join(name, file), Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(files[file]))}
 		if err := packed.WriteHeader(header); err != nil {
 			return nil, fmt.Errorf("pack %s: %w", file, err)
@@ -47,11 +46,7 @@ func packChart(name string, files chartFiles) ([]byte, error) {
 }
 
 // chartArtifact makes of an archive what `helm push` would push, without the time of the push.
-func chartArtifact(below string, meta *chart.Metadata, archive []byte) (mirror.Artifact, error) {
-	config, err := json.Marshal(meta)
-	if err != nil {
-		return mirror.Artifact{}, fmt.Errorf("chart %s: %w", meta.Name, err)
-	}
+func chartArtifact(below string, chart charts.Rendered, archive []byte) (mirror.Artifact, error) {
 	describe := func(mediaType string, body []byte) mirror.Descriptor {
 		return mirror.Descriptor{MediaType: mirror.NewMediaType(mediaType), Digest: mirror.DigestOf(body), Size: int64(len(body))}
 	}
@@ -61,18 +56,18 @@ func chartArtifact(below string, meta *chart.Metadata, archive []byte) (mirror.A
 		Config        mirror.Descriptor   `json:"config"`
 		Layers        []mirror.Descriptor `json:"layers"`
 		Annotations   map[string]string   `json:"annotations"`
-	}{2, ociManifestType, describe(chartConfigType, config), []mirror.Descriptor{describe(chartLayerType, archive)},
-		map[string]string{"org.opencontainers.image.title": meta.Name, "org.opencontainers.image.version": meta.Version}}
+	}{2, ociManifestType, describe(chartConfigType, chart.Config), []mirror.Descriptor{describe(chartLayerType, archive)},
+		map[string]string{"org.opencontainers.image.title": chart.Name, "org.opencontainers.image.version": chart.Version}}
 	body, err := json.Marshal(manifest)
 	if err != nil {
-		return mirror.Artifact{}, fmt.Errorf("chart %s: %w", meta.Name, err)
+		return mirror.Artifact{}, fmt.Errorf("chart %s: %w", chart.Name, err)
 	}
-	image, err := mirror.ParseReference(below + "/" + meta.Name + ":" + chartTag(meta.Version))
+	image, err := mirror.ParseReference(below + "/" + chart.Name + ":" + chartTag(chart.Version))
 	if err != nil {
 		return mirror.Artifact{}, err
 	}
 	made := mirror.Artifact{Manifest: mirror.NewManifest(ociManifestType, body),
-		Blobs: map[mirror.Digest][]byte{mirror.DigestOf(config): config, mirror.DigestOf(archive): archive}}
+		Blobs: map[mirror.Digest][]byte{mirror.DigestOf(chart.Config): chart.Config, mirror.DigestOf(archive): archive}}
 	made.Image = image.WithDigest(made.Manifest.Descriptor.Digest)
 	return made, nil
 }

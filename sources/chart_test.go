@@ -13,6 +13,7 @@ import (
 
 	"helm.sh/helm/v3/pkg/chart/loader"
 
+	"github.com/poundlock/poundlock/internal/charts"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -95,12 +96,12 @@ func TestChart_AnArchiveIsReadWithTheChartsInside(t *testing.T) {
 
 func TestChart_ABadArchiveIsRefused(t *testing.T) {
 	nested := archiveOf(t, packedFile{"a/Chart.yaml", "x", 0})
-	for range maxChartDepth + 1 {
+	for range charts.MaxDepth + 1 {
 		nested = archiveOf(t, packedFile{"a/charts/a.tgz", string(nested), 0})
 	}
-	huge := strings.Repeat("\x00", maxChartBytes/4)
+	huge := strings.Repeat("\x00", charts.MaxBytes/4)
 	var many []packedFile
-	for i := range maxChartFiles + 1 {
+	for i := range charts.MaxFiles + 1 {
 		many = append(many, packedFile{fmt.Sprint("web/f", i), "", 0})
 	}
 	bomb := archiveOf(t, packedFile{"a/f", huge, 0}, packedFile{"a/g", huge, 0})
@@ -140,7 +141,7 @@ func TestChart_ABadArchiveIsRefused(t *testing.T) {
 
 // The digest of a chart is what people promote: it depends on the files alone.
 func TestChart_IsPackedTheSameEachTime(t *testing.T) {
-	files := chartFiles{"Chart.yaml": []byte(chartYAML), "values.yaml": []byte("a: 1\n"), "templates/pod.yaml": []byte(pod("nginx:1"))}
+	files := charts.Files{"Chart.yaml": []byte(chartYAML), "values.yaml": []byte("a: 1\n"), "templates/pod.yaml": []byte(pod("nginx:1"))}
 	first, err := packChart("web", files)
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +152,7 @@ func TestChart_IsPackedTheSameEachTime(t *testing.T) {
 	names := slices.Collect(maps.Keys(files))
 	for range 100 {
 		rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-		shuffled := chartFiles{}
+		shuffled := charts.Files{}
 		for _, name := range names {
 			shuffled[name] = files[name]
 		}
@@ -174,11 +175,11 @@ func TestChart_EntriesDoNotDependOnTheOrderOfFiles(t *testing.T) {
 	var first []mirror.Entry
 	for range 100 {
 		rand.Shuffle(len(files), func(i, j int) { files[i], files[j] = files[j], files[i] })
-		unpacked, err := unpackChart(archiveOf(t, files...))
+		unpacked, err := charts.Unpack(archiveOf(t, files...))
 		if err != nil {
 			t.Fatal(err)
 		}
-		rendered, ps := renderChart(unpacked, release{name: "r", namespace: "n", kubeVersion: "1.34.0"}, func(file string, _ int) mirror.Position { return mirror.Position{File: file} })
+		rendered, ps := renderChart(unpacked, release{Release: charts.Release{Name: "r", Namespace: "n", KubeVersion: "1.34.0"}}, func(file string, _ int) mirror.Position { return mirror.Position{File: file} })
 		if err := ps.Err(); err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/poundlock/poundlock/internal/charts"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -175,7 +176,7 @@ func esshelmValues(o esshelmOptions, files mirror.Files, source mirror.Node) (st
 		ps.Add("SRC005", where, "add the file, or name one that is there, relative to desired/", "there is no file %s", file)
 		return "", nil, ps
 	}
-	chart, err := unpackChart(archive)
+	chart, err := charts.Unpack(archive)
 	data, inside := chart["values.yaml"]
 	if err == nil && !inside {
 		err = errors.New("there is no values.yaml in it")

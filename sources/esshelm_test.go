@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/poundlock/poundlock/internal/charts"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -23,7 +24,7 @@ func TestESSHelm_AChartThatIsPacked(t *testing.T) {
 			"synapse: oci.element.io/synapse:v1.140.0 (desired/ess/c.tgz/values.yaml:2:3)"},
 		{"without values", archiveOf(t, file("matrix-stack/Chart.yaml", "name: matrix-stack\n")), "SRC035 there is no values.yaml in it"},
 		{"cut off", archiveOf(t, file("matrix-stack/values.yaml", values))[:60], "SRC035 unpack"},
-		{"a bomb", archiveOf(t, file("c/values.yaml", values), file("c/bomb", strings.Repeat("x", maxChartBytes+1))), "SRC035 MiB"},
+		{"a bomb", archiveOf(t, file("c/values.yaml", values), file("c/bomb", strings.Repeat("x", charts.MaxBytes+1))), "SRC035 MiB"},
 		{"values that are too large", archiveOf(t, file("c/values.yaml", huge+"#")), "DOC007"},
 	}
 	for _, tt := range tests {

@@ -3,12 +3,10 @@ package sources
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"path"
 	"strings"
 
-	"helm.sh/helm/v3/pkg/chartutil"
-
+	"github.com/poundlock/poundlock/internal/charts"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -21,7 +19,7 @@ type helmOptions struct {
 	Repository  string      `yaml:"repository" jsonschema:"example=https://charts.example.org" jsonschema_description:"Address of a chart repository with an index.yaml, where the chart is in one."`
 	Version     string      `yaml:"version" jsonschema:"example=1.2.3,example=~1.2" jsonschema_description:"Version of a chart that is not in desired/: an exact one, or a semver range of which the newest is taken."`
 	Values      []string    `yaml:"values" jsonschema:"example=web/values.yaml" jsonschema_description:"Files with values, relative to desired/; later ones win."`
-	Inline      mirror.Node `yaml:"inline" jsonschema_description:"Values that win over those of the files."`
+	Inline      mirror.Node `yaml:"inline" jsonschema:"type=object" jsonschema_description:"Values that win over those of the files."`
 	Release     string      `yaml:"release" jsonschema_description:"Name of the release that the chart is rendered for."`
 	Namespace   string      `yaml:"namespace" jsonschema_description:"Namespace that the chart is rendered for."`
 	KubeVersion string      `yaml:"kubeVersion" jsonschema_description:"Version of Kubernetes that the chart is rendered for."`
@@ -71,62 +69,49 @@ func readHelm(set mirror.Set, files mirror.Files) (listing, mirror.Problems) {
 // prepare reads values and the rest of the release.
 func (c *helmChart) prepare(files mirror.Files) (ps mirror.Problems) {
 	o := c.options
-	values := map[string]any{}
 	for i, name := range o.Values {
 		file, data, problems := open(files, name, c.source.Find("values", fmt.Sprint(i)).Where())
 		if ps = append(ps, problems...); len(problems) > 0 {
 			continue
 		}
-		ps = append(ps, c.mix(values, data, mirror.Position{File: file})...)
+		ps = append(ps, c.mix(data, mirror.Position{File: file})...)
 	}
 	inline, err := o.Inline.YAML()
 	if err != nil || !o.Inline.IsZero() && !o.Inline.IsMapping() {
 		ps.Add("SRC064", o.Inline.Where(), "write keys with values below it", "source.inline: want a mapping")
 	} else {
-		ps = append(ps, c.mix(values, inline, o.Inline.Where())...)
+		ps = append(ps, c.mix(inline, o.Inline.Where())...)
 	}
 	at, err := mirror.ParseReference(o.ChartsAt + "/x")
 	if err != nil || at.Tag != "" || at.HasDigest() || !strings.HasPrefix(o.ChartsAt, at.Host) {
 		ps.Add("SRC064", c.source.Key("chartsAt").Where(), "write a host and, where it is wanted, a path, as in charts.example.org/team", "source.chartsAt: %q is no place for charts", o.ChartsAt)
 	}
 	c.at = strings.TrimSuffix(at.Name(), "/x")
-	c.release = release{name: o.Release, namespace: o.Namespace, kubeVersion: o.KubeVersion, apiVersions: o.APIVersions, values: values,
-		hooks: o.Hooks, tests: o.Tests, paths: o.Paths}
+	c.release.Release = charts.Release{Name: o.Release, Namespace: o.Namespace, KubeVersion: o.KubeVersion, APIVersions: o.APIVersions, Values: c.release.Values}
+	c.release.hooks, c.release.tests, c.release.paths = o.Hooks, o.Tests, o.Paths
 	return append(ps, o.Paths.check()...)
 }
 
 // mix puts values over those that are there, as Helm does with several files.
-func (c *helmChart) mix(values map[string]any, data []byte, where mirror.Position) mirror.Problems {
-	more, err := chartutil.ReadValues(data)
+func (c *helmChart) mix(data []byte, where mirror.Position) mirror.Problems {
+	more, err := charts.ReadValues(data)
 	if err != nil {
 		return chartProblem("SRC064", where, "mend the YAML", "these are no values", err)
 	}
 	c.given = append(append(c.given, mirror.DigestOf(data).Hex...), '\n')
-	overlay(values, more)
+	c.release.Values = charts.Merged(c.release.Values, more)
 	return nil
 }
 
-// overlay puts one tree of values over another; lists are replaced.
-func overlay(under, over map[string]any) {
-	for key, value := range over {
-		inner, isTable := value.(map[string]any)
-		if below, both := under[key].(map[string]any); isTable && both {
-			overlay(below, inner)
-			continue
-		}
-		under[key] = value
-	}
-}
-
 // local reads the chart from desired/: a folder or an archive. archive is nil for a folder.
-func (c *helmChart) local(files mirror.Files) (chart chartFiles, archive []byte, place func(string, int) mirror.Position, ps mirror.Problems) {
+func (c *helmChart) local(files mirror.Files) (chart charts.Files, archive []byte, place func(string, int) mirror.Position, ps mirror.Problems) {
 	where, name := c.source.Key("chart").Where(), path.Join("desired", c.options.Chart)
 	if path.IsAbs(c.options.Chart) || strings.Contains(c.options.Chart, "\\") || !strings.HasPrefix(name, "desired/") {
 		ps.Add("SRC005", where, "name a folder or a .tgz below desired/, relative to it", "source.chart %q lies outside desired/", c.options.Chart)
 		return nil, nil, nil, ps
 	}
 	if data, packed := files[name]; packed {
-		chart, err := unpackChart(data)
+		chart, err := charts.Unpack(data)
 		if err != nil {
 			return nil, nil, nil, chartProblem("SRC065", mirror.Position{File: name}, "pack it with `helm package`, or take it from the vendor again", "this is no chart", err)
 		}
@@ -136,7 +121,7 @@ func (c *helmChart) local(files mirror.Files) (chart chartFiles, archive []byte,
 		_, _, ps := open(files, path.Join(c.options.Chart, "Chart.yaml"), where)
 		return nil, nil, nil, ps
 	}
-	chart, err := chartFolder(files, name)
+	chart, err := charts.Folder(files, name)
 	if err != nil {
 		return nil, nil, nil, chartProblem("SRC065", mirror.Position{File: path.Join(name, ".helmignore")}, "write one pattern a line, without **", "it cannot be read", err)
 	}
@@ -150,8 +135,8 @@ func (c *helmChart) local(files mirror.Files) (chart chartFiles, archive []byte,
 }
 
 // listing renders a chart and packs it. archive is nil for one that lies unpacked.
-func (c *helmChart) listing(files chartFiles, archive []byte, place func(string, int) mirror.Position) (listing, mirror.Problems) {
-	whole, err := maps.Clone(files).whole(&unpackBudget{maxChartBytes, maxChartFiles}, 0)
+func (c *helmChart) listing(files charts.Files, archive []byte, place func(string, int) mirror.Position) (listing, mirror.Problems) {
+	whole, err := files.Whole()
 	if err != nil {
 		return listing{}, chartProblem("SRC065", place("Chart.yaml", 0), "pack it with `helm package`, or take it from the vendor again", "this is no chart", err)
 	}
@@ -164,15 +149,15 @@ func (c *helmChart) listing(files chartFiles, archive []byte, place func(string,
 		return listing{}, ps
 	}
 	if archive == nil {
-		if archive, err = packChart(rendered.meta.Name, files); err != nil {
+		if archive, err = packChart(rendered.Name, files); err != nil {
 			return listing{}, chartProblem("SRC065", place("Chart.yaml", 0), "give its files shorter names", "it cannot be packed", err)
 		}
 	}
-	made, err := chartArtifact(c.at, rendered.meta, archive)
+	made, err := chartArtifact(c.at, rendered.Rendered, archive)
 	if err != nil {
 		return listing{}, chartProblem("SRC065", place("Chart.yaml", 0), "write a name in lower case and a version as semver has it", "its name or version makes no reference", err)
 	}
-	entries = append(entries, mirror.Entry{Name: "chart/" + rendered.meta.Name, Image: made.Image, Where: place("Chart.yaml", 0)})
+	entries = append(entries, mirror.Entry{Name: "chart/" + rendered.Name, Image: made.Image, Where: place("Chart.yaml", 0)})
 	return listing{entries: entries, origin: c.origin(archive), atomic: true, follow: c.options.Follow == "always", made: []mirror.Artifact{made}}, nil
 }
 

@@ -13,11 +13,15 @@ import (
 	"github.com/Masterminds/semver/v3"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/poundlock/poundlock/internal/charts"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-// maxChartIndex bounds the index.yaml of a chart repository, in bytes. Large public ones have about 20 MB.
-const maxChartIndex = 48 << 20
+// Limits of what is fetched, in bytes.
+const (
+	maxChartIndex  = 48 << 20 // the index.yaml of a chart repository; large public ones have about 20 MB
+	maxChartPacked = 20 << 20 // an archive
+)
 
 // remote says what to ask for a chart that does not lie in desired/; nil for one that does.
 func (c *helmChart) remote() (asker, mirror.Problems) {
@@ -190,7 +194,7 @@ func (c *helmChart) askRepository(ctx context.Context, up Upstream, repository *
 // fetched reads a chart that was fetched. The chart is the last entry.
 func (c *helmChart) fetched(archive []byte) (listing, error) {
 	where := c.source.Key("chart").Where()
-	files, err := unpackChart(archive)
+	files, err := charts.Unpack(archive)
 	if err != nil {
 		return listing{}, chartProblem("SRC069", where, "tell who publishes it", "this is no chart", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poundlock/poundlock/internal/charts"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -77,11 +78,11 @@ func newShop(t *testing.T, versions ...string) *shop {
 	index := "apiVersion: v1\nentries:\n  web:\n"
 	for i, version := range versions {
 		data := chartAt(t, version)
-		rendered, ps := renderChart(must(unpackChart(data))(t), release{name: "r", kubeVersion: "1.34.0", values: map[string]any{}}, func(string, int) mirror.Position { return mirror.Position{} })
+		rendered, ps := renderChart(must(charts.Unpack(data))(t), release{Release: charts.Release{Name: "r", KubeVersion: "1.34.0"}}, func(string, int) mirror.Position { return mirror.Position{} })
 		if err := ps.Err(); err != nil {
 			t.Fatal(err)
 		}
-		made := must(chartArtifact("registry.example.org/charts", rendered.meta, data))(t)
+		made := must(chartArtifact("registry.example.org/charts", rendered.Rendered, data))(t)
 		s.pushed[made.Image.WithDigest(mirror.Digest{}).String()] = made
 		url := fmt.Sprintf("web-%d.tgz", i)
 		if i%2 == 0 {

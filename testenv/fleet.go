@@ -27,6 +27,16 @@ source: {kind: list, file: tools/images.txt}
 layout: tag
 `
 
+// workersConsumer is a group of nodes that run the ESS release as it is at staging, under containerd, k3s or CRI-O.
+const workersConsumer = `version: 1
+runs:
+  - {set: ess, stage: staging}
+render:
+  containerd: {}
+  k3s: {}
+  registries-conf: {}
+`
+
 // worldPolicy asks for a signature where the vendor makes one, and for a reviewed digest everywhere else.
 const worldPolicy = `version: 1
 signers:

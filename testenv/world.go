@@ -28,7 +28,7 @@ type WorldOptions struct {
 }
 
 // World is everything outside the daemon: upstream registries, an empty local one, and a Git server and a forge with a
-// fleet repository that holds an ESS release and a list of tools.
+// fleet repository that holds an ESS release, a list of tools and a group of nodes.
 type World struct {
 	Upstream *Registry // stands for all upstream hosts: docker.io/library/nginx lies at docker.io/library/nginx
 	Local    *Registry
@@ -79,6 +79,7 @@ func NewWorld(ctx context.Context, dir string, opts WorldOptions) (_ *World, err
 	w.files["desired/ess.yaml"] = essSet
 	w.files["desired/tools.yaml"] = toolsSet
 	w.files["desired/tools/images.txt"] = toolsList()
+	w.files["desired/consumers/workers.yaml"] = workersConsumer
 	w.files["desired/policy.yaml"] = worldPolicy
 	w.files["desired/keys/vendor.pub"] = w.Vendor.PublicPEM()
 	const message = "The fleet: an ESS release, tools, and who vouches for them"

@@ -177,7 +177,7 @@ func (a *app) demoStatuses(world *testenv.World, commit string) {
 	}
 }
 
-// demoResult shows what the fleet repository holds now.
+// demoResult shows what the fleet repository holds now, and the override files of the cluster and of its nodes.
 func (a *app) demoResult(world *testenv.World) error {
 	log, err := world.Git.Log()
 	if err != nil {
@@ -192,9 +192,20 @@ func (a *app) demoResult(world *testenv.World) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range mirror.Files(bytesOf(files)).Under("rendered/" + testenv.WorldSite + "/" + demoSet + "/" + demoStage) {
+	all := mirror.Files(bytesOf(files))
+	for _, name := range all.Under("rendered/" + testenv.WorldSite + "/" + demoSet + "/" + demoStage) {
 		if filepath.Ext(name) == ".yaml" && strings.Contains(files[name], "kind: ConfigMap") {
 			fmt.Fprintf(a.out, "\n== %s\n%s", name, head(files[name], 24))
+		}
+	}
+	nodes := all.Under("rendered/" + testenv.WorldSite + "/consumers")
+	fmt.Fprintln(a.out, "\n== the nodes of desired/consumers/: containerd, k3s and CRI-O pull from your registry alone")
+	for _, name := range nodes {
+		fmt.Fprintf(a.out, "  %s\n", name)
+	}
+	for _, name := range nodes {
+		if strings.HasSuffix(name, "/docker.io/hosts.toml") {
+			fmt.Fprintf(a.out, "\n== %s\n%s", name, files[name])
 		}
 	}
 	return nil

@@ -50,7 +50,8 @@ func TestDemo_RefusesExactlyTheBadImages(t *testing.T) {
 	last := out[strings.LastIndex(out, "set tools\n"):]
 	for _, want := range []string{"! ghcr.io/example-tools/unsigned:1.0.0", "! ghcr.io/example-tools/wrong-key:1.0.0", "! quay.io/example-tools/tampered:1.0.0",
 		"? quay.io/example-tools/missing:1.0.0", "Plan: 3 refused, 1 missing upstream, 80 unchanged.", "kind: ConfigMap",
-		"poundlock/sync: success 38 entries stand as asked for", "Merge pull request '[staging] ess: 38 entries from snapshot' (#1)"} {
+		"poundlock/sync: success 38 entries stand as asked for", "Merge pull request '[staging] ess: 38 entries from snapshot' (#1)",
+		"  rendered/demo/consumers/workers/registries.yaml\n", "== rendered/demo/consumers/workers/certs.d/docker.io/hosts.toml\n", "/v2/staging/docker.io\"]\n"} {
 		if !strings.Contains(last, want) {
 			t.Errorf("the end of the demo lacks %q:\n%s", want, last)
 		}

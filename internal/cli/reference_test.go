@@ -112,7 +112,7 @@ func TestExample_HasEveryKey(t *testing.T) {
 func gather(n mirror.Node, prefix string, into map[string]bool) {
 	for _, key := range n.Keys() {
 		path := prefix + key
-		if slices.Contains([]string{"registries.", "calls.", "notify.", "webhooks.receivers."}, prefix) { // names of people's own
+		if slices.Contains([]string{"registries.", "calls.", "notify.", "webhooks.receivers.", "secrets.credentials."}, prefix) { // names of people's own
 			path = prefix + "*"
 		}
 		into[path] = true

@@ -259,3 +259,31 @@ func TestPointers_AnAuditAsksOnceForEachEntry(t *testing.T) {
 		t.Error("the tag of the stage below is not asked")
 	}
 }
+
+// A table may put several hosts at one place, or one below another: what then meets in one local tag with two digests is
+// refused, all of it, before anything is copied.
+func TestCompute_NoLocalTagGetsTwoDigests(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(mirror.LayoutPath)
+		w.set.Atomic, w.set.Entries, w.candidates = false, nil, nil
+		w.set.Paths = map[string]string{"a.example": "", "b.example": "", "c.example": "x", "d.example": "e.example"}
+		wanted := map[string]map[mirror.Digest]bool{} // by local tag
+		for i := range rapid.IntRange(2, 6).Draw(t, "entries") {
+			upstream := mirror.Reference{Host: rapid.SampledFrom([]string{"a.example", "b.example", "c.example", "d.example", "e.example"}).Draw(t, "host"),
+				Repository: rapid.SampledFrom([]string{"y", "x/y", "y/y"}).Draw(t, "repository"), Tag: "1",
+				Digest: mirror.DigestOf([]byte(rapid.SampledFrom([]string{"one", "two"}).Draw(t, "content")))}
+			w.pin(fmt.Sprintf("c%d/e", i), upstream)
+			tag := local.Pointer(w.set, "snapshot", "", upstream).String()
+			if wanted[tag] == nil {
+				wanted[tag] = map[mirror.Digest]bool{}
+			}
+			wanted[tag][upstream.Digest] = true
+		}
+		for _, a := range w.plan().Actions {
+			collides := len(wanted[a.To.String()]) > 1
+			if refused := a.Kind == mirror.Refuse && a.Reason.Code == mirror.Collision; refused != collides {
+				t.Fatalf("%s from %s to %s: %s %s, collides: %v", a.Key, a.Image, a.To, a.Kind, a.Reason, collides)
+			}
+		}
+	})
+}

@@ -9,8 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"helm.sh/helm/v3/pkg/chartutil"
-
+	"github.com/poundlock/poundlock/internal/charts"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -111,7 +110,7 @@ func keptUpstream(s scene, o esshelmOptions, given values) (left, missed map[str
 	if err != nil {
 		return left, missed // without a chart, or checked before
 	}
-	for block, image := range upstreamImages(merged(defaultsOf(c.Chart), given), s.local.Host) {
+	for block, image := range upstreamImages(charts.Merged(c.defaults, given), s.local.Host) {
 		if entry := strings.TrimSuffix(block, "/image"); one.set.Selects(entry) {
 			missed[entry] = image
 		} else {
@@ -136,7 +135,7 @@ func (p part) isCurrent() bool {
 func proveESSHelm(s scene, options mirror.Node, files mirror.Files) (ps mirror.Problems) {
 	const fix = "tell the makers of Poundlock"
 	at := mirror.Position{File: esshelmFile}
-	given, err := chartutil.ReadValues(files[esshelmFile])
+	given, err := charts.ReadValues(files[esshelmFile])
 	if err != nil {
 		ps.Add("RND038", at, fix, "the values cannot be read: %v", err)
 		return ps

@@ -7,8 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"helm.sh/helm/v3/pkg/chartutil"
-
+	"github.com/poundlock/poundlock/internal/charts"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -114,7 +113,7 @@ func (o helmOptions) checkChart(r request) (ps mirror.Problems) {
 		ps.Add("RND031", r.options.Key("chart").Where(), "name the chart, or its values.yaml, relative to desired/", "render.helm: the chart %s cannot be read: %v", path.Join("desired", o.Chart), err)
 		return ps
 	}
-	defaults := defaultsOf(c.Chart)
+	defaults := c.defaults
 	for _, at := range slices.Sorted(maps.Keys(o.Images)) {
 		keys, _ := valuePath(at)
 		if parent, _ := lookup(defaults, keys[:len(keys)-1]).(values); parent != nil {
@@ -164,7 +163,7 @@ func helmFiles(s scene, options mirror.Node) overrides {
 func proveHelm(s scene, options mirror.Node, files mirror.Files) (ps mirror.Problems) {
 	at := mirror.Position{File: helmFile}
 	o, _ := helmOf(options)
-	given, err := chartutil.ReadValues(files[helmFile])
+	given, err := charts.ReadValues(files[helmFile])
 	if err != nil {
 		ps.Add("RND038", at, "tell the makers of Poundlock", "the values cannot be read: %v", err)
 		return ps

@@ -38,8 +38,10 @@ func checkK3s(r request) mirror.Problems {
 	return append(ps, checkCA(o.CA, "render.k3s.ca", r.options.Key("ca").Where())...)
 }
 
-// k3sFiles writes the mirrors with the path of the local registry in the address: rewrites are applied in no certain
-// order, an address says all.
+// k3sFiles writes one rewrite for the path of a host in the local registry. An address with the path in it serves
+// containerd as well, but RKE2 pulls its own images by another library, which first looks whether the address answers:
+// no registry does below its /v2/, and the upstream is asked then. Several places of a host need such addresses, since
+// all endpoints share their rewrites, which are tried in no certain order.
 func k3sFiles(s scene, options mirror.Node) overrides {
 	var o k3sOptions
 	_ = options.DecodeAs("", &o) // checked before
@@ -50,8 +52,14 @@ func k3sFiles(s scene, options mirror.Node) overrides {
 	}
 	var b bytes.Buffer
 	b.WriteString("mirrors:\n")
+	var several []string
 	for _, h := range hosts {
 		fmt.Fprintf(&b, "  %q:\n    endpoint:\n", h.name)
+		if len(h.paths) == 1 {
+			fmt.Fprintf(&b, "      - %q\n    rewrite:\n      \"^(.*)$\": %q\n", s.url(), h.paths[0]+"/$1")
+			continue
+		}
+		several = append(several, h.name)
 		for _, endpoint := range s.endpoints(h) {
 			fmt.Fprintf(&b, "      - %s\n", endpoint)
 		}
@@ -60,6 +68,9 @@ func k3sFiles(s scene, options mirror.Node) overrides {
 		fmt.Fprintf(&b, "configs:\n  %q:\n    tls:\n      ca_file: %q\n", s.local.Host, o.CA)
 	}
 	all.files[k3sFile] = b.Bytes()
+	if len(several) > 0 {
+		all.notes = append(all.notes, "images of "+strings.Join(several, ", ")+" lie at several places: pods get them, but what RKE2 pulls for itself before containerd runs does not come from there; put its image archives on the nodes")
+	}
 	if !o.Fallback {
 		all.files[k3sConfigFile] = []byte(k3sNoFallback + ": true\n")
 	}

@@ -22,8 +22,11 @@ var (
 	mirrorSource = regexp.MustCompile(`^(\*(\.` + mirrorLabel + `)+|` + mirrorPlace + `)$`)
 )
 
+// readsOpenShift knows the objects by their kind; the definitions of these kinds name them, too, further in.
 func readsOpenShift(_ string, data []byte) bool {
-	return slices.ContainsFunc(mirrorKinds, func(k mirrorKind) bool { return bytes.Contains(data, []byte("kind: "+k.kind)) })
+	return slices.ContainsFunc(mirrorKinds, func(k mirrorKind) bool {
+		return bytes.Contains(append([]byte("\n"), data...), []byte("\nkind: "+k.kind))
+	})
 }
 
 // mirrorSet is one object that was read.

@@ -17,8 +17,8 @@ func readsImageSwap(name string, data []byte) bool {
 		path.Ext(base) == ".conf" && swapLines.Match(data)
 }
 
-// swapLines are lines that only a map has; the line default may be what is missing.
-var swapLines = regexp.MustCompile(`(?m)^(default|noswap_wildcards|\[EXACT\].*|\[REPLACE\].*|[a-z0-9.-]+(:[0-9]+)?(/library)?)::`)
+// swapLines are lines that only a map has; the line default may be what is missing. Older maps have one colon.
+var swapLines = regexp.MustCompile(`(?m)^(default:|noswap_wildcards:|(\[EXACT\].*|\[REPLACE\].*|[a-z0-9.-]+(:[0-9]+)?(/library)?)::)`)
 
 func isSwapConfigMap(data []byte) bool {
 	return bytes.Contains(data, []byte("kind: ConfigMap")) && bytes.Contains(data, []byte("imageswap-maps"))

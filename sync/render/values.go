@@ -69,20 +69,3 @@ func writeValues(b *bytes.Buffer, tree values, indent string) {
 		}
 	}
 }
-
-// merged gives the values that Helm makes of defaults and what is given over them: mappings are merged, anything else is
-// taken whole.
-func merged(defaults, given values) values {
-	all := maps.Clone(defaults)
-	if all == nil {
-		all = values{}
-	}
-	for key, value := range given {
-		below, isMap := value.(values)
-		if before, wasMap := all[key].(values); isMap && wasMap {
-			value = merged(before, below)
-		}
-		all[key] = value
-	}
-	return all
-}
