@@ -90,7 +90,7 @@ func renderedBy(local mirror.Local, desired mirror.Desired, records map[string]m
 			continue
 		}
 		set.Render = o.kinds(set.Render)
-		made := render.Files(local, set, records[set.Name], asStands(set, records[set.Name]), desired.Files)
+		made := fits(path.Join("rendered", local.Site), render.Files(local, set, records[set.Name], asStands(set, records[set.Name]), desired.Files))
 		for _, stage := range set.Stages {
 			if o.Stage == "" || o.Stage == stage {
 				one := Rendering{Set: set.Name, Stage: stage, Folder: render.Dir(local, set, stage)}
@@ -111,7 +111,7 @@ func renderedBy(local mirror.Local, desired mirror.Desired, records map[string]m
 			}
 		}
 		if one.Kept == "" {
-			made = render.Consumer(local, c, desired.Sets, records, desired.Files)
+			made = fits(path.Join("rendered", local.Site), render.Consumer(local, c, desired.Sets, records, desired.Files))
 		}
 		all = append(all, one.filled(made, old, o))
 	}

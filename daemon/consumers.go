@@ -63,7 +63,7 @@ func runs(c mirror.Consumer, set string) bool {
 // could send a node to the upstream for the other half.
 func (l *Line) renderConsumer(f *fleet, c mirror.Consumer, by, head string, of lookup) (rendering, []mirror.Reference, error) {
 	dir := render.ConsumerDir(l.local, c)
-	old, err := l.filesAt(head, dir)
+	old, err := l.outlineAt(head, dir)
 	if err != nil {
 		return rendering{}, nil, fmt.Errorf("read what is rendered: %w", err)
 	}

@@ -35,11 +35,25 @@ func makes(set mirror.Set, image mirror.Reference) bool {
 	return slices.ContainsFunc(set.Made, func(a mirror.Artifact) bool { return a.Image.Name() == image.Name() })
 }
 
-// here says whether a repository is one of ours that no registry has: what was made here, and what was made here once, below
-// a name that no host can have (RFC 2606).
-func (o origins) here(r mirror.Reference) bool {
+// here says whether content is ours alone: what was made here, as a function tells, and what was made here once, below a name
+// that no host can have (RFC 2606). Any other content of a repository is the registry's, also where a chart has its name.
+func (o origins) here(r mirror.Reference, is func(mirror.Artifact) bool) bool {
 	host, _, _ := strings.Cut(r.Host, ":")
-	return strings.HasSuffix(host, ".invalid") || slices.ContainsFunc(o.made(), func(a mirror.Artifact) bool { return a.Image.Name() == r.Name() })
+	return strings.HasSuffix(host, ".invalid") || slices.ContainsFunc(o.made(), func(a mirror.Artifact) bool { return a.Image.Name() == r.Name() && is(a) })
+}
+
+func manifestOf(d mirror.Digest) func(mirror.Artifact) bool {
+	return func(a mirror.Artifact) bool { return a.Manifest.Descriptor.Digest == d }
+}
+
+func blobOf(d mirror.Digest) func(mirror.Artifact) bool {
+	return func(a mirror.Artifact) bool { _, has := a.Blobs[d]; return has }
+}
+
+func namedBy(r mirror.Reference) func(mirror.Artifact) bool {
+	return func(a mirror.Artifact) bool {
+		return r.HasDigest() && a.Image.Digest == r.Digest || !r.HasDigest() && a.Image.Tag == r.Tag
+	}
 }
 
 // find gives what was made that a function chooses in a repository.
@@ -54,19 +68,19 @@ func (o origins) find(r mirror.Reference, is func(mirror.Artifact) bool) (mirror
 
 // Manifest reads a manifest that was made, or asks the registry.
 func (o origins) Manifest(ctx context.Context, r mirror.Reference, d mirror.Digest) (mirror.Manifest, error) {
-	if !o.here(r) {
+	if !o.here(r, manifestOf(d)) {
 		return o.Content.Manifest(ctx, r, d)
 	}
-	a, err := o.find(r.AtDigest(d), func(a mirror.Artifact) bool { return a.Manifest.Descriptor.Digest == d })
+	a, err := o.find(r.AtDigest(d), manifestOf(d))
 	return a.Manifest, err
 }
 
 // Blob reads a blob that was made, or asks the registry.
 func (o origins) Blob(ctx context.Context, r mirror.Reference, d mirror.Digest, offset int64) (io.ReadCloser, error) {
-	if !o.here(r) {
+	if !o.here(r, blobOf(d)) {
 		return o.Content.Blob(ctx, r, d, offset)
 	}
-	a, err := o.find(r.AtDigest(d), func(a mirror.Artifact) bool { _, has := a.Blobs[d]; return has })
+	a, err := o.find(r.AtDigest(d), blobOf(d))
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +90,7 @@ func (o origins) Blob(ctx context.Context, r mirror.Reference, d mirror.Digest, 
 
 // Referrers asks the registry; nobody signed what was made here.
 func (o origins) Referrers(ctx context.Context, r mirror.Reference, d mirror.Digest) ([]mirror.Descriptor, error) {
-	if !o.here(r) {
+	if !o.here(r, manifestOf(d)) {
 		return o.Content.Referrers(ctx, r, d)
 	}
 	return nil, nil
@@ -84,20 +98,19 @@ func (o origins) Referrers(ctx context.Context, r mirror.Reference, d mirror.Dig
 
 // Tagged reads the manifest that a tag names.
 func (o origins) Tagged(ctx context.Context, r mirror.Reference) (mirror.Manifest, error) {
-	if !o.here(r) {
+	byTag := func(a mirror.Artifact) bool { return a.Image.Tag == r.Tag }
+	if !o.here(r, byTag) {
 		return o.Content.Tagged(ctx, r)
 	}
-	a, err := o.find(r, func(a mirror.Artifact) bool { return a.Image.Tag == r.Tag })
+	a, err := o.find(r, byTag)
 	return a.Manifest, err
 }
 
 // Resolve says what a tag, or a digest, names.
 func (o origins) Resolve(ctx context.Context, r mirror.Reference) (mirror.Descriptor, error) {
-	if !o.here(r) {
+	if !o.here(r, namedBy(r)) {
 		return o.Content.Resolve(ctx, r)
 	}
-	a, err := o.find(r, func(a mirror.Artifact) bool {
-		return r.HasDigest() && a.Image.Digest == r.Digest || !r.HasDigest() && a.Image.Tag == r.Tag
-	})
+	a, err := o.find(r, namedBy(r))
 	return a.Manifest.Descriptor, err
 }

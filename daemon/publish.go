@@ -28,7 +28,7 @@ type rendering struct {
 
 // taken gives what was made of a set or a consumer as a rendering, old being what its folders hold now.
 func (l *Line) taken(made render.Result, old mirror.Files) rendering {
-	made = l.seal(made, old)
+	made = fits(l.renderedDir(), l.seal(made, old))
 	r := rendering{files: made.Files, old: old, actions: made.Kept, notes: made.Notes}
 	for _, a := range made.Kept {
 		r.kept = append(r.kept, a.Path)
@@ -61,7 +61,7 @@ func (r rendering) change(set, name string, where mirror.Position) mirror.Action
 // render gives the files for a record: the record itself and the overrides. An action stands for each file that
 // is to differ from what the head holds, also for one that is to go.
 func (l *Line) render(f *fleet, v *view, record mirror.Record) (rendering, error) {
-	old, err := l.renderedFiles(f, l.ownedDirs(v.set)...)
+	old, err := l.outlineAt(l.renderedAt(f), l.ownedDirs(v.set)...)
 	if err != nil {
 		return rendering{}, fmt.Errorf("read what is rendered: %w", err)
 	}

@@ -47,6 +47,14 @@ func (l *Line) filesAt(commit string, names ...string) (mirror.Files, error) {
 	return l.git.Files(commit, names...)
 }
 
+// outlineAt reads like filesAt what is to be written anew whatever it holds: a file that is too large to be read is empty.
+func (l *Line) outlineAt(commit string, names ...string) (mirror.Files, error) {
+	if commit == "" {
+		return mirror.Files{}, nil
+	}
+	return l.git.Outline(commit, names...)
+}
+
 // walkRendered calls each for the commits that changed something below a folder of rendered/, newest first.
 func (l *Line) walkRendered(ctx context.Context, f *fleet, dir string, each func(git.Step) (more bool, err error)) error {
 	at := l.renderedAt(f)

@@ -223,11 +223,7 @@ func write(b *strings.Builder, n mirror.Node) {
 			}
 		}
 	default:
-		for i := 0; ; i++ {
-			item := n.Find(strconv.Itoa(i))
-			if item.IsZero() {
-				return
-			}
+		for _, item := range n.Items() {
 			b.WriteString("[")
 			write(b, item)
 			b.WriteString("]")

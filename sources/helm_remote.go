@@ -182,8 +182,8 @@ func (c *helmChart) askRepository(ctx context.Context, up Upstream, repository *
 		return listing{}, c.problem("SRC069", "tell who keeps the repository", fmt.Sprintf("%s %s has no address that can be read in %s", c.options.Chart, best, index))
 	}
 	archive, err := up.Get(ctx, at.String(), maxChartPacked)
-	if err != nil {
-		return listing{}, fmt.Errorf("chart %s: %w", at.Redacted(), err)
+	if err != nil { // of the address only the host is shown: the index wrote it, with what may be a key
+		return listing{}, fmt.Errorf("chart %s %s at %s: %w", c.options.Chart, mirror.OneLine(best), mirror.OneLine(at.Host), err)
 	}
 	if have := mirror.DigestOf(archive).Hex; have != strings.TrimPrefix(strings.ToLower(chosen.Digest), "sha256:") {
 		return listing{}, c.problem("SRC069", "ask who keeps the repository; nothing of it is taken", fmt.Sprintf("%s %s is sha256:%s, its index says %q", c.options.Chart, best, have, mirror.OneLine(chosen.Digest)))

@@ -26,8 +26,12 @@ func (p imagePaths) check() (ps mirror.Problems) {
 	return ps
 }
 
-// custom collects what paths name in one document, or in each item of a List.
+// custom collects what paths name in one document, or in each item of a List. An item may be an alias of the list around
+// it, so each counts.
 func (m *manifests) custom(file string, root *yaml.Node) {
+	if m.left--; m.left <= 0 {
+		return // walk told of it, and a document of which not all was read is refused
+	}
 	root = resolved(root)
 	kind := textOf(valueOf(root, "kind"))
 	if items := resolvedValue(root, "items"); strings.HasSuffix(kind, "List") && items != nil && items.Kind == yaml.SequenceNode {
@@ -37,10 +41,7 @@ func (m *manifests) custom(file string, root *yaml.Node) {
 	}
 	for _, node := range m.paths[kind] {
 		path, _ := node.Text()
-		for _, n := range at(root, strings.Split(path, ".")) {
-			if m.left--; m.left <= 0 {
-				return
-			}
+		for _, n := range m.at(root, strings.Split(path, ".")) {
 			if text := imageText(n); text != "" {
 				m.add(file, n, text)
 				m.met(kind, path)
@@ -70,7 +71,10 @@ func (m *manifests) unused() (ps mirror.Problems) {
 }
 
 // at gives the values at a path.
-func at(n *yaml.Node, path []string) []*yaml.Node {
+func (m *manifests) at(n *yaml.Node, path []string) []*yaml.Node {
+	if m.left--; m.left <= 0 {
+		return nil
+	}
 	n = resolved(n)
 	switch {
 	case n == nil:
@@ -78,12 +82,12 @@ func at(n *yaml.Node, path []string) []*yaml.Node {
 	case len(path) == 0:
 		return []*yaml.Node{n}
 	case path[0] != "*":
-		return at(valueOf(n, path[0]), path[1:])
+		return m.at(valueOf(n, path[0]), path[1:])
 	}
 	var all []*yaml.Node
 	for i, item := range n.Content {
 		if n.Kind == yaml.SequenceNode || i%2 == 1 {
-			all = append(all, at(item, path[1:])...)
+			all = append(all, m.at(item, path[1:])...)
 		}
 	}
 	return all

@@ -120,11 +120,7 @@ func (k *kustomizations) check(dir string, where mirror.Position) {
 }
 
 func each(list mirror.Node, do func(mirror.Node)) {
-	for i := 0; ; i++ {
-		item := list.Find(fmt.Sprint(i))
-		if item.IsZero() || item == list {
-			return
-		}
+	for _, item := range list.Items() {
 		do(item)
 	}
 }
@@ -133,14 +129,23 @@ func (k *kustomizations) patch(dir string, item mirror.Node) {
 	if text, ok := item.Text(); ok {
 		if !strings.Contains(text, "\n") && !strings.HasPrefix(strings.TrimSpace(text), "{") {
 			k.path(dir, item)
+		} else if !unfolds([]byte(text)) { // a patch that is written out
+			k.tooLarge(item.Where())
 		}
-		return // a patch that is written out
+		return
+	}
+	if inline, _ := item.Key("patch").Text(); !unfolds([]byte(inline)) {
+		k.tooLarge(item.Key("patch").Where())
 	}
 	if at := item.Key("path"); !at.IsZero() {
 		if text, _ := at.Text(); text != "" {
 			k.path(dir, at)
 		}
 	}
+}
+
+func (k *kustomizations) tooLarge(where mirror.Position) {
+	k.problems.Add("SRC072", where, "write out what the aliases stand for", "it has more than %d parts, aliases counted, or an alias inside of what it stands for", maxManifestNodes)
 }
 
 func (k *kustomizations) generator(dir string, item mirror.Node) {
@@ -177,7 +182,9 @@ func (k *kustomizations) place(dir, text string, where mirror.Position) {
 	switch {
 	case !localPath.MatchString(text) || path.IsAbs(text) || strings.HasPrefix(strings.ToLower(text), "github.com") || !strings.HasPrefix(at, "desired/"):
 		k.problems.Add("SRC071", where, "commit what it names into desired/, and name it by its path", "%q is no path of letters, digits and . _ - / inside of desired/", mirror.OneLine(text))
+	case isFile && unfolds(k.files[at]):
 	case isFile:
+		k.tooLarge(where)
 	case len(k.files.Under(at)) > 0:
 		k.check(at, where)
 	default:

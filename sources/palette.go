@@ -169,7 +169,7 @@ func (v *paletteValues) mapping(text string, where mirror.Position) {
 			add("SRC042", "give the set paths: of its own, or map below "+path.Join(v.endpoint, v.base), "mirrorRegistries: %s maps to %s, which does not lie below %s", host, target, path.Join(v.endpoint, v.base))
 		case host == "docker.io/library" || host == "index.docker.io":
 			hub[host] = rest
-		case !isRepositoryPath(rest) || !isHost(host):
+		case !isRepositoryPath(rest) || !mirror.IsHost(host):
 			add("SRC041", "write a host as images name it and a path in lower case", "mirrorRegistries: pair %d does not map a host to a path", i+1)
 		case v.has(host):
 			add("SRC041", "keep one of them", "mirrorRegistries: %s stands there twice", host)
@@ -199,9 +199,4 @@ func (v *paletteValues) behind(target string) (rest string, inside bool) {
 func isRepositoryPath(p string) bool {
 	_, err := mirror.ParseReference("x.example/" + path.Join(p, "x"))
 	return err == nil && !strings.ContainsAny(p, ":@")
-}
-
-func isHost(host string) bool {
-	r, err := mirror.ParseReference(host + "/x/y")
-	return err == nil && r.Host == host && r.Repository == "x/y"
 }

@@ -65,7 +65,16 @@ type Refusal struct {
 func (r *Refusal) Error() string { return r.What }
 
 func refuse(cause Cause, format string, args ...any) error {
-	return &Refusal{cause, fmt.Sprintf(format, args...)}
+	return &Refusal{cause, short(fmt.Sprintf(format, args...))}
+}
+
+// short leaves out the middle of a long text: templates that call each other repeat themselves in their errors.
+func short(text string) string {
+	const most = 800
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most/2]+" ... "+text[len(text)-most/2:], "")
 }
 
 // job is one question: to render a chart, or to check values with its schemas.
@@ -90,7 +99,7 @@ func (j job) do() (a answer) {
 			err = refuse(NotRenders, "it panics: %v", p)
 		}
 		if err != nil && !errors.As(err, &a.Refused) {
-			a.Refused = &Refusal{NotRenders, err.Error()}
+			a.Refused = &Refusal{NotRenders, short(err.Error())}
 		}
 	}()
 	c, err := load(j.Chart)

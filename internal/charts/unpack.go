@@ -90,6 +90,9 @@ func (b *budget) unpack(archive []byte, depth int) (Files, error) {
 		if _, twice := all[name]; twice {
 			return nil, fmt.Errorf("%s is in it twice", mirror.OneLine(name))
 		}
+		if header.Size > bounded.N {
+			return nil, fmt.Errorf("it unpacks to more than %d MiB", MaxBytes>>20)
+		}
 		data, err := io.ReadAll(packed)
 		if bounded.N <= 0 {
 			return nil, fmt.Errorf("it unpacks to more than %d MiB", MaxBytes>>20)
@@ -106,7 +109,7 @@ func nameInside(header *tar.Header) (string, error) {
 	shown := mirror.OneLine(header.Name)
 	folder, name, inside := strings.Cut(header.Name, "/")
 	switch {
-	case header.Typeflag != tar.TypeReg:
+	case header.Typeflag != tar.TypeReg, sparse(header):
 		return "", fmt.Errorf("%s is no plain file", shown)
 	case !inside || folder == "" || folder == ".":
 		return "", fmt.Errorf("%s does not lie in the folder of the chart", shown)
@@ -140,4 +143,15 @@ func (b *budget) inside(all Files, depth int) error {
 		}
 	}
 	return nil
+}
+
+// sparse says whether a file has holes: they take no space in an archive, and any amount of it when they are read. Source: GNU
+// tar manual, "Storing Sparse Files"; such a file may have the type of a plain one.
+func sparse(header *tar.Header) bool {
+	for key := range header.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }

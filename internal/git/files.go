@@ -41,6 +41,16 @@ func (r *Repo) Inputs(commit string) (string, error) {
 // Names are relative to Options.Path. Links, submodules, odd names and anything over the limits are
 // refused as mirror.Problems that name the path; then no file is given at all.
 func (r *Repo) Files(commit string, dirs ...string) (mirror.Files, error) {
+	return r.files(commit, false, dirs)
+}
+
+// Outline reads like Files, but gives a file that is over the limit of its size as an empty one. It is for files that are
+// to be written anew whatever they hold: one that somebody made too large must not be what keeps us from that.
+func (r *Repo) Outline(commit string, dirs ...string) (mirror.Files, error) {
+	return r.files(commit, true, dirs)
+}
+
+func (r *Repo) files(commit string, outline bool, dirs []string) (mirror.Files, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, c, err := r.named(commit)
@@ -50,7 +60,7 @@ func (r *Repo) Files(commit string, dirs ...string) (mirror.Files, error) {
 	if len(dirs) == 0 {
 		dirs = []string{""}
 	}
-	w := walk{repo: r, commit: commit, files: mirror.Files{}}
+	w := walk{repo: r, commit: commit, outline: outline, files: mirror.Files{}}
 	for _, dir := range dirs {
 		dir = strings.Trim(dir, "/")
 		e, ps, err := r.find(c.TreeHash, commit, dir)
@@ -124,6 +134,7 @@ func (r *Repo) listing(commit, dir string, id plumbing.Hash, ps *mirror.Problems
 type walk struct {
 	repo     *Repo
 	commit   string
+	outline  bool // a file that is too large is empty
 	files    mirror.Files
 	problems mirror.Problems
 	entries  int // seen so far, directories included
@@ -180,6 +191,9 @@ func (w *walk) read(name string, e entry) error {
 	body, err := w.repo.object(plumbing.BlobObject, e.id, limits.File)
 	var size *sizeError
 	switch {
+	case errors.As(err, &size) && w.outline:
+		w.files[name] = []byte{}
+		return nil
 	case errors.As(err, &size):
 		w.problems.Add("GIT005", w.at(name), "split it up, or take it out of the fleet repository", "file of %d bytes is too large, the limit is %d", size.size, limits.File)
 		return nil

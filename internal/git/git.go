@@ -59,16 +59,19 @@ type Auth struct {
 // Author is who our commits are by.
 type Author struct{ Name, Email string }
 
+// MaxFile is how many bytes one file may have that Files reads, where Options do not say otherwise.
+const MaxFile = 1 << 20
+
 // Limits cap what Files reads. Zero fields take the default.
 type Limits struct {
-	File  int64 // bytes of one file; default 1 MiB
+	File  int64 // bytes of one file; default MaxFile
 	Total int64 // bytes of all files of one call; default 64 MiB
 	Files int   // files of one call; default 20,000
 }
 
 func (l Limits) withDefaults() Limits {
 	if l.File <= 0 {
-		l.File = 1 << 20
+		l.File = MaxFile
 	}
 	if l.Total <= 0 {
 		l.Total = 64 << 20

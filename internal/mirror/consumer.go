@@ -41,12 +41,23 @@ func parseConsumers(files Files, sets []Set) ([]Consumer, Problems) {
 	var all []Consumer
 	var ps Problems
 	for _, name := range files.Under(ConsumersDir) {
-		if path.Dir(name) != ConsumersDir || path.Ext(name) != ".yaml" {
+		base := strings.TrimSuffix(path.Base(name), path.Ext(name))
+		switch ext := path.Ext(name); {
+		case path.Dir(name) != ConsumersDir:
+			continue
+		case ext == ".yml" || ext == ".json": // read by nobody, its nodes would go on with what they have
+			ps.Add("FLT001", Position{File: name}, "name it "+base+".yaml", "a consumer ends in .yaml")
+			continue
+		case ext != ".yaml":
 			continue
 		}
-		c, problems := parseConsumer(strings.TrimSuffix(path.Base(name), ".yaml"), name, files[name])
+		c, problems := parseConsumer(base, name, files[name])
 		ps = append(ps, problems...)
-		for _, use := range c.Runs {
+		for j, use := range c.Runs {
+			if first := slices.IndexFunc(c.Runs, func(u Use) bool { return u.Set == use.Set && u.Stage == use.Stage }); first < j && use.Set != "" {
+				ps.Add("FLT062", use.Where, "keep one of them", "runs: set %s at %s stands here again, first in line %d", use.Set, use.Stage, c.Runs[first].Where.Line)
+				continue
+			}
 			i := slices.IndexFunc(sets, func(s Set) bool { return s.Name == use.Set })
 			switch {
 			case use.Set == "" || i >= 0 && sets[i].unsure:
@@ -71,9 +82,21 @@ func parseConsumer(name, file string, data []byte) (Consumer, Problems) {
 	ps = append(ps, doc.Decode(&c)...)
 	if doc.IsMapping() && !ps.Touch("version") {
 		ps = append(ps, CheckVersion(c.Version, 1, doc.KeyWhere("version"))...)
+		ps = append(ps, c.checkFilled(ps)...)
 	}
 	if _, err := ParseStage(name); err != nil {
 		ps.Add("FLT002", Position{File: file}, "rename the file", "a consumer's name is part of paths: %q is not allowed", name)
 	}
 	return c, ps
+}
+
+// checkFilled tells of a consumer that says nothing: without sets or kinds no file is written, and nobody would notice.
+func (c Consumer) checkFilled(told Problems) (ps Problems) {
+	if !c.doc.Find("runs").IsZero() && len(c.Runs) == 0 && !told.Touch("runs") {
+		ps.Add("FLT062", c.KeyAt("runs"), "write runs: [{set: ..., stage: ...}]", "runs names no set, so nothing is rendered")
+	}
+	if !c.doc.Find("render").IsZero() && len(c.Render) == 0 && !told.Touch("render") {
+		ps.Add("FLT062", c.KeyAt("render"), "name a kind, as in render: {containerd: {}}; or delete the file", "render asks for no kind of file")
+	}
+	return ps
 }

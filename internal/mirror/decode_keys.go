@@ -109,6 +109,9 @@ func (d decoder) mapping(n Node, v reflect.Value, path string) {
 func (d decoder) unknown(key, value Node, path, near string, names []string, secret Guarded) {
 	name := key.node.Value
 	fix := "known keys: " + strings.Join(names, ", ")
+	if len(names) == 0 {
+		fix = "delete it: nothing is to be said here"
+	}
 	if near != "" {
 		fix = fmt.Sprintf("did you mean %q? rename it, or %s", near, explain(key.file, path))
 		path = join(path, near)
@@ -138,6 +141,8 @@ func explain(file, path string) string {
 		path = join("set", path)
 	case dir == "stages":
 		path = join("stage", path)
+	case strings.HasPrefix(file, ConsumersDir+"/"):
+		path = join("consumer", path)
 	case dir == "desired":
 		return "delete it"
 	case path == "":

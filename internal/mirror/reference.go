@@ -17,6 +17,12 @@ type Reference struct {
 	Digest     Digest
 }
 
+// IsHost says whether a text is a registry as ParseReference gives it in Host, with or without a port.
+func IsHost(text string) bool {
+	r, err := ParseReference(text + "/x/y")
+	return err == nil && r.Host == text && r.Repository == "x/y"
+}
+
 // ParseReference reads [host/]repository[:tag][@digest] and normalises Docker Hub's spellings once:
 // nginx, docker.io/nginx and index.docker.io/library/nginx are docker.io/library/nginx. Every host has one
 // spelling, so that no rule and no table is passed by: lower case, without the port of https.
@@ -26,6 +32,10 @@ func ParseReference(s string) (Reference, error) {
 		return Reference{}, fmt.Errorf("malformed reference %q: %w", s, err)
 	}
 	r := Reference{Host: canonicalHost(reference.Domain(named)), Repository: reference.Path(named)}
+	if r.Host == "" { // a_b.example/x: what looks like a host is none, and was taken for a part of the repository
+		host, _, _ := strings.Cut(s, "/")
+		return Reference{}, fmt.Errorf("malformed reference %q: %q is no host", s, host)
+	}
 	if r.Host == dockerHub && !strings.Contains(r.Repository, "/") {
 		r.Repository = "library/" + r.Repository
 	}

@@ -33,7 +33,7 @@ func TestParseReference_NormalisesOnce(t *testing.T) {
 			t.Errorf("%s does not read back: %v, %v", r, again, err)
 		}
 	}
-	for _, text := range []string{"", "a b", "https://ghcr.io/a", "ghcr.io/A/b", "ghcr.io/a:", "ghcr.io/a@sha256:12",
+	for _, text := range []string{"", "a b", "https://ghcr.io/a", "ghcr.io/A/b", "ghcr.io/a:", "ghcr.io/a@sha256:12", "a_b.example/x:1", "registry_1.example:5000/x",
 		"ghcr.io/a@sha512:" + strings.Repeat("1", 128), strings.Repeat("1", 64)} {
 		if r, err := ParseReference(text); err == nil {
 			t.Errorf("%q was read as %s", text, r)
@@ -187,5 +187,14 @@ func TestPut_KeepsWhatARollbackNeeds(t *testing.T) {
 	s.Put("e", Line{Proven: true, Image: image(10), Since: at, Vouch: "ck"})
 	if s["e"].Was[0] != image(14) || !stood("e", image(10)) || s["e"].Vouches(image(14)) != "z" {
 		t.Errorf("after the rollback: got %+v", s["e"])
+	}
+}
+
+func TestIsHost(t *testing.T) {
+	for text, want := range map[string]bool{"docker.io": true, "h.example:5000": true, "localhost": true, "[::1]:5000": true,
+		"": false, "library": false, "H.example": false, "h.example:443": false, "https://h.example": false, "h.example/": false, "h.example/a": false, "index.docker.io": false} {
+		if got := IsHost(text); got != want {
+			t.Errorf("IsHost(%q): got %v, want %v", text, got, want)
+		}
 	}
 }

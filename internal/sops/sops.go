@@ -144,7 +144,7 @@ func (r Recipient) String() string { return r.text }
 func ParseRecipient(text string) (Recipient, error) {
 	all, err := age.ParseRecipients(bytes.NewReader([]byte(text)))
 	if err != nil || len(all) != 1 {
-		return Recipient{}, errors.New("sops: want one public key of age, as in age1...") // what stands there may be a private one
+		return Recipient{}, errors.New("sops: want one public key of age, which begins with age1") // what stands there may be a private one
 	}
 	written, ok := all[0].(fmt.Stringer)
 	if !ok {

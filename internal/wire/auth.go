@@ -48,6 +48,9 @@ func (w *Wire) authorize(h *host, req *http.Request) (*http.Response, error) {
 	sent, err := h.auth.header(ctx, key)
 	if err != nil && err != errDenied {
 		closeBody(req)
+		if ctx.Err() == nil {
+			h.auth.unlearn(key)
+		}
 		return nil, err
 	}
 	resp, err := w.send(h, with(req, sent))
@@ -173,6 +176,14 @@ func (a *auth) learn(c challenge, key access, sent string) {
 			delete(a.tokens, k)
 		}
 	}
+}
+
+// unlearn drops the challenge for an access after it led nowhere, so that the host is asked anew what it wants: one wrong
+// answer, such as of a page that stands in for it during maintenance, must not count until the next start.
+func (a *auth) unlearn(key access) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.learned, key.kind)
 }
 
 // ask gives the credential of the host.

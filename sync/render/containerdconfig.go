@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"net"
@@ -96,11 +97,12 @@ func readMirrors(name string, data []byte) (mirrors map[string][]string, ps mirr
 		version = int(v)
 	}
 	plugins, _ := t.root["plugins"].(map[string]any)
+	want := cmp.Or(criPlugins[version], criPlugins[3]) // later versions keep the name
 	for _, plugin := range slices.Sorted(maps.Values(criPlugins)) {
 		settings, _ := plugins[plugin].(map[string]any)
 		registry, there := settings["registry"].(map[string]any)
-		if there && plugin != criPlugins[version] {
-			ps.Add("RND022", t.where("plugins", plugin, "registry"), fmt.Sprintf("write plugins.%q, or the version that the section is for", criPlugins[version]),
+		if there && plugin != want {
+			ps.Add("RND022", t.where("plugins", plugin, "registry"), fmt.Sprintf("write plugins.%q, or the version that the section is for", want),
 				"registry settings of plugin %s in a file of version %d", plugin, version)
 			ps[len(ps)-1].Why = "they are passed over in silence"
 		} else if there {
@@ -139,7 +141,7 @@ func (t tomlFile) readRegistry(registry map[string]any, at ...string) (map[strin
 
 // checkMirrorName tells of a name that no image has, under which mirrors are never found.
 func checkMirrorName(host string, where mirror.Position) (ps mirror.Problems) {
-	if host != "*" && !hostAlone(host) {
+	if host != "*" && !mirror.IsHost(host) {
 		ps.Add("RND025", where, "write the host as images name it, such as docker.io or registry.example:5000", "%q is no host that images name", mirror.OneLine(host))
 		ps[0].Why = "it is never looked for, and the upstream is asked"
 	}

@@ -129,7 +129,7 @@ func lintImageList(name string, data []byte) mirror.Problems {
 	if version := text(doc.Key("version")); version != fmt.Sprint(imagesVersion) {
 		ps.Add("RND070", doc.Key("version").Where(), fmt.Sprintf("write \"version\": %d", imagesVersion), "version %q of the list is not known", mirror.OneLine(version))
 	}
-	for _, item := range items(doc.Key("images")) {
+	for _, item := range doc.Key("images").Items() {
 		image, err := mirror.ParseReference(text(item.Key("image")))
 		_, err2 := mirror.ParseReference(text(item.Key("upstream")))
 		where := item.Key("image").Where()

@@ -128,7 +128,7 @@ func lintDocker(name string, data []byte) (ps mirror.Problems) {
 		ps = append(ps, checkDockerMirror(text, doc.Find("registry-mirrors", fmt.Sprint(i)).Where())...)
 	}
 	for i, text := range dockerTexts(doc, "insecure-registries", &ps) {
-		if _, err := netip.ParsePrefix(text); err != nil && !hostAlone(strings.ToLower(text)) {
+		if _, err := netip.ParsePrefix(text); err != nil && !mirror.IsHost(strings.ToLower(text)) {
 			ps.Add("RND024", doc.Find("insecure-registries", fmt.Sprint(i)).Where(), "write host, host:port or a network such as 10.0.0.0/8", "insecure-registries: this is no host")
 		}
 	}

@@ -36,7 +36,7 @@ const configMapPath = "spec.global.config.imagesDigestsConfigMap"
 // registries of the ConfigMap in the same file, if there is one.
 func lintDeployment(root mirror.Node, servers []string) (ps mirror.Problems) {
 	walk(root, "", func(path string, n mirror.Node) {
-		switch _, key, _ := cutLast(path); {
+		switch key := path[strings.LastIndexByte(path, '.')+1:]; {
 		case key == "imagesDigestsConfigMap" && path != configMapPath:
 			ps.Add("RND017", n.Where(), "move it to "+configMapPath, "%s is read by nobody", path)
 			ps[len(ps)-1].Why = "the API server drops an unknown field in silence, and every image comes from upstream"
@@ -51,7 +51,7 @@ func lintDeployment(root mirror.Node, servers []string) (ps mirror.Problems) {
 
 func lintDockerSecrets(list mirror.Node, servers []string) (ps mirror.Problems) {
 	const why = "the operator adds the secret only where url and image_repository_server are the same text, and warns of nothing otherwise"
-	for _, one := range items(list) {
+	for _, one := range list.Items() {
 		url, at := text(one.Key("url")), one.Key("url").Where()
 		switch {
 		case text(one.Key("name")) == "" || url == "":
@@ -94,16 +94,8 @@ func walk(n mirror.Node, path string, visit func(path string, n mirror.Node)) {
 		walk(n.Key(key), at, visit)
 	}
 	if !n.IsMapping() {
-		for _, item := range items(n) {
+		for _, item := range n.Items() {
 			walk(item, path+"[]", visit)
 		}
 	}
-}
-
-// cutLast gives what stands before and after the last dot.
-func cutLast(path string) (before, after string, found bool) {
-	if i := strings.LastIndexByte(path, '.'); i >= 0 {
-		return path[:i], path[i+1:], true
-	}
-	return "", path, false
 }

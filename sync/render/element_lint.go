@@ -17,7 +17,7 @@ func readsElement(_ string, data []byte) bool {
 // lintElement reads a file as the operator of the ElementDeployment does: in any of its generations, since they take an
 // incomplete entry in different ways.
 func lintElement(name string, data []byte) mirror.Problems {
-	docs, ps := documents(name, data)
+	docs, ps := mirror.ParseDocuments(name, data)
 	if !slices.ContainsFunc(docs, isElement) && len(ps) == 0 {
 		ps.Add("RND013", mirror.Position{File: name}, "name a file with a ConfigMap that holds data.images_digests, or with an ElementDeployment", "there is nothing in it that the operator of an ElementDeployment reads")
 	}

@@ -52,7 +52,7 @@ func lintBlock(at string, n mirror.Node) (ps mirror.Problems) {
 		case !slices.Contains(known, key):
 			ps.Add("RND036", n.KeyWhere(key), mirror.Suggest(key, known), "%s.%s is no value of the chart", at, key)
 		case key == "pullSecrets":
-			for _, one := range items(value) {
+			for _, one := range value.Items() {
 				if text(one.Key("name")) == "" {
 					ps.Add("RND037", one.Where(), "write - name: <secret>", "%s.pullSecrets: want names of Secrets", at)
 				}

@@ -51,14 +51,16 @@ func (i helmImage) value(at mirror.Reference) any {
 
 var valueKey = regexp.MustCompile(`^(?:\.?([A-Za-z0-9_-]+)|\['([^']+)'\]|\["([^"]+)"\])`)
 
+var listItem = regexp.MustCompile(`^\[\d+\]`)
+
 // valuePath reads the path of a value: keys joined by dots, or in brackets and quotes; $ may stand for the top.
 func valuePath(text string) (keys []string, err error) {
 	rest := strings.TrimPrefix(text, "$")
 	for rest != "" {
 		m := valueKey.FindStringSubmatch(rest)
 		switch {
-		case m == nil && regexp.MustCompile(`^\[\d+\]`).MatchString(rest):
-			return nil, errors.New("Helm replaces a list as a whole, so one item of it cannot be given")
+		case m == nil && listItem.MatchString(rest):
+			return nil, errors.New("one item of a list cannot be given: Helm replaces a list as a whole")
 		case m == nil || keys == nil && rest == text && strings.HasPrefix(rest, "."):
 			return nil, fmt.Errorf("no key begins at %q", mirror.OneLine(rest))
 		}

@@ -100,7 +100,7 @@ func (s scene) swapHosts() []host {
 	all := s.mirrored()
 	for _, p := range s.parts {
 		for _, name := range slices.Sorted(maps.Keys(p.set.Paths)) {
-			if hostAlone(name) && !s.isOwn(name) && !slices.ContainsFunc(all, func(h host) bool { return h.name == name }) {
+			if mirror.IsHost(name) && !s.isOwn(name) && !slices.ContainsFunc(all, func(h host) bool { return h.name == name }) {
 				all = append(all, host{name, []string{s.local.HostPath(p.set, p.name, name)}})
 			}
 		}

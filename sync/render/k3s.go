@@ -147,7 +147,7 @@ func readK3s(name string, data []byte) (all map[string]k3sMirror, ps mirror.Prob
 		var c k3sConfig
 		ps = append(ps, file.Configs[host].DecodeAs("configs."+host, &c)...)
 		where := doc.Key("configs").KeyWhere(host)
-		if host != "*" && !hostAlone(host) && host != "registry-1.docker.io" {
+		if host != "*" && !mirror.IsHost(host) && host != "registry-1.docker.io" {
 			ps.Add("RND025", where, "write host or host:port of an endpoint, without scheme and path", "configs: %q is no host", mirror.OneLine(host))
 			ps[len(ps)-1].Why = "it is never looked for: neither its login nor its certificates count"
 		}

@@ -37,11 +37,11 @@ func lintKustomize(name string, data []byte) mirror.Problems {
 		ps.Add("RND065", doc.KeyWhere("apiVersion"), "write "+want, "apiVersion: %q is refused for this kind", mirror.OneLine(version))
 	}
 	list := doc.Key("images")
-	if !list.IsZero() && !list.IsNull() && len(items(list)) == 0 {
+	if !list.IsZero() && !list.IsNull() && len(list.Items()) == 0 {
 		ps.Add("RND065", list.Where(), "write a list of {name, newName, newTag, digest}", "images: has no lines")
 	}
 	var all []written
-	for _, item := range items(list) {
+	for _, item := range list.Items() {
 		w := readImageLine(item)
 		wrong := w.lint()
 		if ps = append(ps, wrong...); len(wrong) == 0 {

@@ -28,7 +28,7 @@ type kyvernoOptions struct {
 func checkKyverno(r request) mirror.Problems {
 	var o kyvernoOptions
 	ps := r.options.DecodeAs("render.kyverno", &o)
-	if name := (openShiftOptions{Name: o.Name}).name(r.consumer, r.parts); len(ps) == 0 && !objectName.MatchString(name) {
+	if name := clusterName(o.Name, r.consumer, r.parts); len(ps) == 0 && !objectName.MatchString(name) {
 		ps.Add("RND060", o.Where, "write name: with lower-case letters, digits, . and -", "render.kyverno: %q is no name of an object", name)
 	}
 	return append(ps, r.resolvesTags("kyverno")...)
@@ -54,7 +54,7 @@ func kyvernoFiles(s scene, options mirror.Node) overrides {
 		all.notes = append(all.notes, fmt.Sprintf("%s wants a login: Pods need a pull secret for it, in their namespace or at their service account", s.local.Host))
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "apiVersion: kyverno.io/v1\nkind: ClusterPolicy\nmetadata:\n  name: %s\n  annotations:\n", strconv.Quote(openShiftOptions{Name: o.Name}.name(s.consumer, s.parts)))
+	fmt.Fprintf(&b, "apiVersion: kyverno.io/v1\nkind: ClusterPolicy\nmetadata:\n  name: %s\n  annotations:\n", strconv.Quote(clusterName(o.Name, s.consumer, s.parts)))
 	// Else Deployments and their like are changed, too, and whoever applies them from Git changes them back.
 	fmt.Fprintf(&b, "    pod-policies.kyverno.io/autogen-controllers: none\nspec:\n  background: false\n  failurePolicy: %s\n  rules:\n", policy)
 	rules := imageRules(s)
@@ -89,123 +89,6 @@ func (r imageRule) write(b *bytes.Buffer, list string) {
 	}
 	fmt.Fprintf(b, "            patchStrategicMerge:\n              spec:\n                %s:\n                  - name: \"{{ element.name }}\"\n", list)
 	fmt.Fprintf(b, "                    image: \"{{ regex_replace_all('%s', element.image, '%s') }}\"\n", r.match, r.to)
-}
-
-// imageRules gives the rules of a scene by upstream host. Where a host has several places, all of it leads to the first
-// but for what stands in a later one only.
-func imageRules(s scene) (all []imageRule) {
-	for _, h := range s.hosts() {
-		var later []string
-		for i := len(h.paths) - 1; i >= 0; i-- {
-			to := s.local.Host + "/" + h.paths[i] + "/"
-			rules := hostRules(h.name, to)
-			if i > 0 {
-				rules = placeRules(s, h, i, to)
-			}
-			for n := range rules {
-				rules[n].not = append(rules[n].not, later...)
-			}
-			for _, r := range rules {
-				later = append(later, r.match)
-			}
-			all = append(all, rules...)
-		}
-	}
-	return all
-}
-
-// hubPrefix is how Docker Hub is written where it is written at all.
-const hubPrefix = `(?i:(?:index[.]|registry-1[.])?docker[.]io)(?::443)?/`
-
-// hostPrefix is the expression of a host with its slash. Whoever writes the port of https or upper case means the same.
-func hostPrefix(host string) string {
-	switch {
-	case host == "docker.io":
-		return hubPrefix
-	case strings.Contains(host, ":"):
-		return "(?i:" + dots(host) + ")/"
-	}
-	return "(?i:" + dots(host) + ")(?::443)?/"
-}
-
-// dots writes the dots of a name so that they are dots in an expression.
-func dots(name string) string { return strings.ReplaceAll(name, ".", "[.]") }
-
-// hostRules lead everything of a host to one place. Docker Hub may be left out of an image: then there is no slash, or no
-// dot, colon or capital before the first one, and it is not localhost.
-func hostRules(host, to string) []imageRule {
-	if host != "docker.io" {
-		return []imageRule{{match: "^" + hostPrefix(host), to: to}}
-	}
-	return []imageRule{
-		{match: "^(?:" + hubPrefix + ")?([^/]+)$", to: to + "library/$1"},
-		{match: "^" + hubPrefix + "([^/]+/.+)$", to: to + "$1"},
-		{match: "^([a-z0-9_-]+/.+)$", not: []string{"^localhost/"}, to: to + "$1"},
-	}
-}
-
-// placeRules lead what stands in place i of a host, and in none before it, there: by repository, or by tag and digest
-// where an earlier place has other versions of the repository.
-func placeRules(s scene, h host, i int, to string) (rules []imageRule) {
-	before := map[string]map[string]bool{} // repository to what comes after it
-	note := func(m map[string]map[string]bool, r mirror.Reference) {
-		if m[r.Repository] == nil {
-			m[r.Repository] = map[string]bool{}
-		}
-		m[r.Repository][`(?::[^@]+)?@`+r.Digest.String()] = true
-		if r.Tag != "" {
-			m[r.Repository][":"+dots(r.Tag)] = true
-		}
-	}
-	here := map[string]map[string]bool{}
-	for _, p := range s.parts {
-		at := slices.Index(h.paths, s.local.HostPath(p.set, p.name, h.name))
-		for _, line := range p.standing {
-			switch {
-			case line.Image.Host != h.name || at > i:
-			case at < i:
-				note(before, line.Image)
-			default:
-				note(here, line.Image)
-			}
-		}
-	}
-	var official, others []string
-	for repository, versions := range here {
-		name := dots(repository)
-		rest := `(?:[:@].*)?`
-		if taken, shared := before[repository]; shared {
-			var own []string
-			for version := range versions {
-				if !taken[version] {
-					own = append(own, version)
-				}
-			}
-			if len(own) == 0 {
-				continue
-			}
-			slices.Sort(own)
-			rest = "(?:" + strings.Join(own, "|") + ")"
-		}
-		if short, ok := strings.CutPrefix(name, "library/"); ok && h.name == "docker.io" && !strings.Contains(short, "/") {
-			official = append(official, short+rest)
-		} else {
-			others = append(others, name+rest)
-		}
-	}
-	slices.Sort(official)
-	slices.Sort(others)
-	prefix := hostPrefix(h.name)
-	if h.name == "docker.io" {
-		prefix = "(?:" + hubPrefix + ")?"
-	}
-	if len(official) > 0 {
-		rules = append(rules, imageRule{match: "^" + prefix + "(?:library/)?(" + strings.Join(official, "|") + ")$", to: to + "library/$1"})
-	}
-	if len(others) > 0 {
-		rules = append(rules, imageRule{match: "^" + prefix + "(" + strings.Join(others, "|") + ")$", to: to + "$1"})
-	}
-	return rules
 }
 
 // proveKyverno reads the policy back and evaluates it for every spelling of every image: one pattern of each list may match

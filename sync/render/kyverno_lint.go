@@ -58,15 +58,15 @@ func rawString(s string) string { return strings.ReplaceAll(s, `\'`, `'`) }
 
 // readPolicies reads the policies among the documents of a file that change images of containers.
 func readPolicies(name string, data []byte) (all []imagePolicy, ps mirror.Problems) {
-	docs, ps := documents(name, data)
+	docs, ps := mirror.ParseDocuments(name, data)
 	for _, doc := range docs {
 		version, _, _ := strings.Cut(text(doc.Key("apiVersion")), "/")
 		if kind := text(doc.Key("kind")); version != "kyverno.io" || kind != "ClusterPolicy" && kind != "Policy" {
 			continue
 		}
 		p := imagePolicy{doc: doc}
-		for _, rule := range items(doc.Find("spec", "rules")) {
-			for _, each := range items(rule.Find("mutate", "foreach")) {
+		for _, rule := range doc.Find("spec", "rules").Items() {
+			for _, each := range rule.Find("mutate", "foreach").Items() {
 				ps = append(ps, p.read(each)...)
 			}
 		}
@@ -94,7 +94,7 @@ func (p *imagePolicy) read(each mirror.Node) (ps mirror.Problems) {
 			ps[len(ps)-1].Why = "it refuses every Pod then, or lets it in as it is"
 			continue
 		}
-		for _, condition := range items(each.Find("preconditions", "all")) {
+		for _, condition := range each.Find("preconditions", "all").Items() {
 			call := matchCall.FindStringSubmatch(text(condition.Key("key")))
 			is, _ := condition.Key("value").Text()
 			if call == nil || text(condition.Key("operator")) != "Equals" && text(condition.Key("operator")) != "NotEquals" {
@@ -114,7 +114,7 @@ func (p *imagePolicy) read(each mirror.Node) (ps mirror.Problems) {
 
 // newImages gives what a foreach writes as image, in both forms of patches.
 func newImages(each mirror.Node, list string) (all []mirror.Node) {
-	for _, container := range items(each.Find("patchStrategicMerge", "spec", list)) {
+	for _, container := range each.Find("patchStrategicMerge", "spec", list).Items() {
 		if image := container.Key("image"); !image.IsZero() {
 			all = append(all, image)
 		}
@@ -126,7 +126,7 @@ func newImages(each mirror.Node, list string) (all []mirror.Node) {
 	if patches.IsZero() || problems.Stop() {
 		return all
 	}
-	for _, patch := range items(inner) {
+	for _, patch := range inner.Items() {
 		if path := text(patch.Key("path")); strings.HasPrefix(path, "/spec/"+list+"/") && strings.HasSuffix(path, "/image") {
 			all = append(all, patch.Key("value"))
 		}

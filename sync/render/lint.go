@@ -1,15 +1,27 @@
 package render
 
 import (
+	"strings"
+
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 // Lint finds what the consumer of a file would refuse, misread or silently ignore. The file may be hand-written.
 func Lint(kind, name string, data []byte) mirror.Problems {
-	if k := kinds[kind]; k.lint != nil {
-		return k.lint(name, data)
+	k := kinds[kind]
+	if k.lint == nil {
+		return nil
 	}
-	return nil
+	ps := k.lint(name, data)
+	for i, p := range ps { // the file is none of our documents, so explain knows nothing of its keys
+		if before, _, ours := strings.Cut(p.Fix, "see `poundlock explain "); ours {
+			ps[i].Fix = strings.TrimSuffix(before, ", or ")
+		}
+		if ps[i].Fix == "" && p.Fix != "" {
+			ps[i].Fix = "delete it"
+		}
+	}
+	return ps
 }
 
 // Linted lists the kinds of which hand-written files can be checked, sorted.

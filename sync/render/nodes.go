@@ -32,10 +32,19 @@ func (s scene) nodeNotes(fallback bool) (notes []string) {
 	if fallback {
 		notes = append(notes, "fallback is allowed: a node that the local registry does not answer asks the upstream")
 	}
-	if slices.ContainsFunc(s.hosts(), func(h host) bool { return s.isOwn(h.name) }) {
-		notes = append(notes, fmt.Sprintf("images of %s are pulled from there as they are named: nodes get no mirror for the local registry itself", s.local.Host))
+	if s.namesOwn() {
+		notes = append(notes, s.ownNote())
 	}
 	return notes
+}
+
+// namesOwn says whether something stands whose upstream is the local registry itself.
+func (s scene) namesOwn() bool {
+	return slices.ContainsFunc(s.hosts(), func(h host) bool { return s.isOwn(h.name) })
+}
+
+func (s scene) ownNote() string {
+	return fmt.Sprintf("images of %s are pulled from there as they are named: nodes get no mirror for the local registry itself", s.local.Host)
 }
 
 // pull is one attempt of a consumer to get an image: where it asks.
@@ -126,10 +135,4 @@ func checkCA(file, key string, where mirror.Position) (ps mirror.Problems) {
 		ps.Add("RND058", where, "write the absolute path of a PEM file on the node", "%s: this is no absolute path of a file", key)
 	}
 	return ps
-}
-
-// hostAlone says whether a text is a host as image references name it, with or without a port.
-func hostAlone(text string) bool {
-	r, err := mirror.ParseReference(text + "/x/y")
-	return err == nil && r.Host == text && r.Repository == "x/y"
 }

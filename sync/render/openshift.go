@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -66,7 +67,7 @@ func checkOpenShift(r request) mirror.Problems {
 	if len(ps) > 0 {
 		return ps
 	}
-	if name := o.name(r.consumer, r.parts); !objectName.MatchString(name) {
+	if name := clusterName(o.Name, r.consumer, r.parts); !objectName.MatchString(name) {
 		where := r.where
 		if o.Name != "" {
 			where = r.options.Key("name").Where()
@@ -80,12 +81,13 @@ func checkOpenShift(r request) mirror.Problems {
 	return append(ps, r.resolvesTags("openshift")...)
 }
 
-// name gives the name of the objects. They have no namespace, so those of two sets or stages must differ.
-func (o openShiftOptions) name(consumer string, parts []part) string {
+// clusterName gives the name of objects of the whole cluster: what is given, else one of the consumer, or of the set and the
+// stage. They have no namespace, so those of two sets or stages must differ.
+func clusterName(given, consumer string, parts []part) string {
 	name := "poundlock-" + consumer
 	switch {
-	case o.Name != "":
-		return o.Name
+	case given != "":
+		return given
 	case consumer == "":
 		name += parts[0].set.Name + "-" + string(parts[0].name)
 	}
@@ -105,11 +107,12 @@ const (
 	allowContact = "AllowContactingSource"
 )
 
-// rules gives the rules of a scene, sorted by source.
+// rules gives the rules of a scene, sorted by source. None is for the local registry itself: NeverContactSource would block
+// every image that names it already, such as those of an override.
 func (o openShiftOptions) rules(s scene) []mirrorRule {
 	var all []mirrorRule
 	if o.Scope == byHost {
-		for _, h := range s.hosts() {
+		for _, h := range s.mirrored() {
 			r := mirrorRule{source: h.name}
 			for _, p := range h.paths {
 				r.mirrors = append(r.mirrors, path.Join(s.local.Host, p))
@@ -120,6 +123,9 @@ func (o openShiftOptions) rules(s scene) []mirrorRule {
 	}
 	for _, p := range s.parts {
 		for _, line := range p.standing {
+			if s.isOwn(line.Image.Host) {
+				continue
+			}
 			lies := s.local.Repository(p.set, p.name, line.Image).Name()
 			i := slices.IndexFunc(all, func(r mirrorRule) bool { return r.source == line.Image.Name() })
 			switch {
@@ -148,8 +154,11 @@ var mirrorKinds = []mirrorKind{
 
 func openShiftFiles(s scene, options mirror.Node) overrides {
 	o, _ := openShiftOf(options)
-	name, rules := o.name(s.consumer, s.parts), o.rules(s)
+	name, rules := clusterName(o.Name, s.consumer, s.parts), o.rules(s)
 	all := overrides{files: mirror.Files{}, notes: o.notes(s)}
+	if len(rules) == 0 {
+		return all // the API server takes no object without rules
+	}
 	write := func(file string, k mirrorKind) {
 		all.files[file] = mirrorObject(k, name, rules, o.Fallback)
 		all.resources = append(all.resources, file)
@@ -200,6 +209,9 @@ func (o openShiftOptions) notes(s scene) (notes []string) {
 			}
 		}
 	}
+	if s.namesOwn() {
+		notes = append(notes, s.ownNote())
+	}
 	if s.local.Insecure {
 		notes = append(notes, fmt.Sprintf("%s speaks plain HTTP: name it in insecureRegistries of image.config.openshift.io/cluster", s.local.Host))
 	}
@@ -212,12 +224,12 @@ func (o openShiftOptions) notes(s scene) (notes []string) {
 // proveOpenShift reads the files back as the nodes' registries.conf is made of them: the rule with the longest source
 // that an image lies in counts, and one of its mirrors has to be where the content lies.
 func proveOpenShift(s scene, options mirror.Node, files mirror.Files) (ps mirror.Problems) {
-	for name, data := range files {
-		sets, problems := readMirrorSets(name, data)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		sets, problems := readMirrorSets(name, files[name])
 		ps = append(ps, problems...)
 		for _, set := range sets {
 			for _, i := range s.images() {
-				if !slices.Contains(resolveMirrors(set.rules, i.upstream.Name()), i.local.Name()) {
+				if !s.isOwn(i.upstream.Host) && !slices.Contains(resolveMirrors(set.rules, i.upstream.Name()), i.local.Name()) {
 					ps.Add("RND062", mirror.Position{File: name}, "see paths: of the set", "%s does not lead from %s to %s", set.kind, i.upstream.Name(), i.local.Name())
 				}
 			}

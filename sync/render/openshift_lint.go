@@ -63,7 +63,7 @@ func lintOpenShift(name string, data []byte) mirror.Problems {
 
 // readMirrorSets reads the mirror sets among the documents of a file, with what is wrong in each by itself.
 func readMirrorSets(name string, data []byte) (sets []mirrorSet, ps mirror.Problems) {
-	docs, ps := documents(name, data)
+	docs, ps := mirror.ParseDocuments(name, data)
 	for _, doc := range docs {
 		i := slices.IndexFunc(mirrorKinds, func(k mirrorKind) bool { return k.kind == text(doc.Key("kind")) })
 		if i < 0 {
@@ -93,7 +93,7 @@ func readMirrorSet(k mirrorKind, doc mirror.Node) (set mirrorSet, ps mirror.Prob
 	if spec.Key(k.list).IsZero() {
 		ps.Add("RND063", doc.KeyWhere("spec"), fmt.Sprintf("write spec: {%s: [...]}", k.list), "%s without %s mirrors nothing", k.kind, k.list)
 	}
-	for _, item := range items(spec.Key(k.list)) {
+	for _, item := range spec.Key(k.list).Items() {
 		r, wrong := readMirrorRule(k, item)
 		set.rules, ps = append(set.rules, r), append(ps, wrong...)
 	}
@@ -110,7 +110,7 @@ func readMirrorRule(k mirrorKind, item mirror.Node) (r mirrorRule, ps mirror.Pro
 	if !mirrorSource.MatchString(r.source) {
 		ps.Add("RND062", item.KeyWhere("source"), "write host[:port][/path] or *.host: "+misplaced(r.source), "source: %q is refused", mirror.OneLine(r.source))
 	}
-	for _, m := range items(item.Key("mirrors")) {
+	for _, m := range item.Key("mirrors").Items() {
 		target := text(m)
 		switch {
 		case !mirrorTarget.MatchString(target):

@@ -172,6 +172,27 @@ func TestOpenShift_NodesAskTheLocalRegistryAlone(t *testing.T) {
 	}
 }
 
+// A rule for the local registry itself would keep nodes from what names it already.
+func TestOpenShift_TheLocalRegistryIsNeverBlocked(t *testing.T) {
+	for _, ask := range []string{"openshift: {}", "openshift: {scope: repository}"} {
+		f := sixty(t, mirror.LayoutPath, ask)
+		here := sixtyLocal
+		here.Host = "quay.io"
+		r := Files(here, f.sets[0], f.records["main"], mirror.Plan{}, f.files)
+		if len(r.Kept) > 0 || len(r.Files) == 0 {
+			t.Fatalf("%s: %d files, kept %+v", ask, len(r.Files), r.Kept)
+		}
+		for name, data := range r.Files {
+			if strings.Contains(string(data), `source: "quay.io`) {
+				t.Errorf("%s: %s has a rule for the local registry", ask, name)
+			}
+		}
+		if !slices.ContainsFunc(r.Notes, func(n Note) bool { return strings.Contains(n.Text, "the local registry itself") }) {
+			t.Errorf("%s: nothing is said of it: %v", ask, r.Notes)
+		}
+	}
+}
+
 // asks gives the repositories that a node asks for a reference, in order, and whether its own place is blocked.
 func asks(t *testing.T, ctx *types.SystemContext, spelled string) (asked []string, blocked bool) {
 	t.Helper()

@@ -2,7 +2,6 @@ package render
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/base64"
 	"fmt"
 	"path"
@@ -87,7 +86,8 @@ func checkPalette(r request) mirror.Problems {
 	if len(ps) > 0 {
 		return ps
 	}
-	for key, entry := range map[string]string{"imageSwapInitImage": o.InitImage, "imageSwapImage": o.Image} {
+	for _, named := range [][2]string{{"imageSwapImage", o.Image}, {"imageSwapInitImage", o.InitImage}} {
+		key, entry := named[0], named[1]
 		if entries := r.parts[0].set.Entries; entry != "" && len(entries) > 0 && !slices.ContainsFunc(entries, func(e mirror.Entry) bool { return e.Name == entry }) {
 			ps.Add("RND092", r.options.Key(key).Where(), "name an entry of the set", "render.palette.%s: the set has no entry %q", key, entry)
 		}
@@ -95,7 +95,6 @@ func checkPalette(r request) mirror.Problems {
 	if o.CA != "" {
 		ps = append(ps, checkCertificates(r.files, o.CA, "render.palette.ca", r.options.Key("ca").Where())...)
 	}
-	slices.SortStableFunc(ps, func(a, b mirror.Problem) int { return cmp.Compare(a.What, b.What) })
 	return append(ps, r.resolvesTags("palette")...)
 }
 

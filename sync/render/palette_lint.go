@@ -18,7 +18,7 @@ func readsPalette(_ string, data []byte) bool {
 // lintPalette reads values of Palette's charts and the Secret registry-info as Palette, image-swap and the containerd of
 // its clusters do.
 func lintPalette(name string, data []byte) mirror.Problems {
-	docs, ps := documents(name, data)
+	docs, ps := mirror.ParseDocuments(name, data)
 	for _, root := range docs {
 		for _, config := range []mirror.Node{root, root.Key("config")} {
 			if block := config.Key("ociImageRegistry"); !block.IsZero() {

@@ -253,7 +253,8 @@ func all(s scene, asked map[string]mirror.Node, dir string) made {
 	for _, name := range slices.Sorted(maps.Keys(asked)) {
 		k := kinds[name]
 		o := k.files(s, asked[name])
-		for file, body := range o.files {
+		for _, file := range slices.Sorted(maps.Keys(o.files)) { // the first mistake becomes the reason that plans show
+			body := o.files[file]
 			if _, twice := m.files[file]; twice && !(isPullSecret(file) && bytes.Equal(m.files[file], body)) || hidden(m.secrets, file) {
 				m.wrong.Add("RND003", mirror.Position{File: path.Join(dir, file)}, "ask for one of the two kinds only", "two kinds of override write %s", file)
 			}
@@ -262,7 +263,8 @@ func all(s scene, asked map[string]mirror.Node, dir string) made {
 				m.wrong = append(m.wrong, k.lint(path.Join(dir, file), body)...)
 			}
 		}
-		for file, secret := range o.secrets {
+		for _, file := range slices.Sorted(maps.Keys(o.secrets)) {
+			secret := o.secrets[file]
 			if before, twice := m.secrets[file]; m.files[file] != nil || twice && !before.same(secret) {
 				m.wrong.Add("RND003", mirror.Position{File: path.Join(dir, file)}, "ask for one of the two kinds only", "two kinds of override write %s", file)
 			}
@@ -301,8 +303,7 @@ func (m made) addTo(r *Result, name mirror.Stage, dir string) {
 // unfinished says why what stands at a stage must not become an override now; "" when it may. Entries that
 // move one by one are rendered as they stand.
 func unfinished(set mirror.Set, name mirror.Stage, standing mirror.Standing, p mirror.Plan) string {
-	switch {
-	case name != set.Stages.First() && !set.Listed[name]:
+	if name != set.Stages.First() && !set.Listed[name] {
 		if len(standing) > 0 {
 			return "there is no stage file; what stands stays"
 		}

@@ -32,7 +32,7 @@ func lintImageSwap(name string, data []byte) (ps mirror.Problems) {
 	if !bytes.Contains(data, []byte("kind: ConfigMap")) {
 		return lintSwapMap(readSwapMap(string(data)), false, func(number int) mirror.Position { return mirror.Position{File: name, Line: number} })
 	}
-	docs, ps := documents(name, data)
+	docs, ps := mirror.ParseDocuments(name, data)
 	found := false
 	for _, root := range docs {
 		if carrier := root.Find("data", imageSwapKey); text(root.Key("kind")) == "ConfigMap" && !carrier.IsZero() {

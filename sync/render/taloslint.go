@@ -2,7 +2,6 @@ package render
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -39,7 +38,7 @@ type talosMachineMirror struct {
 // and what else a machine configuration holds, are passed over.
 func readTalos(name string, data []byte) (all map[string]talosMirror, ps mirror.Problems) {
 	all = map[string]talosMirror{}
-	docs, ps := documents(name, data)
+	docs, ps := mirror.ParseDocuments(name, data)
 	for _, doc := range docs {
 		if kind, _ := doc.Key("kind").Text(); kind == "RegistryMirrorConfig" {
 			ps = append(ps, readTalosDocument(doc, all)...)
@@ -69,7 +68,7 @@ func readTalosDocument(doc mirror.Node, all map[string]talosMirror) mirror.Probl
 		ps.Add("RND056", doc.Key("apiVersion").Where(), "write v1alpha1", "a RegistryMirrorConfig of another version")
 		ps[len(ps)-1].Why = "Talos refuses the whole configuration"
 	}
-	if slices.Contains(slices.Collect(maps.Keys(all)), d.Name) {
+	if _, twice := all[d.Name]; twice {
 		ps.Add("RND059", where, "keep one of them, with all endpoints", "a second mirror of %s", mirror.OneLine(d.Name))
 		ps[len(ps)-1].Why = "Talos refuses two documents of one kind and name"
 	}

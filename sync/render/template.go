@@ -3,6 +3,7 @@ package render
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -123,7 +124,8 @@ func templateFiles(s scene, options mirror.Node) overrides {
 
 func proveTemplate(s scene, options mirror.Node, _ mirror.Files) mirror.Problems {
 	files, ps := executeAll(s, options)
-	for name, data := range files {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		data := files[name]
 		var wrong mirror.Problems
 		switch path.Ext(name) {
 		case ".json":
@@ -131,7 +133,7 @@ func proveTemplate(s scene, options mirror.Node, _ mirror.Files) mirror.Problems
 				wrong.Add("", mirror.Position{File: name}, "", "it is no JSON")
 			}
 		case ".yaml", ".yml":
-			_, wrong = documents(name, data)
+			_, wrong = mirror.ParseDocuments(name, data)
 		}
 		for _, p := range wrong {
 			ps.Add("RND074", p.Where, "mend the template", "the template makes a file that cannot be read: %s", p.What)

@@ -68,6 +68,7 @@ func TestTemplate_WhatFailsOrWouldNotEndIsRefused(t *testing.T) {
 		{"a text that doubles by replace", "o.txt", strings.Replace(grow, "%s", `replace "x" "xx" $s`, 1), "RND073:1", "too much"},
 		{"a text that doubles by join", "o.txt", strings.Replace(strings.Replace(grow, "%s", `split "" $s | join $s`, 1), `"x"`, `"xx"`, 1), "RND073:1", "too much"},
 		{"a text that doubles by indent", "o.txt", strings.Replace(grow, "%s", `indent 100 $s`, 1) + strings.Replace(grow, "%s", `html $s | js | urlquery`, 1), "", ""},
+		{"many wide verbs of nothing", "o.txt", `{{ $s := printf "` + strings.Repeat("%[1]999s", 5000) + `" "" }}{{ len $s }}`, "RND073:1", "printf"},
 		{"a wide number", "o.txt", `{{ printf "%99999999d" 1 }}`, "RND073:1", "three digits"},
 		{"a wide number by argument", "o.txt", `{{ printf "%*d" 99999999 1 }}`, "RND073:1", "three digits"},
 		{"a large file", "o.txt", `{{ $s := replace "x" "` + strings.Repeat("y", 1000) + `" "` + strings.Repeat("x", 100) + `" }}{{ range 100 }}{{ $s }}{{ end }}`, "RND073:0", "MiB"},
@@ -100,6 +101,22 @@ func doubling(n int) string {
 		b.WriteString("{{ define " + name(i) + " }}{{ template " + name(i+1) + " }}{{ template " + name(i+1) + " }}{{ end }}")
 	}
 	return b.String() + "{{ define " + name(n) + " }}{{ end }}{{ template " + name(0) + " }}"
+}
+
+// What is wrong first becomes the reason that a plan shows: it must not change from cycle to cycle.
+func TestTemplate_TheFirstMistakeIsAlwaysTheSame(t *testing.T) {
+	s, _ := templated(t, "z.json", "{")
+	desired, ps := mirror.ParseDesired("", mirror.Files{"desired/tools.yaml": []byte("version: 1\nsource: {kind: list, file: e.txt}\n" +
+		"render: {template: {files: [{name: z.json, from: t.tmpl}, {name: a.json, from: t.tmpl}, {name: m.yaml, from: t.tmpl}]}}\n")})
+	if err := ps.Err(); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		wrong := all(s, desired.Sets[0].Render, "d").wrong
+		if len(wrong) != 3 || wrong[0].Where.File != "a.json" {
+			t.Fatalf("got %v, want a.json first of three", wrong)
+		}
+	}
 }
 
 func TestTemplate_NothingReachesOut(t *testing.T) {

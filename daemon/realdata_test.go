@@ -1,4 +1,4 @@
-package main_test
+package daemon
 
 import (
 	"fmt"
@@ -88,7 +88,8 @@ var realFiles = []struct {
 
 // Every real file of a kind that we read is read without loss or refused with its place, and a new one is not passed over.
 func TestRealData_EveryFileIsReadOrRefusedWithItsPlace(t *testing.T) {
-	root := filepath.Join("..", "shared", "realdata")
+	t.Parallel()
+	root := filepath.Join("..", "..", "shared", "realdata")
 	if _, err := os.Stat(root); err != nil {
 		t.Skipf("the real files are not beside the repository: %v", err)
 	}
@@ -139,7 +140,7 @@ func TestRealData_EveryFileIsReadOrRefusedWithItsPlace(t *testing.T) {
 // readersTests gives the tests of the package that reads what consumers read.
 func readersTests(t *testing.T) string {
 	t.Helper()
-	names, _ := filepath.Glob(filepath.Join("sync", "render", "*_test.go"))
+	names, _ := filepath.Glob(filepath.Join("..", "sync", "render", "*_test.go"))
 	var all strings.Builder
 	for _, name := range names {
 		text, err := os.ReadFile(name)

@@ -1,0 +1,38 @@
+package daemon
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+)
+
+// A chart may be known below a name that a registry has, too: what other sets want of that name comes from the registry.
+func TestMade_NothingIsPutInThePlaceOfWhatARegistryHas(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy})
+	app, tagged, pinned := s.push("ghcr.io/team/app:1", "app"), s.push("ghcr.io/team/web:1.0.0", "real"), s.push("ghcr.io/team/web:2", "other")
+	files := chartOf("1.0.0", app)
+	files["desired/web.yaml"] = fmt.Sprintf("version: 1\nsource: {kind: helm, chart: charts/web, chartsAt: ghcr.io/team, inline: {image: %q}}\n", app)
+	files["desired/victim.yaml"] = fmt.Sprintf("version: 1\nsource: {kind: list, images: [ghcr.io/team/web:1.0.0, %q]}\n", pinned)
+	s.commit("a chart with the name of an image", files)
+	reports := s.sync()
+	record := must(s.line.record(s.line.fleet.Load(), must(setNamed(s, "victim"))(t)))(t)
+	for entry, line := range record.At("snapshot") {
+		if line.Image.Digest != tagged.Digest && line.Image.Digest != pinned.Digest {
+			t.Errorf("%s is %s, which is no image of the registry (%s, %s)", entry, line.Image, tagged.Digest, pinned.Digest)
+		}
+	}
+	if n := len(record.At("snapshot")); n != 1 { // the other one has the tag that the chart has, which is told as a collision
+		t.Errorf("%d of 1 images stand: %+v", n, reports["victim"].Plan.Actions)
+	}
+}
+
+func setNamed(s *site, name string) (mirror.Set, error) {
+	for _, set := range s.line.fleet.Load().desired.Sets {
+		if set.Name == name {
+			return set, nil
+		}
+	}
+	return mirror.Set{}, fmt.Errorf("no set %s", name)
+}
