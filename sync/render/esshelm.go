@@ -60,6 +60,12 @@ func checkESSHelm(r request) mirror.Problems {
 			break
 		}
 	}
+	if set.Source.Kind != "esshelm" && o.Chart == "" && len(ps) == 0 {
+		ps.Add("RND030", r.where, "render esshelm from a set whose source is of kind esshelm, or name the chart that has values of these names with chart:",
+			"render.esshelm: entries of kind %s are no values of the chart", set.Source.Kind)
+		ps[len(ps)-1].Why = "the chart would read none of them, and its images would come from the upstream"
+		return ps
+	}
 	name := o.chartOf(set)
 	if name == "" || len(ps) > 0 {
 		return ps
