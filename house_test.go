@@ -189,7 +189,7 @@ var fences = []struct {
 	{"code.gitea.io/", []string{"internal/forge"}, "forges are spoken to in one place"},
 	{"github.com/spf13/", []string{"internal/cli"}, "flags belong to the commands"},
 	{"helm.sh/helm/", []string{"internal/charts"}, "charts are read in one place, within limits and without network and cluster"},
-	{"sigs.k8s.io/kustomize/", []string{"sources"}, "kustomizations are built in one place, where what they load is checked before"},
+	{"sigs.k8s.io/kustomize/", []string{"internal/charts"}, "kustomizations are built in one place, where what they load is checked before"},
 	{"k8s.io/client-go", nil, "no cluster is asked"},
 	{"os/signal", []string{".", "internal/cli"}, "signals belong to the process"},
 }

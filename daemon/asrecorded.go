@@ -67,7 +67,33 @@ func (l *Line) Rendered(ctx context.Context, o RenderOptions) (folders []Renderi
 	if err != nil {
 		return nil, f.head, fmt.Errorf("read what is rendered: %w", err)
 	}
-	return renderedBy(l.local, f.desired, records, old, o), f.head, nil
+	all := renderedBy(l.local, f.desired, records, old, o)
+	return all, f.head, l.keepsFor(f, all)
+}
+
+// keepsFor says of consumers that are not as they should be why they keep what they hold: a set of theirs is suspended, and
+// nobody looked at it as it is now.
+func (l *Line) keepsFor(f *fleet, all []Rendering) error {
+	for i, r := range all {
+		if !slices.ContainsFunc(r.Files, func(file RenderedFile) bool { return file.State != FileSame }) {
+			continue
+		}
+		for _, c := range f.desired.Consumers {
+			for _, use := range c.Runs {
+				if _, paused := f.paused(use.Set); !paused || c.Name != r.Consumer || all[i].Kept != "" {
+					continue
+				}
+				_, why, err := l.settledAt(f, use.Set, l.renderedAt(f))
+				if err != nil {
+					return err
+				}
+				if all[i].Kept = why; why != "" {
+					all[i].Files = []RenderedFile{}
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // proven gives a record as if all of it had been judged.

@@ -26,6 +26,7 @@ func CheckFleet(commit string, files mirror.Files) (mirror.Desired, policy.Polic
 		}
 		problems = problems.Plus(render.Check(*set, files))
 	}
+	problems = problems.Plus(sources.MadeApart(desired.Sets))
 	for _, c := range desired.Consumers {
 		problems = problems.Plus(render.CheckConsumer(c, desired.Sets, files))
 	}

@@ -35,13 +35,13 @@ func (l *Line) consumersOf(ctx context.Context, f *fleet, now settledSet, here *
 			if set == now.set.Name {
 				return now, "", nil
 			}
-			return l.settledAt(set, head)
+			return l.settledAt(f, set, head)
 		})
 		if err != nil {
 			return b, err
 		}
 		dir := render.ConsumerDir(l.local, c)
-		if err := here.guard(ctx, &r, now.set, "", dir, contents); err != nil {
+		if err := here.guard(ctx, &r, now.set, "", dir, c.KeyAt("render"), contents); err != nil {
 			return b, err
 		}
 		if len(r.kept) > 0 {
@@ -58,16 +58,16 @@ func runs(c mirror.Consumer, set string) bool {
 	return slices.ContainsFunc(c.Runs, func(u mirror.Use) bool { return u.Set == set })
 }
 
-// renderConsumer gives the files of a consumer and the content that they may name. Actions are told with the set by. Where
+// renderConsumer gives the files of a consumer and, where one of them changes, the content that they may name. Actions are told with the set by. Where
 // one of its sets is not settled, or a stage that it runs is on its way, the whole folder keeps its bytes: half of it
 // could send a node to the upstream for the other half.
 func (l *Line) renderConsumer(f *fleet, c mirror.Consumer, by, head string, of lookup) (rendering, []mirror.Reference, error) {
 	dir := render.ConsumerDir(l.local, c)
-	old, err := l.outlineAt(head, dir)
+	old, err := l.consumerHolds(c, dir, head)
 	if err != nil {
-		return rendering{}, nil, fmt.Errorf("read what is rendered: %w", err)
+		return rendering{}, nil, err
 	}
-	var contents []mirror.Reference
+	var used []settledSet
 	var sets []mirror.Set
 	records := map[string]mirror.Record{}
 	for _, use := range c.Runs {
@@ -87,18 +87,27 @@ func (l *Line) renderConsumer(f *fleet, c mirror.Consumer, by, head string, of l
 			return rendering{files: mirror.Files{}, old: old, kept: []string{dir}, actions: []mirror.Action{kept}}, nil, nil
 		}
 		if records[use.Set].Stages == nil {
-			sets, records[use.Set] = append(sets, one.set), one.record
+			sets, records[use.Set] = append(sets, whereabouts(one.set)), one.record
 		}
-		contents = append(contents, l.contents(one.set, use.Stage, one.record)...)
+		used = append(used, one)
 	}
-	r := l.taken(render.Consumer(l.local, c, sets, records, f.desired.Files), old)
+	made := l.consumerMade(f, c, madeOf(f, c, used), func() render.Result { return render.Consumer(l.local, c, sets, records, f.desired.Files) })
+	r := l.taken(made, old)
 	for i := range r.actions {
 		r.actions[i].Key.Set, r.actions[i].Where = by, c.KeyAt("render")
 	}
-	for _, name := range r.changed() {
+	changed := r.changed()
+	for _, name := range changed {
 		r.actions = append(r.actions, r.change(by, name, c.KeyAt("render")))
 	}
 	r.warn()
+	if len(changed) == 0 {
+		return r, nil, nil
+	}
+	var contents []mirror.Reference
+	for i, use := range c.Runs {
+		contents = append(contents, l.contents(used[i].set, use.Stage, used[i].record)...)
+	}
 	return r, contents, nil
 }
 
@@ -125,7 +134,7 @@ func (l *Line) foreseeConsumers(f *fleet, views []*view, plans []mirror.Plan, sh
 			if one, steps := coming[set]; steps {
 				return one, "", nil
 			}
-			return l.settledAt(set, l.renderedAt(f))
+			return l.settledAt(f, set, l.renderedAt(f))
 		})
 		if err != nil {
 			return err

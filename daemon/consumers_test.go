@@ -111,7 +111,7 @@ func TestConsumers_KeepTheirBytesUntilAllOfTheirSetsAreJudged(t *testing.T) {
 	t.Parallel()
 	s, app, _, _ := consumerSite(t)
 	s.sync()
-	s.close()
+	s.wipe()
 	before := s.file(hostsFile("docker.io"))
 	s.commit("another path", map[string]string{"desired/apps.yaml": "version: 1\nsource: {kind: list, file: apps.txt}\nlayout: path\npaths: {docker.io: moved}\n", "desired/apps.txt": list(app)})
 	s.open()

@@ -34,13 +34,13 @@ func TestConsumers_ACrashBeforeTheCommit(t *testing.T) {
 	s.names(hostsFile("docker.io"), "apps", "docker.io")
 }
 
-// A suspended set is left as it is, and so are its consumers until it goes on.
+// A suspended set is left as it is, and where nobody knows how it stands so are its consumers until it goes on.
 func TestConsumers_WaitForASuspendedSet(t *testing.T) {
 	t.Parallel()
 	s, app, tool, _ := consumerSite(t)
 	s.sync()
 	s.commit("pause", map[string]string{"rendered/demo/suspended.yaml": "version: 1\nsuspended: {tools: the vendor is asked}\n"})
-	s.close() // the next process never judges tools
+	s.wipe() // the next process never judges tools
 	before := s.file(hostsFile("docker.io"))
 	s.commit("another path", map[string]string{"desired/apps.yaml": "version: 1\nsource: {kind: list, file: apps.txt}\nlayout: path\npaths: {docker.io: moved}\n", "desired/apps.txt": list(app)})
 	s.sync()

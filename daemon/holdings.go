@@ -47,8 +47,8 @@ func (l *Line) contents(set mirror.Set, stage mirror.Stage, record mirror.Record
 }
 
 // guard keeps the files of a folder as they are where one that is to change names content that the local registry does
-// not hold. contents are what they may name. It asks for nothing where no file of the folder changes.
-func (h *holdings) guard(ctx context.Context, r *rendering, set mirror.Set, stage mirror.Stage, dir string, contents []mirror.Reference) error {
+// not hold. where asks for them, contents are what they may name. It asks for nothing where no file of the folder changes.
+func (h *holdings) guard(ctx context.Context, r *rendering, set mirror.Set, stage mirror.Stage, dir string, where mirror.Position, contents []mirror.Reference) error {
 	named := map[mirror.Reference]bool{}
 	for _, name := range r.changed() {
 		if !strings.HasPrefix(name, dir+"/") {
@@ -72,7 +72,7 @@ func (h *holdings) guard(ctx context.Context, r *rendering, set mirror.Set, stag
 	if n := len(missing) - 1; n > 0 {
 		more = fmt.Sprintf(" and %d more", n)
 	}
-	r.actions = append(r.actions, mirror.Action{Kind: mirror.Refuse, Key: mirror.Key{Set: set.Name}, Stage: stage, Path: dir, Where: set.KeyAt("render"),
+	r.actions = append(r.actions, mirror.Action{Kind: mirror.Refuse, Key: mirror.Key{Set: set.Name}, Stage: stage, Path: dir, Where: where,
 		Reason: mirror.Because(mirror.NotHeld, "kept as it was: the local registry does not hold %s%s", missing[0], more)})
 	h.lost = append(h.lost, missing...)
 	return nil

@@ -99,7 +99,7 @@ var errStarting = errors.New("the first cycle has not ended yet")
 // Open wires the line together and takes the lock of the state directory; ErrLocked when another process
 // has it. Nothing is asked of any network yet.
 func Open(ctx context.Context, c config.Config, o Options) (_ *Line, err error) {
-	l := &Line{config: c, log: o.Log, now: o.Now, shared: o.share(), wakes: newWakes(), desk: newDesk(), copying: newCopying(), settled: &settling{}, offline: o.Offline, temporary: o.Temporary,
+	l := &Line{config: c, log: o.Log, now: o.Now, shared: o.share(), wakes: newWakes(), desk: newDesk(), copying: newCopying(), settled: newSettling(), offline: o.Offline, temporary: o.Temporary,
 		sets: map[string]*progress{}, notReady: errStarting, proposing: newProposer()}
 	l.metrics = l.shared.metrics
 	l.arrive = o.Arrived

@@ -97,6 +97,9 @@ func (l *Line) askSource(ctx context.Context, f *fleet, set mirror.Set, at time.
 		err = sources.Shrinks(set, known.Listing, answer)
 	}
 	if err == nil {
+		err = sources.Replaces(ctx, set, known.Listing, answer, l.upstream())
+	}
+	if err == nil {
 		trial := set
 		err = sources.Take(&trial, answer).Err()
 	}

@@ -102,6 +102,7 @@ func TestListing_ABadAnswerRemovesNothing(t *testing.T) {
 		{"no list", testenv.Fault{Status: http.StatusOK, Body: `{"name":"team/tool","tags":null}`}, "no tag of"},
 		{"nonsense", testenv.Fault{Status: http.StatusOK, Body: `<html>`}, "invalid character"},
 		{"shrank", testenv.Fault{Status: http.StatusOK, Body: `{"name":"team/tool","tags":["1.0.0"]}`}, "upstream names 1 entries, where it named 4 before"},
+		{"others that are not there", testenv.Fault{Status: http.StatusOK, Body: `{"name":"team/tool","tags":["2.0.0","2.1.0","2.2.0","2.3.0"]}`}, "upstream names 0 of the 4 entries that it named before"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -10,11 +10,13 @@ import (
 // A chart may be known below a name that a registry has, too: what other sets want of that name comes from the registry.
 func TestMade_NothingIsPutInThePlaceOfWhatARegistryHas(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy})
-	app, tagged, pinned := s.push("ghcr.io/team/app:1", "app"), s.push("ghcr.io/team/web:1.0.0", "real"), s.push("ghcr.io/team/web:2", "other")
+	s := newSite(t, map[string]string{"desired/policy.yaml": "version: 1\nsigners: {vendor: {key: keys/vendor.pub}}\n" +
+		"rules: [{match: ghcr.io/team/web, require: {signers: [vendor], count: 1}}, {match: \"quay.io/**\", require: {pinned: true}}]\n"})
+	app, tagged, pinned := s.push("quay.io/team/app:1", "app"), s.pushSigned("ghcr.io/team/web:1.0.0", "real"), s.pushSigned("ghcr.io/team/web:2.0.0", "other")
 	files := chartOf("1.0.0", app)
 	files["desired/web.yaml"] = fmt.Sprintf("version: 1\nsource: {kind: helm, chart: charts/web, chartsAt: ghcr.io/team, inline: {image: %q}}\n", app)
-	files["desired/victim.yaml"] = fmt.Sprintf("version: 1\nsource: {kind: list, images: [ghcr.io/team/web:1.0.0, %q]}\n", pinned)
+	// What an upstream lists is known only when it was asked, so that nobody could refuse the place of the chart before.
+	files["desired/victim.yaml"] = "version: 1\nsource: {kind: oci, repositories: [ghcr.io/team/web], tags: {semver: \">=0\"}}\n"
 	s.commit("a chart with the name of an image", files)
 	reports := s.sync()
 	record := must(s.line.record(s.line.fleet.Load(), must(setNamed(s, "victim"))(t)))(t)

@@ -152,12 +152,13 @@ func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Do
 	}
 	here := l.holdings(v, moved)
 	for _, stage := range v.set.Stages {
-		if err := here.guard(ctx, &r, v.set, stage, render.Dir(l.local, v.set, stage), l.contents(v.set, stage, shown)); err != nil {
+		if err := here.guard(ctx, &r, v.set, stage, render.Dir(l.local, v.set, stage), v.set.KeyAt("render"), l.contents(v.set, stage, shown)); err != nil {
 			return "", err
 		}
 	}
 	now := l.settles(v, shown)
-	ahead, err := l.consumersOf(ctx, f, now, here, l.renderedAt(f)) // so that the registry is not asked while others wait to commit
+	madeOn, generation := l.renderedAt(f), l.settled.generation()
+	ahead, err := l.consumersOf(ctx, f, now, here, madeOn) // so that the registry is not asked while others wait to commit
 	if err != nil {
 		return "", err
 	}
@@ -184,18 +185,24 @@ func (l *Line) publish(ctx context.Context, f *fleet, v *view, moved []mirror.Do
 			if err := l.alone(f, v.set, head); err != nil {
 				return publish.Beside{}, err
 			}
-			if ahead, err = l.consumersOf(ctx, f, now, here, head); err != nil {
-				return publish.Beside{}, err
+			if next := l.settled.generation(); head != madeOn || next != generation {
+				if ahead, err = l.consumersOf(ctx, f, now, here, head); err != nil {
+					return publish.Beside{}, err
+				}
+				madeOn, generation = head, next
 			}
 			holds, err := l.rollbackHolds(l.withRendered(f, head), rolledBack(v.set, v.record, moved), at)
-			maps.Copy(ahead.Files, holds)
-			return ahead.Beside, err
+			beside := publish.Beside{Owned: ahead.Owned, Files: maps.Clone(ahead.Files)}
+			maps.Copy(beside.Files, holds)
+			return beside, err
 		},
 	})
 	if err != nil {
 		return "", err
 	}
 	l.settled.put(now)
+	l.settled.leaves(ahead)
+	l.keepSettled(now)
 	l.progress(v.set.Name).lacks(here.lost, l.now())
 	v.plan.Actions = append(v.plan.Actions, ahead.actions...)
 	l.tellNotes(append(r.notes, ahead.notes...))

@@ -46,7 +46,7 @@ func (l *Line) Sync(ctx context.Context, w Wake) ([]Report, error) {
 		l.sweep(ctx)
 	}
 	l.attendOnce(ctx)
-	return inOrder(last), err
+	return l.asLeft(inOrder(last)), err
 }
 
 // answer lets the commands ask how far this is, until what it gives is called. A sync does its work without, too.

@@ -3,6 +3,7 @@ package sources
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -146,10 +147,12 @@ func bounded(set mirror.Set, l listing) error {
 	return nil
 }
 
+// few is the length of a list below which it changes too much by itself.
+const few = 4
+
 // Shrinks refuses an answer that has less than half of the entries of the one before, to the same question: an upstream
 // that lost them most likely has trouble. An edit of the source is another question.
 func Shrinks(set mirror.Set, before, now Listing) error {
-	const few = 4 // a list that is shorter changes too much by itself
 	allowed, _ := set.Source.Node.Key("shrink").Text()
 	if len(before.Entries) < few || 2*len(now.Entries) >= len(before.Entries) || before.Question != now.Question || allowed == "allow" {
 		return nil
@@ -158,6 +161,59 @@ func Shrinks(set mirror.Set, before, now Listing) error {
 		What: fmt.Sprintf("upstream names %d entries, where it named %d before", len(now.Entries), len(before.Entries)),
 		Why:  "an upstream that has trouble answers like this, so what was listed before stays",
 		Fix:  "if that is meant write shrink: allow below source"}
+}
+
+// maxProbed is how many entries of one answer are asked for at most, before it is taken or before it is not.
+const maxProbed = 16
+
+// Replaces refuses an answer to the same question as before that lets more than half of the entries go for others which
+// upstream does not hold: they would leave what stands, and nothing would come instead. As many of the new ones as lack to that
+// half are asked for, at most maxProbed; where few were listed, or where it may shrink, one is enough. Entries of which the content was made
+// are here already.
+func Replaces(ctx context.Context, set mirror.Set, before, now Listing, up Upstream) error {
+	if len(before.Entries) == 0 || before.Question != now.Question {
+		return nil
+	}
+	was := map[string]bool{}
+	for _, e := range before.Entries {
+		was[e.Name] = true
+	}
+	stay := 0
+	var others []Listed
+	for _, e := range now.Entries {
+		if was[e.Name] {
+			stay++
+		} else {
+			others = append(others, e)
+		}
+	}
+	want := (len(before.Entries) + 1) / 2
+	if allowed, _ := set.Source.Node.Key("shrink").Text(); allowed == "allow" || len(before.Entries) < few {
+		want = 1
+	}
+	want = min(want-stay, maxProbed)
+	lacking := mirror.Reference{}
+	for held, gone := 0, 0; held < want; {
+		if len(others) == 0 || gone > maxProbed {
+			return mirror.Problem{Code: "SRC008", Where: set.At("source"),
+				What: fmt.Sprintf("upstream names %d of the %d entries that it named before, and does not hold what it names instead, such as %s", stay, len(before.Entries), lacking),
+				Why:  "what was listed before would leave, and nothing would come in its place: it stays",
+				Fix:  "see whether upstream holds what it names; it is asked again"}
+		}
+		e := others[0]
+		others = others[1:]
+		held++
+		if slices.ContainsFunc(now.Made, func(a mirror.Artifact) bool { return a.Image.Name() == e.Image.Name() }) {
+			continue
+		}
+		switch _, err := up.Resolve(ctx, e.Image); {
+		case errors.Is(err, mirror.ErrNotFound):
+			held, gone, lacking = held-1, gone+1, e.Image
+		case err != nil:
+			return fmt.Errorf("ask for %s, which is listed anew: %w", e.Image, err)
+		}
+	}
+	return nil
 }
 
 // Take fills the entries of a set that Read said is asked from an answer, with selection and replacements applied. With

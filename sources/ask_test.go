@@ -111,6 +111,70 @@ func TestShrinks(t *testing.T) {
 	}
 }
 
+func TestReplaces(t *testing.T) {
+	many := func(from, n int) (tags []string) {
+		for i := range n {
+			tags = append(tags, fmt.Sprintf("1.%d.0", from+i))
+		}
+		return tags
+	}
+	tests := []struct {
+		name        string
+		before, now []string
+		gone        []string
+		source      string
+		edited      bool
+		refused     bool
+		heads       int
+	}{
+		{name: "the same", before: many(0, 4), now: many(0, 4)},
+		{name: "one newer", before: many(0, 4), now: many(1, 4)},
+		{name: "all others, and there", before: many(0, 4), now: many(4, 4), heads: 2},
+		{name: "all others, and not there", before: many(0, 4), now: many(4, 4), gone: many(4, 4), refused: true, heads: 4},
+		{name: "all others, one there", before: many(0, 4), now: many(4, 4), gone: many(5, 4), refused: true, heads: 4},
+		{name: "one of one", before: many(0, 1), now: many(1, 1), heads: 1},
+		{name: "one of one that is not there", before: many(0, 1), now: many(1, 1), gone: many(1, 1), refused: true, heads: 1},
+		{name: "a short list that loses two", before: many(0, 3), now: many(2, 3), gone: many(3, 2)},
+		{name: "allowed", before: many(0, 4), now: many(4, 4), gone: many(4, 3), source: ", shrink: allow", heads: 4},
+		{name: "allowed, and nothing is there", before: many(0, 4), now: many(4, 4), gone: many(4, 4), source: ", shrink: allow", refused: true, heads: 4},
+		{name: "many are not asked for one by one", before: many(0, 900), now: many(1000, 900), gone: many(1000, 900), refused: true, heads: maxProbed + 1},
+		{name: "nor where they are there", before: many(0, 900), now: many(1000, 900), heads: maxProbed},
+		{name: "the source was edited", before: many(0, 4), now: many(4, 4), gone: many(4, 4), edited: true},
+		{name: "nothing was known", now: many(4, 4), gone: many(4, 4)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			set, _ := asking(t, "repository: ghcr.io/team/tool, tags: {newest: 9}"+tt.source)
+			answer := func(tags []string) Listing {
+				l := Listing{Question: set.Question}
+				for _, tag := range tags {
+					image := ref(t, "ghcr.io/team/tool:"+tag)
+					l.Entries = append(l.Entries, Listed{image.String(), image})
+				}
+				return l
+			}
+			before, now, h := answer(tt.before), answer(tt.now), &hub{gone: tt.gone}
+			if tt.edited {
+				before.Question = oldDigest
+			}
+			p := mirror.Problem{}
+			if err := Replaces(t.Context(), set, before, now, h); (err != nil) != tt.refused || tt.refused && (!errors.As(err, &p) || p.Code != "SRC008") || h.heads != tt.heads {
+				t.Errorf("got %v after %d requests, want %d", err, h.heads, tt.heads)
+			}
+		})
+	}
+	set, _ := asking(t, "repository: ghcr.io/team/tool, tags: {newest: 9}")
+	before, now := listed(t, set, 1), listed(t, set, 1)
+	now.Entries[0].Name = "chart/tool"
+	now.Made = []mirror.Artifact{{Image: now.Entries[0].Image}}
+	if err := Replaces(t.Context(), set, before, now, &hub{err: errors.New("no route")}); err != nil {
+		t.Errorf("content that was made here is asked for: %v", err)
+	}
+	if now.Made = nil; Replaces(t.Context(), set, before, now, &hub{err: errors.New("no route")}) == nil {
+		t.Error("what cannot be asked for is taken to be there")
+	}
+}
+
 func TestQuestion_IsWhatIsAsked(t *testing.T) {
 	ask := func(source string) mirror.Digest {
 		set, _ := asking(t, source)

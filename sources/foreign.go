@@ -3,6 +3,7 @@ package sources
 import (
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -11,7 +12,9 @@ import (
 // foreign collects what a file of another mirroring tool names. What such a file says and a set cannot hold is refused
 // with its place, never left out in silence, unless ignore names it.
 type foreign struct {
+	source   mirror.Node // with ignore
 	ignore   []string
+	words    []string // what ignore may name: the kind's own words, and keys of the file that would be lost
 	found    []wanted
 	charts   []wanted
 	problems mirror.Problems
@@ -19,6 +22,7 @@ type foreign struct {
 
 // lost tells of something that would be lost, unless it is ignored.
 func (f *foreign) lost(word string, where mirror.Position, what, instead string) {
+	f.words = append(f.words, word)
 	if slices.Contains(f.ignore, word) {
 		return
 	}
@@ -26,6 +30,17 @@ func (f *foreign) lost(word string, where mirror.Position, what, instead string)
 		instead += ", or "
 	}
 	f.problems.Add("SRC053", where, instead+"write ignore: ["+word+"] in the source to leave it out", "%s would be lost: a set of this kind holds images and charts of registries alone", what)
+}
+
+// unheard tells of words of ignore that name nothing: most likely misspelt, or of another tool.
+func (f *foreign) unheard() (ps mirror.Problems) {
+	slices.Sort(f.words)
+	for i, word := range f.ignore {
+		if known := slices.Compact(slices.Clone(f.words)); !slices.Contains(known, word) {
+			ps.Add("SRC056", f.source.Find("ignore", strconv.Itoa(i)).Where(), mirror.Suggest(word, known), "source.ignore: nothing in such a file is called %q", mirror.OneLine(word))
+		}
+	}
+	return ps
 }
 
 // given says whether a part says anything: not null, false, empty or without items.
@@ -99,7 +114,7 @@ func (f *foreign) entries() ([]mirror.Entry, mirror.Problems) {
 // list gives what a source of this kind has read.
 func (f *foreign) list(data []byte, atomic bool, follow follow) (listing, mirror.Problems) {
 	entries, ps := f.entries()
-	if ps = append(f.problems, ps...); len(ps) > 0 {
+	if ps = slices.Concat(f.unheard(), f.problems, ps); len(ps) > 0 {
 		return listing{}, ps
 	}
 	return listing{entries: entries, origin: mirror.DigestOf(data), atomic: atomic, follow: follow == "always"}, nil

@@ -2,6 +2,7 @@ package sources
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -29,6 +30,9 @@ var (
 		"passCredentialsAll", "certFile", "keyFile", "caFile", "insecureSkipTLSVerify", "plainHTTP", "valuesFiles"}
 )
 
+// haulerWords are what ignore may name, whether or not a manifest has it.
+var haulerWords = []string{"charts", "Files", "ImageTxts", "Directories", "ThickCharts", "K3s", "rewrite", "local", "add-images", "add-dependencies"}
+
 // readHauler reads the documents of a manifest. Source: hauler-dev/hauler, pkg/apis/hauler.cattle.io.
 func readHauler(set mirror.Set, files mirror.Files) (listing, mirror.Problems) {
 	o := haulerDefaults
@@ -39,7 +43,7 @@ func readHauler(set mirror.Set, files mirror.Files) (listing, mirror.Problems) {
 	if len(ps) > 0 {
 		return listing{}, ps
 	}
-	f := &foreign{ignore: o.Ignore}
+	f := &foreign{source: set.Source.Node, ignore: o.Ignore, words: slices.Clone(haulerWords)}
 	if path.Ext(file) == ".txt" {
 		f.found, ps = imageLines(file, data, true)
 		f.problems = append(f.problems, ps...)

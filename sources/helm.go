@@ -6,6 +6,8 @@ import (
 	"path"
 	"strings"
 
+	"github.com/Masterminds/semver/v3"
+
 	"github.com/poundlock/poundlock/internal/charts"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
@@ -53,14 +55,18 @@ func readHelm(set mirror.Set, files mirror.Files) (listing, mirror.Problems) {
 		return listing{}, ps
 	}
 	ps := c.prepare(files)
-	switch remote, problems := c.remote(); {
-	case len(ps)+len(problems) > 0:
-		return listing{}, append(ps, problems...)
+	remote, problems := c.remote()
+	switch ps = append(ps, problems...); {
+	case remote != nil && len(ps) > 0:
+		return listing{}, ps
 	case remote != nil:
 		return listing{origin: mirror.DigestOf(c.given), atomic: true, follow: c.options.Follow == "always", ask: remote}, nil
 	}
-	chart, archive, place, ps := c.local(files)
-	if len(ps) > 0 {
+	if len(problems) > 0 { // it is not known where the chart lies
+		return listing{}, ps
+	}
+	chart, archive, place, problems := c.local(files)
+	if ps = append(ps, problems...); len(ps) > 0 {
 		return listing{}, ps
 	}
 	return c.listing(chart, archive, place)
@@ -85,6 +91,9 @@ func (c *helmChart) prepare(files mirror.Files) (ps mirror.Problems) {
 	at, err := mirror.ParseReference(o.ChartsAt + "/x")
 	if err != nil || at.Tag != "" || at.HasDigest() || !strings.HasPrefix(o.ChartsAt, at.Host) {
 		ps.Add("SRC064", c.source.Key("chartsAt").Where(), "write a host and, where it is wanted, a path, as in charts.example.org/team", "source.chartsAt: %q is no place for charts", o.ChartsAt)
+	}
+	if _, err := semver.NewVersion(o.KubeVersion); err != nil {
+		ps.Add("SRC064", c.source.Key("kubeVersion").Where(), "write it as in 1.34.0", "source.kubeVersion: %q is no version", o.KubeVersion)
 	}
 	c.at = strings.TrimSuffix(at.Name(), "/x")
 	c.release.Release = charts.Release{Name: o.Release, Namespace: o.Namespace, KubeVersion: o.KubeVersion, APIVersions: o.APIVersions, Values: c.release.Values}

@@ -2,6 +2,7 @@ package sources
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -11,7 +12,6 @@ import (
 	"time"
 
 	"github.com/Masterminds/semver/v3"
-	"go.yaml.in/yaml/v4"
 
 	"github.com/poundlock/poundlock/internal/charts"
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -19,7 +19,7 @@ import (
 
 // Limits of what is fetched, in bytes.
 const (
-	maxChartIndex  = 48 << 20 // the index.yaml of a chart repository; large public ones have about 20 MB
+	maxChartIndex  = 32 << 20 // the index.yaml of a chart repository; large public ones have about 20 MB
 	maxChartPacked = 20 << 20 // an archive
 )
 
@@ -135,17 +135,6 @@ func readBlob(ctx context.Context, up Upstream, image mirror.Reference, d mirror
 	return data, nil
 }
 
-// chartIndex is what is read of the index.yaml of a chart repository. Source: helm.sh/docs/topics/chart_repository.
-type chartIndex struct {
-	Entries map[string][]indexed `yaml:"entries"`
-}
-
-type indexed struct {
-	Version string   `yaml:"version"`
-	URLs    []string `yaml:"urls"`
-	Digest  string   `yaml:"digest"`
-}
-
 // askRepository finds the newest version of a chart in an HTTP repository and makes an OCI artifact of it.
 func (c *helmChart) askRepository(ctx context.Context, up Upstream, repository *url.URL, want *semver.Constraints) (listing, error) {
 	index := repository.JoinPath("index.yaml").String()
@@ -153,11 +142,13 @@ func (c *helmChart) askRepository(ctx context.Context, up Upstream, repository *
 	if err != nil {
 		return listing{}, fmt.Errorf("chart repository %s: %w", repository, err)
 	}
-	var doc chartIndex
-	if err := yaml.Unmarshal(data, &doc); err != nil {
+	versions, err := readChartIndex(data, c.options.Chart)
+	switch {
+	case errors.Is(err, errIndexParts):
+		return listing{}, c.problem("SRC069", "see whether a chart repository is there", fmt.Sprintf("%s: %v", index, err))
+	case err != nil:
 		return listing{}, c.problem("SRC069", "see whether a chart repository is there", fmt.Sprintf("%s is no index of charts", index))
 	}
-	versions := doc.Entries[c.options.Chart]
 	var names []string
 	for _, v := range versions {
 		names = append(names, v.Version)

@@ -1,17 +1,12 @@
 package sources
 
 import (
-	"fmt"
-	"maps"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/api/types"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
-
+	"github.com/poundlock/poundlock/internal/charts"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -28,10 +23,17 @@ var (
 	kustomizeGenerators = []string{"configMapGenerator", "secretGenerator"}
 )
 
+// The keys of one patch or replacement, and of one generator. Source: sigs.k8s.io/kustomize/api/types, Patch, ReplacementField,
+// ConfigMapArgs and SecretArgs.
+var (
+	kustomizePatch     = []string{"path", "patch", "target", "options", "source", "sourceValue", "targets"}
+	kustomizeGenerator = []string{"name", "namespace", "behavior", "literals", "files", "envs", "env", "type", "options"}
+)
+
 // kustomized builds a kustomization as `kustomize build` does, on desired/ alone and without any program or request. It gives
 // what was built.
 func (m *manifests) kustomized(files mirror.Files, name string, where mirror.Position) (built []byte, ps mirror.Problems) {
-	k := kustomizations{files: files, read: map[string]bool{}}
+	k := kustomizations{files: files, checked: map[string]bool{}, read: map[string]int{}, on: map[string][]string{}, left: maxManifestNodes}
 	root := path.Join("desired", name)
 	if path.IsAbs(name) || strings.Contains(name, "\\") || !strings.HasPrefix(root, "desired/") {
 		ps.Add("SRC005", where, "name a folder below desired/, relative to it", "source.kustomization %q lies outside desired/", name)
@@ -40,15 +42,15 @@ func (m *manifests) kustomized(files mirror.Files, name string, where mirror.Pos
 	if k.check(root, where); len(k.problems) > 0 {
 		return nil, k.problems
 	}
-	disk := filesys.MakeFsInMemory()
-	for _, file := range slices.Sorted(maps.Keys(files)) {
-		if err := disk.WriteFile("/"+file, files[file]); err != nil {
-			return nil, chartProblem("SRC072", where, "rename it", "a file of desired/ cannot be laid out", err)
-		}
+	if k.builds(root, nil, map[string]int{}) > maxKustomizations {
+		ps.Add("SRC072", mirror.Position{File: k.first}, "let fewer of them build on the same folder", "it builds more than %d kustomizations, counted each time that one is built on", maxKustomizations)
+		return nil, ps
 	}
-	options := krusty.MakeDefaultOptions()
-	options.LoadRestrictions = types.LoadRestrictionsNone // the file system is all there is
-	built, err := build(options, disk, "/"+root)
+	named := mirror.Files{}
+	for file := range k.read {
+		named[file] = files[file]
+	}
+	built, err := charts.Build(named, root)
 	if err != nil {
 		return nil, chartProblem("SRC072", mirror.Position{File: k.first}, "see what `kustomize build` says of it", "the kustomization cannot be built", err)
 	}
@@ -57,25 +59,15 @@ func (m *manifests) kustomized(files mirror.Files, name string, where mirror.Pos
 	return built, nil
 }
 
-func build(options *krusty.Options, disk filesys.FileSystem, root string) (built []byte, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("it panics: %v", p)
-		}
-	}()
-	made, err := krusty.MakeKustomizer(options).Run(disk, root)
-	if err != nil {
-		return nil, err
-	}
-	return made.AsYaml()
-}
-
 // kustomizations goes through a kustomization and those that it builds on, before the library does: that would run git
 // for a path that looks like a repository, and fetch one that looks like an address.
 type kustomizations struct {
 	files    mirror.Files
-	first    string          // the file of the first one
-	read     map[string]bool // files of kustomizations
+	first    string              // the file of the first one
+	checked  map[string]bool     // folders
+	read     map[string]int      // the files that the library is given, with their parts
+	on       map[string][]string // the folders that a folder builds on, as often as it does
+	left     int                 // parts that the resources and patches may still have, aliases followed
 	problems mirror.Problems
 }
 
@@ -93,10 +85,10 @@ func (k *kustomizations) check(dir string, where mirror.Position) {
 	if k.first == "" {
 		k.first = found[0]
 	}
-	if k.read[found[0]] {
+	if k.checked[dir] {
 		return
 	}
-	k.read[found[0]] = true
+	k.checked[dir], k.read[found[0]] = true, 0
 	doc, ps := mirror.ParseDocument(found[0], k.files[found[0]])
 	if k.problems = append(k.problems, ps...); len(ps) > 0 {
 		return
@@ -112,6 +104,7 @@ func (k *kustomizations) check(dir string, where mirror.Position) {
 		case slices.Contains(kustomizeGenerators, key):
 			each(value, func(item mirror.Node) { k.generator(dir, item) })
 		case key == "openapi":
+			k.only(value, "path")
 			k.path(dir, value.Key("path"))
 		default:
 			k.problems.Add("SRC071", doc.KeyWhere(key), "take it out; name charts in a set of kind helm", "%s is not read: it may run programs or ask somebody", mirror.OneLine(key))
@@ -129,13 +122,14 @@ func (k *kustomizations) patch(dir string, item mirror.Node) {
 	if text, ok := item.Text(); ok {
 		if !strings.Contains(text, "\n") && !strings.HasPrefix(strings.TrimSpace(text), "{") {
 			k.path(dir, item)
-		} else if !unfolds([]byte(text)) { // a patch that is written out
-			k.tooLarge(item.Where())
+		} else { // a patch that is written out
+			k.bounded([]byte(text), item.Where())
 		}
 		return
 	}
-	if inline, _ := item.Key("patch").Text(); !unfolds([]byte(inline)) {
-		k.tooLarge(item.Key("patch").Where())
+	k.only(item, kustomizePatch...)
+	if inline, ok := item.Key("patch").Text(); ok {
+		k.bounded([]byte(inline), item.Key("patch").Where())
 	}
 	if at := item.Key("path"); !at.IsZero() {
 		if text, _ := at.Text(); text != "" {
@@ -144,11 +138,33 @@ func (k *kustomizations) patch(dir string, item mirror.Node) {
 	}
 }
 
+// bounded refuses a text that the library would make too much of, and gives its parts.
+func (k *kustomizations) bounded(text []byte, where mirror.Position) int {
+	before := k.left
+	if !unfolds(text, &k.left) {
+		k.tooLarge(where)
+	}
+	return before - k.left
+}
+
+// tooLarge tells a text that is; the next one is judged anew.
 func (k *kustomizations) tooLarge(where mirror.Position) {
 	k.problems.Add("SRC072", where, "write out what the aliases stand for", "it has more than %d parts, aliases counted, or an alias inside of what it stands for", maxManifestNodes)
+	k.left = maxManifestNodes
+}
+
+// only refuses keys that are not known here. The library reads keys in any case, and an s that is written ſ: it would fetch
+// the address that stands behind Path or fileſ.
+func (k *kustomizations) only(item mirror.Node, known ...string) {
+	for _, key := range item.Keys() {
+		if !slices.Contains(known, key) {
+			k.problems.Add("SRC071", item.KeyWhere(key), "write one of "+strings.Join(known, ", "), "%s is no key that is read here", mirror.OneLine(key))
+		}
+	}
 }
 
 func (k *kustomizations) generator(dir string, item mirror.Node) {
+	k.only(item, kustomizeGenerator...)
 	for _, key := range []string{"files", "envs"} {
 		each(item.Key(key), func(file mirror.Node) {
 			text, _ := file.Text()
@@ -182,10 +198,14 @@ func (k *kustomizations) place(dir, text string, where mirror.Position) {
 	switch {
 	case !localPath.MatchString(text) || path.IsAbs(text) || strings.HasPrefix(strings.ToLower(text), "github.com") || !strings.HasPrefix(at, "desired/"):
 		k.problems.Add("SRC071", where, "commit what it names into desired/, and name it by its path", "%q is no path of letters, digits and . _ - / inside of desired/", mirror.OneLine(text))
-	case isFile && unfolds(k.files[at]):
 	case isFile:
-		k.tooLarge(where)
+		if parts, again := k.read[at]; !again {
+			k.read[at] = k.bounded(k.files[at], where)
+		} else if k.left -= parts; k.left < 0 {
+			k.tooLarge(where)
+		}
 	case len(k.files.Under(at)) > 0:
+		k.on[dir] = append(k.on[dir], at)
 		k.check(at, where)
 	default:
 		k.problems.Add("SRC071", where, "commit the file, or name one that is there", "there is no file %s", mirror.OneLine(at))

@@ -26,11 +26,13 @@ var ociDefaults = ociOptions{Follow: "always", Shrink: "refuse", Tags: tagRules{
 // readOCI reads which tags of which repositories are meant; which there are is asked for.
 func readOCI(set mirror.Set, _ mirror.Files) (listing, mirror.Problems) {
 	o := ociDefaults
-	if ps := set.Source.Node.DecodeAs("source", &o); len(ps) > 0 {
-		return listing{}, ps
+	ps := set.Source.Node.DecodeAs("source", &o)
+	var repositories []mirror.Reference
+	if !ps.Touch("source.repository") && !ps.Touch("source.repositories") {
+		named, problems := o.repositories(set.Source.Node)
+		repositories, ps = named, append(ps, problems...)
 	}
-	repositories, ps := o.repositories(set.Source.Node)
-	choice, problems := o.Tags.compile(set.Source.Node.Key("tags"))
+	choice, problems := o.Tags.compile(set.Source.Node.Key("tags"), ps)
 	if ps = append(ps, problems...); len(ps) > 0 {
 		return listing{}, ps
 	}
@@ -83,6 +85,7 @@ func (q ociQuestion) ask(ctx context.Context, up Upstream, past Past, at time.Ti
 	// whenever another tag comes.
 	l := listing{origin: mirror.DigestOf([]byte("oci")), created: map[mirror.Digest]time.Time{}}
 	for _, repository := range q.repositories {
+		l.gone = nil
 		tags, err := up.Tags(ctx, repository)
 		if err != nil {
 			return listing{}, fmt.Errorf("list the tags of %s: %w", repository.Name(), err)
@@ -90,6 +93,9 @@ func (q ociQuestion) ask(ctx context.Context, up Upstream, past Past, at time.Ti
 		found, err := q.choose(ctx, look{up, past, at, repository, &l, q.once}, tags)
 		if err != nil {
 			return listing{}, err
+		}
+		if len(found) == 0 && l.gone != nil {
+			return listing{}, l.gone // most likely nobody may read it, which some registries do not tell from nothing there
 		}
 		if len(found) == 0 {
 			return listing{}, mirror.Problem{Code: "SRC095", What: fmt.Sprintf("no tag of %s passes the rules; it has %d", repository.Name(), len(tags)),

@@ -3,6 +3,7 @@ package sources
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -22,6 +23,16 @@ type look struct {
 	once       bool
 }
 
+// passes says whether an error concerns one tag alone: one that is listed and names nothing, as registries leave them when
+// content is deleted. The others are chosen among all the same.
+func (k look) passes(err error) bool {
+	if !errors.Is(err, mirror.ErrNotFound) {
+		return false
+	}
+	k.listing.gone = err
+	return true
+}
+
 // names gives what a tag names, by one HEAD; none where a tag names the same for ever and was chosen before.
 func (k look) names(ctx context.Context, image mirror.Reference) (mirror.Digest, error) {
 	if before, ok := k.past.Listed(image.String()); ok && k.once && before.HasDigest() {
@@ -34,7 +45,10 @@ func (k look) names(ctx context.Context, image mirror.Reference) (mirror.Digest,
 // answer before. It is false where there is neither yet.
 func (k look) ripe(ctx context.Context, image mirror.Reference, age time.Duration) (mirror.Reference, bool, error) {
 	d, err := k.names(ctx, image)
-	if err != nil {
+	switch {
+	case k.passes(err):
+		return image, false, nil
+	case err != nil:
 		return image, false, err
 	}
 	due := k.past.FirstSeen(d).Add(age)
@@ -54,17 +68,19 @@ func (k look) byAge(ctx context.Context, tags []string) ([]string, error) {
 	for _, tag := range tags {
 		image := k.repository.WithTag(tag)
 		d, err := k.names(ctx, image)
-		if err != nil {
-			return nil, err
-		}
 		at, known := k.past.Created(d)
-		if !known {
-			if at, err = k.created(ctx, d); err != nil {
-				return nil, err
-			}
+		if err == nil && !known {
+			at, err = k.created(ctx, d)
+		}
+		switch {
+		case k.passes(err):
+			continue
+		case err != nil:
+			return nil, err
 		}
 		made[tag], k.listing.created[d] = at, at
 	}
+	tags = slices.DeleteFunc(tags, func(tag string) bool { _, there := made[tag]; return !there })
 	slices.SortFunc(tags, func(a, b string) int {
 		if c := made[b].Compare(made[a]); c != 0 {
 			return c

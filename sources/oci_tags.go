@@ -56,8 +56,9 @@ type choice struct {
 // maxNewest is the most tags of one repository that can be asked for.
 const maxNewest = 1000
 
-// compile reads the rules. Rules that leave every tag in are refused: a repository has more than anybody wants.
-func (r tagRules) compile(node mirror.Node) (choice, mirror.Problems) {
+// compile reads the rules. Rules that leave every tag in are refused: a repository has more than anybody wants. Of what
+// was told already nothing more is said.
+func (r tagRules) compile(node mirror.Node, told mirror.Problems) (choice, mirror.Problems) {
 	var ps mirror.Problems
 	c := choice{prereleases: r.Prereleases, newest: r.Newest, by: r.By, minAge: r.MinAge}
 	c.allow = patterns(&ps, node.Key("allow"), r.Allow)
@@ -71,7 +72,8 @@ func (r tagRules) compile(node mirror.Node) (choice, mirror.Problems) {
 		}
 	}
 	switch {
-	case len(r.Allow) == 0 && r.Semver == "" && node.Key("newest").IsZero() && !node.IsZero():
+	case told.Touch("source.tags.newest"), node.IsZero():
+	case len(r.Allow) == 0 && r.Semver == "" && node.Key("newest").IsZero() && !told.Touch("source.tags.allow") && !told.Touch("source.tags.semver"):
 		ps.Add("SRC093", r.Where, `write what is meant, such as tags: {semver: ">=1.4 <2", newest: 3}`, "tags: none of allow, semver and newest is given, which would take every tag")
 	case !node.Key("newest").IsZero() && (r.Newest < 1 || r.Newest > maxNewest):
 		ps.Add("SRC094", node.Key("newest").Where(), "write a number from 1 to "+strconv.Itoa(maxNewest), "tags.newest: %d", r.Newest)

@@ -22,6 +22,7 @@ type hub struct {
 	tags      map[string][]string // by repository
 	named     map[string]string   // tag -> content; without one the tag names itself
 	made      map[string]time.Time
+	gone      []string // tags that are listed and name nothing
 	err       error
 	lists     int
 	heads     int
@@ -52,6 +53,9 @@ func (h *hub) content(tag string) mirror.Manifest {
 
 func (h *hub) Resolve(_ context.Context, r mirror.Reference) (mirror.Descriptor, error) {
 	h.heads++
+	if slices.Contains(h.gone, r.Tag) {
+		return mirror.Descriptor{}, mirror.ErrNotFound
+	}
 	return h.content(r.Tag).Descriptor, h.err
 }
 
@@ -226,6 +230,32 @@ func TestOCI_MinimumAge(t *testing.T) {
 	past.listed = Listing{}
 	if _, err = Ask(t.Context(), set, files, h, &remembers{now: noon}, noon); err == nil {
 		t.Error("content that nobody saw before was taken")
+	}
+}
+
+// A tag that is listed and names nothing, as deleted content leaves it, does not keep the others back; where all are so,
+// most likely nobody may read them, and what stands stays.
+func TestOCI_ATagThatNamesNothingIsPassedOver(t *testing.T) {
+	for rules, want := range map[string]string{"newest: 2, by: created": "1.0.0 1.1.0", `allow: [".*"], minAge: 1h`: "1.0.0 1.1.0"} {
+		set, files := asking(t, "repository: ghcr.io/team/tool, tags: {"+rules+"}")
+		h := &hub{tags: map[string][]string{"ghcr.io/team/tool": {"1.0.0", "1.1.0", "1.2.0"}}, gone: []string{"1.2.0"},
+			made: map[string]time.Time{"1.0.0": noon, "1.1.0": noon, "1.2.0": noon}}
+		past := &remembers{now: noon.Add(-2 * time.Hour)}
+		for _, tag := range h.tags["ghcr.io/team/tool"] {
+			past.FirstSeen(h.content(tag).Descriptor.Digest)
+		}
+		past.now = noon
+		if l, err := Ask(t.Context(), set, files, h, past, noon); err != nil || tagsOf(l) != want {
+			t.Errorf("%s: got %s, want %s: %v", rules, tagsOf(l), want, err)
+		}
+		h.gone = h.tags["ghcr.io/team/tool"]
+		if _, err := Ask(t.Context(), set, files, h, past, noon); !errors.Is(err, mirror.ErrNotFound) {
+			t.Errorf("%s: all are gone: %v", rules, err)
+		}
+		h.gone, h.err = nil, errors.New("broken line")
+		if _, err := Ask(t.Context(), set, files, h, past, noon); err == nil {
+			t.Errorf("%s: another error is passed over", rules)
+		}
 	}
 }
 

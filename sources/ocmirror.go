@@ -20,6 +20,9 @@ type ocMirrorOptions struct {
 
 var ocMirrorDefaults = ocMirrorOptions{Follow: "always"}
 
+// ocMirrorWords are what ignore may name, whether or not a file has it.
+var ocMirrorWords = []string{"platform", "operators", "helm", "blockedImages", "samples", "targetRepo", "targetTag"}
+
 // readOCMirror reads the images and charts of an ImageSetConfiguration. Releases and operators are found by what their
 // catalogs say, which only oc-mirror reads. Source: openshift/oc-mirror, api v1alpha2 and v2alpha1.
 func readOCMirror(set mirror.Set, files mirror.Files) (listing, mirror.Problems) {
@@ -32,7 +35,7 @@ func readOCMirror(set mirror.Set, files mirror.Files) (listing, mirror.Problems)
 		return listing{}, ps
 	}
 	docs, ps := mirror.ParseDocuments(file, data)
-	f := &foreign{ignore: o.Ignore}
+	f := &foreign{source: set.Source.Node, ignore: o.Ignore, words: slices.Clone(ocMirrorWords)}
 	f.problems = append(f.problems, ps...)
 	if len(docs) == 0 && len(ps) == 0 {
 		f.problems.Add("SRC051", mirror.Position{File: file}, "name an ImageSetConfiguration", "the file holds no document")

@@ -141,7 +141,7 @@ func (v *paletteValues) images(n mirror.Node) {
 		case text == "":
 		case err != nil:
 			v.problems.Add("SRC045", n.Key(key).Where(), "write registry/repository:tag", "imageSwapImages.%s: %v", key, err)
-		case strings.EqualFold(image.Host, v.endpoint):
+		case v.names(image):
 			v.problems.Add("SRC045", n.Key(key).Where(), "take the values as Palette ships them: this names the mirror, not the upstream", "imageSwapImages.%s is taken from %s", key, v.endpoint)
 		case image.Tag == "" && !image.HasDigest():
 			v.problems.Add("SRC022", n.Key(key).Where(), "add a tag or, better, a digest", "imageSwapImages.%s has neither tag nor digest", key)
@@ -149,6 +149,13 @@ func (v *paletteValues) images(n mirror.Node) {
 			v.found = append(v.found, wanted{image, n.Key(key).Where()})
 		}
 	}
+}
+
+// names says whether an image lies at the endpoint, which may have a path: registries such as public.ecr.aws give one to
+// each account, and what lies beside it is of others.
+func (v *paletteValues) names(image mirror.Reference) bool {
+	endpoint := strings.ToLower(strings.TrimSuffix(v.endpoint, "/"))
+	return endpoint != "" && strings.HasPrefix(strings.ToLower(image.Name())+"/", endpoint+"/")
 }
 
 // mapping makes a path of every pair: what is behind the endpoint and the base path. Palette's own examples are uneven,

@@ -38,6 +38,8 @@ type listing struct {
 	ask asker
 	// again is when time alone changes an answer, such as what is too young yet; zero where nothing waits.
 	again time.Time
+	// gone is what a repository says of a listed tag that names nothing; nil where there is none.
+	gone error
 	// created is when content was made, which past gives back at the next question.
 	created map[mirror.Digest]time.Time
 }
@@ -68,7 +70,9 @@ func Read(set *mirror.Set, files mirror.Files) mirror.Problems {
 	read, ok := kinds[set.Source.Kind]
 	if !ok {
 		fix := "known kinds: " + strings.Join(Kinds(), ", ")
-		if near := mirror.Nearest(set.Source.Kind, Kinds()); near != "" {
+		if strings.HasPrefix(set.Source.Kind, "kusto") {
+			fix = "write kind: manifests, and the folder of the kustomization as kustomization:"
+		} else if near := mirror.Nearest(set.Source.Kind, Kinds()); near != "" {
 			fix = fmt.Sprintf("did you mean %q?", near)
 		}
 		ps.AddAt("source.kind", "SRC001", set.Source.Node.Key("kind").Where(), fix, "unknown source kind %q", set.Source.Kind)

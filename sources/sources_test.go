@@ -102,6 +102,15 @@ func TestRead_NamesTheKindThatWasMeant(t *testing.T) {
 	}
 }
 
+func TestRead_SaysWhichKindReadsAKustomization(t *testing.T) {
+	for _, kind := range []string{"kustomization", "kustomize"} {
+		desired, _ := mirror.ParseDesired("", mirror.Files{"desired/app.yaml": []byte("version: 1\nsource: {kind: " + kind + ", file: app}\n")})
+		if ps := Read(&desired.Sets[0], nil); len(ps) != 1 || ps[0].Code != "SRC001" || !strings.Contains(ps[0].Fix, "kind: manifests") || !strings.Contains(ps[0].Fix, "kustomization:") {
+			t.Errorf("%s: got %v", kind, ps)
+		}
+	}
+}
+
 func TestRead_TheVersionOfTheSourceIsItsBytes(t *testing.T) {
 	origin := func(list string) mirror.Digest {
 		files := mirror.Files{"desired/web.yaml": []byte("version: 1\nsource: {kind: list, file: web.txt}\n"), "desired/web.txt": []byte(list)}

@@ -23,6 +23,9 @@ type zarfOptions struct {
 
 var zarfDefaults = zarfOptions{Follow: "once"}
 
+// zarfWords are what ignore may name, whether or not a package has it.
+var zarfWords = []string{"charts", "files", "repos", "dataInjections", "imageArchives", "import", "extensions", "daemon"}
+
 // What of a component brings no content of its own: the images of manifests stand in images, too, since Zarf pulls no
 // other ones.
 var zarfKeys = []string{"name", "description", "default", "required", "optional", "only", "group", "cosignKeyPath", "deprecatedCosignKeyPath", "images",
@@ -42,7 +45,7 @@ func readZarf(set mirror.Set, files mirror.Files) (listing, mirror.Problems) {
 	if ps.Stop() {
 		return listing{}, ps
 	}
-	z := zarf{foreign: &foreign{ignore: o.Ignore}, options: o}
+	z := zarf{foreign: &foreign{source: set.Source.Node, ignore: o.Ignore, words: slices.Clone(zarfWords)}, options: o}
 	z.problems = append(z.problems, ps...)
 	if kind, _ := doc.Key("kind").Text(); kind != "ZarfPackageConfig" && kind != "ZarfInitConfig" {
 		z.problems.Add("SRC051", doc.KeyWhere("kind"), "name a file of kind ZarfPackageConfig", "this is no zarf.yaml: its kind is %q", kind)

@@ -32,6 +32,13 @@ func Apart(command ...string) { apart = command }
 
 var rendered, checked = memo[Rendered]{most: 4}, memo[[]Fault]{most: 64}
 
+// tooMuch remembers what hit a bound: a set is read many times in a minute, and each would take the whole deadline. It is
+// asked again after a while: the machine may have been slow.
+var (
+	tooMuch  = memo[*Refusal]{most: 64}
+	askAgain = 10 * time.Minute
+)
+
 // Render renders a chart whose charts inside are unpacked (see Files.Whole). An error is a *Refusal.
 func Render(f Files, r Release) (Rendered, error) {
 	return ask(&rendered, job{Chart: f, Release: &r}, func(a answer) Rendered { return a.Rendered })
@@ -53,6 +60,9 @@ func ask[V any](known *memo[V], j job, of func(answer) V) (none V, err error) {
 	if v, ok := known.of(key); ok {
 		return v, nil
 	}
+	if why, ok := tooMuch.of(key); ok {
+		return none, why
+	}
 	atOnce <- struct{}{}
 	defer func() { <-atOnce }()
 	var a answer
@@ -61,11 +71,15 @@ func ask[V any](known *memo[V], j job, of func(answer) V) (none V, err error) {
 	} else {
 		a, err = inProcess(j)
 	}
+	if err == nil && a.Refused != nil {
+		err = a.Refused
+	}
+	if why, ok := errors.AsType[*Refusal](err); ok && why.Cause == NotInBounds {
+		tooMuch.keep(key, why)
+		time.AfterFunc(askAgain, func() { tooMuch.drop(key) })
+	}
 	if err != nil {
 		return none, err
-	}
-	if a.Refused != nil {
-		return none, a.Refused
 	}
 	v := of(a)
 	known.keep(key, v)
@@ -73,7 +87,7 @@ func ask[V any](known *memo[V], j job, of func(answer) V) (none V, err error) {
 }
 
 func tooLong() error {
-	return refuse(NotInBounds, "its templates and schemas take longer than %s", within)
+	return refuse(NotInBounds, "it takes longer than %s", within)
 }
 
 func inProcess(j job) (answer, error) {
@@ -103,7 +117,7 @@ func process(job []byte) (a answer, err error) {
 	case out.full:
 		return a, refuse(NotInBounds, "it renders to more than %d MiB", maxRendered>>20)
 	case errors.As(err, &ended) && (ended.ExitCode() == exitMemory || ended.ExitCode() == exitCrash):
-		return a, refuse(NotInBounds, "its templates and schemas take more than %d MiB of memory, or call each other without end", maxMemory>>20)
+		return a, refuse(NotInBounds, "it takes more than %d MiB of memory, or its templates call each other without end", maxMemory>>20)
 	case errors.As(err, &ended) && ended.ExitCode() == exitTime:
 		return a, tooLong()
 	case err != nil:

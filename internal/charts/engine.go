@@ -77,17 +77,19 @@ func short(text string) string {
 	return strings.ToValidUTF8(text[:most/2]+" ... "+text[len(text)-most/2:], "")
 }
 
-// job is one question: to render a chart, or to check values with its schemas.
+// job is one question: to render a chart, to check values with its schemas, or to build a kustomization.
 type job struct {
-	Chart   Files
-	Release *Release // to render
-	Values  Values   // to check, whole
+	Chart         Files
+	Release       *Release       // to render
+	Values        Values         // to check, whole
+	Kustomization *kustomization `json:",omitempty"` // to build
 }
 
 // answer is what comes of a job.
 type answer struct {
 	Rendered Rendered
 	Faults   []Fault
+	Built    []byte
 	Refused  *Refusal
 }
 
@@ -102,6 +104,10 @@ func (j job) do() (a answer) {
 			a.Refused = &Refusal{NotRenders, short(err.Error())}
 		}
 	}()
+	if j.Kustomization != nil {
+		a.Built, err = j.Kustomization.build()
+		return a
+	}
 	c, err := load(j.Chart)
 	switch {
 	case err != nil:

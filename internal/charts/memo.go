@@ -1,13 +1,14 @@
 package charts
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 // memo remembers the last few answers to questions that depend on bytes alone: a chart takes seconds, and a set is read and
-// rendered at many steps. What failed is asked again: a machine may have been slow.
+// rendered at many steps.
 type memo[V any] struct {
 	most  int
 	mu    sync.Mutex
@@ -36,4 +37,11 @@ func (m *memo[V]) keep(key mirror.Digest, v V) {
 		m.order = m.order[1:]
 	}
 	m.known[key], m.order = v, append(m.order, key)
+}
+
+func (m *memo[V]) drop(key mirror.Digest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.known, key)
+	m.order = slices.DeleteFunc(m.order, func(d mirror.Digest) bool { return d == key })
 }

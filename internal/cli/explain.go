@@ -100,6 +100,11 @@ func quotedPath(path string) string {
 // meantPath gives the path that was most likely meant, "" when none is near, and the longest part of the path that
 // can be explained.
 func meantPath(path string) (near, above string) {
+	for _, d := range documents() { // most likely the path as it stands in the file, without its document
+		if _, err := explain(d.Name + "." + path); err == nil {
+			return d.Name + "." + path, ""
+		}
+	}
 	parts := strings.Split(path, ".")
 	for n := len(parts) - 1; n > 0; n-- {
 		above := strings.Join(parts[:n], ".")

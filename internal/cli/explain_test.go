@@ -50,7 +50,7 @@ func TestExplain_SaysWhatAKeyMeans(t *testing.T) {
 }
 
 func TestExplain_NamesWhatWasMeant(t *testing.T) {
-	for path, near := range map[string]string{"git.pol": "git.poll", "replace": "set.replace", "registries.local.auth.pasword": "registries.local.auth.password", "set.sorce": "set.source",
+	for path, near := range map[string]string{"git.pol": "git.poll", "replace": "set.replace", "source": "set.source", "source.file": "set.source.file", "render.element": "set.render.element", "registries.local.auth.pasword": "registries.local.auth.password", "set.sorce": "set.source",
 		"GIT.Poll": "git.poll", "registries.local.Auth": "registries.local.auth", "git.Poll": "git.poll"} {
 		code, out, talk := command(t, t.Context(), "explain", path)
 		if code != exitFailure || out != "" || !strings.Contains(talk, "has no key") || near != "" && !strings.Contains(talk, "did you mean "+near+"?") {

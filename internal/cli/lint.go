@@ -123,15 +123,31 @@ func (d *lintDocument) lint(name, kind string, named bool) {
 	var told mirror.Problems
 	for _, one := range kinds {
 		file.Kinds = append(file.Kinds, one)
-		told = told.Plus(render.Lint(one, filepath.ToSlash(name), data))
-	}
-	for i := range told {
-		if told[i].Where.File == "" {
-			told[i].Where.File = name
+		ps := append(render.Lint(one, filepath.ToSlash(name), data), lintBeside(one, name, data)...)
+		for i := range ps {
+			if ps[i].Where.File == "" {
+				ps[i].Where.File = name
+			}
+		}
+		if told = told.Plus(ps); !render.Reads(one, filepath.ToSlash(name), data) {
+			render.WithoutWords(told, one, data) // --kind says so, and there is no other
+			d.Problems, d.Files = append(d.Problems, told...), append(d.Files, file)
+			return
 		}
 	}
 	told.QuotePublic(mirror.Files{filepath.ToSlash(name): data})
 	d.Problems, d.Files = append(d.Problems, told...), append(d.Files, file)
+}
+
+// lintBeside tells of certificates that a file names relative to its own folder and that do not lie there.
+func lintBeside(kind, name string, data []byte) (ps mirror.Problems) {
+	for _, file := range render.FilesBeside(kind, filepath.ToSlash(name), data) {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(name), filepath.FromSlash(file.Path))); errors.Is(err, fs.ErrNotExist) {
+			ps.Add("RND058", file.Where, "put it beside the file, or write its absolute path", "ca: there is no file %s in the folder of this file", mirror.OneLine(file.Path))
+			ps[len(ps)-1].Why = "containerd looks for it there, and every pull of this host fails"
+		}
+	}
+	return ps
 }
 
 // readBounded reads a file as far as one too large for any kind is told from one that is not.

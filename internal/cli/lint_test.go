@@ -30,6 +30,9 @@ func TestLint_NamesWhatAConsumerWouldIgnore(t *testing.T) {
 	broken := write("broken/docker.io/hosts.toml", string(good)+"\nserver = \"https://registry.site.example\n")
 	write("broken/notes.md", "# nothing\n")
 	other := write("other.xyz", "hello\n")
+	write("code/x_test.go", "package x\n\nconst text = `\nkind: ElementDeployment\nociImageRegistry:\n  endpoint: https://x\n`\n")
+	write("code/x.txtar", "-- a.yaml --\nkind: RegistryMirrorConfig\nkind: ConfigMap\nimages_digests: x\n")
+	lost := write("lost/docker.io/hosts.toml", "server = \"https://r.example\"\nca = \"corp.pem\"\n[host.\"https://r.example\"]\n  ca = [\"/etc/ssl/corp.pem\", \"other.pem\"]\n")
 	for _, tt := range []struct {
 		name string
 		args []string
@@ -40,6 +43,8 @@ func TestLint_NamesWhatAConsumerWouldIgnore(t *testing.T) {
 		{"by its kind", []string{"--kind", "containerd", ok}, exitOK, []string{"no mistakes"}},
 		{"a broken one", []string{broken}, exitConfig, []string{broken + ":9", "1 problem"}},
 		{"a folder", []string{dir + "/good", dir + "/broken"}, exitConfig, []string{broken + ":9", "1 problem"}},
+		{"certificates that are not beside it", []string{lost}, exitConfig, []string{lost + ":2", lost + ":4", "RND058", "no file other.pem", "2 problems"}},
+		{"programs and fixtures", []string{dir + "/code"}, exitOK, []string{"no file of a kind"}},
 		{"of no kind", []string{other}, exitConfig, []string{"RND102", "--kind"}},
 		{"none", []string{dir + "/nowhere"}, exitConfig, []string{"DOC009"}},
 		{"an unknown kind", []string{"--kind", "containrd", ok}, exitFailure, []string{"did you mean containerd?"}},

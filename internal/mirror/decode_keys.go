@@ -98,7 +98,11 @@ func (d decoder) mapping(n Node, v reflect.Value, path string) {
 			if path == "" {
 				where = Position{File: n.file} // it belongs to no line
 			}
-			d.ps.AddAt(join(path, f.name), "DOC005", where, "add the key "+f.name, "%s is missing", join(path, f.name))
+			fix := "add the key " + f.name
+			if f.name == "key" {
+				fix = "add key: with its value"
+			}
+			d.ps.AddAt(join(path, f.name), "DOC005", where, fix, "%s is missing", join(path, f.name))
 		}
 	}
 }

@@ -217,8 +217,13 @@ func TestTags_FollowsPagesOfTheSameHostOnly(t *testing.T) {
 	if _, err := c.Tags(t.Context(), ref("team/app")); err == nil || len(other.requests()) != 0 {
 		t.Errorf("got %v, the other host saw %v", err, other.requests())
 	}
-	c = always(t, page(func(n int) string { return `<?last=0>; rel="next"` }))
+	c = always(t, page(func(n int) string { return `<?last=` + strconv.Itoa(n) + `>; rel="next"` }))
 	if _, err := c.Tags(t.Context(), ref("team/app")); !errors.Is(err, mirror.ErrTooLarge) {
 		t.Errorf("endless pages: %v", err)
+	}
+	asked := 0
+	c = always(t, page(func(n int) string { asked++; return `<?last=` + strconv.Itoa(n%3) + `>; rel="next"` }))
+	if _, err := c.Tags(t.Context(), ref("team/app")); !errors.Is(err, errLoop) || asked != 4 {
+		t.Errorf("pages in a circle: %v after %d requests", err, asked)
 	}
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -48,7 +49,9 @@ func (c *Client) pages(ctx context.Context, q request, page func(http.Header, []
 	defer func() { err = c.discreet(err) }()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	asked := map[string]bool{}
 	for range maxPages {
+		asked[q.url.String()] = true
 		resp, err := c.do(ctx, q)
 		if err != nil {
 			return err
@@ -68,9 +71,15 @@ func (c *Client) pages(ctx context.Context, q request, page func(http.Header, []
 		if q.url, err = sameHost(q.url, next); err != nil {
 			return fmt.Errorf("%s %s: next page: %w", q.op, q.ref, err)
 		}
+		if asked[q.url.String()] {
+			return fmt.Errorf("%s %s: %w", q.op, q.ref, errLoop)
+		}
 	}
 	return fmt.Errorf("%s %s: more than %d pages: %w", q.op, q.ref, maxPages, mirror.ErrTooLarge)
 }
+
+// errLoop is an answer that would be asked for without end.
+var errLoop = errors.New("the registry names a page as the next one that it gave already")
 
 // nextLink gives the target of a Link header with rel=next, "" without one.
 func nextLink(h http.Header) string {

@@ -71,6 +71,9 @@ func (w *Wire) authorize(h *host, req *http.Request) (*http.Response, error) {
 	}
 	drain(resp.Body)
 	if err != nil {
+		if ctx.Err() == nil {
+			h.auth.unlearn(key)
+		}
 		return nil, err
 	}
 	if hasBody(req) && req.GetBody == nil {

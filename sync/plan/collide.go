@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
@@ -13,13 +15,30 @@ type claim struct {
 	where  mirror.Position
 }
 
-// wish says what the claim is for. A set that names a tag wants what that tag names upstream, whenever it
-// asks: two sets would move the local tag to and fro.
-func (c claim) wish() string {
-	if c.digest == (mirror.Digest{}) {
-		return "whatever its upstream tag names"
+// collision says why an action that wants a local tag cannot be done, and what mends it. A set that names a tag alone
+// wants what that tag names upstream, whenever it asks: two sets would move the local tag to and fro.
+func collision(a mirror.Action, tag mirror.Reference, other claim) mirror.Reason {
+	reason := mirror.Because(mirror.Collision, "two digests for %s: %s wants %s (%s), %s wants %s (%s)",
+		tag, a.Key, mirror.Short(a.New), a.Where, other.who, mirror.Short(other.digest), other.where)
+	same := "let both name the same digest"
+	if other.digest == (mirror.Digest{}) {
+		reason = mirror.Because(mirror.Collision, "%s is named twice: %s wants %s (%s), and %s names the tag alone (%s), which may come to mean other content",
+			tag, a.Key, mirror.Short(a.New), a.Where, other.who, other.where)
+		same = "name the digest in both"
 	}
-	return mirror.Short(c.digest)
+	if other.who.Set != a.Key.Set {
+		reason.Fix = fmt.Sprintf("%s, or give one of the two sets a place of its own, as by paths: {%s: %s/%s} in desired/%s.yaml",
+			same, quoteHost(a.Image.Host), other.who.Set, strings.ReplaceAll(a.Image.Host, ":", "_"), other.who.Set)
+	}
+	return reason
+}
+
+// quoteHost writes a host as a key of YAML: a port needs quotes in braces.
+func quoteHost(host string) string {
+	if strings.Contains(host, ":") {
+		return `"` + host + `"`
+	}
+	return host
 }
 
 // collide refuses every action whose local tag somebody wants to name another digest: another entry of the
@@ -51,8 +70,7 @@ func (c *computation) collide(actions []mirror.Action) {
 			all := claims[tag]
 			j := slices.IndexFunc(all, func(o claim) bool { return o.digest != a.New })
 			if j >= 0 {
-				actions[i] = refuse(a, mirror.Because(mirror.Collision, "two digests for %s: %s wants %s (%s), %s wants %s (%s)",
-					tag, a.Key, mirror.Short(a.New), a.Where, all[j].who, all[j].wish(), all[j].where))
+				actions[i] = refuse(a, collision(a, tag, all[j]))
 				break
 			}
 		}

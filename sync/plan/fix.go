@@ -54,7 +54,7 @@ func Mend(a mirror.Action) string {
 	case mirror.NotVerified:
 		return "run `poundlock verify " + a.Image.String() + "` to see why"
 	case mirror.Collision:
-		return "let both name the same digest, or give one set another layout or tag"
+		return "let both name the same digest, or give one set paths: of its own"
 	case mirror.ForeignTag:
 		return "set adopt: true in the set to take the tag over, or remove the tag"
 	case mirror.NotBelow:

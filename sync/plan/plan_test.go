@@ -238,6 +238,26 @@ func TestCompute_CollisionsAreRefusedOnBothSides(t *testing.T) {
 			t.Errorf("the other line is not named: %s", find(t, p, "snapshot", "a/x").Reason)
 		}
 	}
+	// Nobody says that there are two digests where one set names a tag alone, and both can be mended.
+	w = newWorld(mirror.LayoutPath)
+	w.all.Sets = []mirror.Set{{Name: "tools", Stages: mirror.DefaultStages, Layout: mirror.LayoutPath,
+		Entries: []mirror.Entry{{Name: "x", Image: image("x", "1", "").WithDigest(mirror.Digest{}), Where: mirror.Position{File: "desired/tools.txt", Line: 4}}}}}
+	a := find(t, w.plan(), "snapshot", "a/x")
+	if said := a.Reason.Detail; strings.Contains(said, "two digests") || !strings.Contains(said, "tools/x names the tag alone (desired/tools.txt:4)") {
+		t.Errorf("said %q", said)
+	}
+	if fix := Fix(a); !strings.Contains(fix, "name the digest in both") || !strings.Contains(fix, "paths: {"+a.Image.Host+": tools/"+a.Image.Host+"} in desired/tools.yaml") {
+		t.Errorf("fix is %q", fix)
+	}
+	// A place of its own is what mends it.
+	for i := range w.all.Sets {
+		if w.all.Sets[i].Name == "tools" {
+			w.all.Sets[i].Paths = map[string]string{a.Image.Host: "tools/" + a.Image.Host}
+		}
+	}
+	if p := w.plan(); p.Count(mirror.Refuse) != 0 {
+		t.Errorf("got %+v", p.Actions)
+	}
 	// A line of a stage file collides too.
 	w = newWorld(mirror.LayoutPath)
 	w.want("staging", map[string]mirror.Reference{"a/x": image("x", "1", "v1"), "b/y": image("y", "1", "v1")})

@@ -47,7 +47,9 @@ func hostsTOML(s scene, h host, o containerdOptions) []byte {
 		access += fmt.Sprintf("ca = %q\n", o.CA)
 	}
 	var b bytes.Buffer
-	if !o.Fallback {
+	if o.Fallback {
+		b.WriteString(fallbackWord + ": what no host here answers is asked for at the upstream\n")
+	} else {
 		// The mirror as server is what keeps containerd from appending the upstream.
 		fmt.Fprintf(&b, "server = %q\n%s\n", s.url("v2", h.paths[len(h.paths)-1]), access)
 	}

@@ -48,11 +48,6 @@ func isClient(v any) bool {
 // readsHosts knows a hosts.toml by its name.
 func readsHosts(name string, _ []byte) bool { return path.Base(name) == "hosts.toml" }
 
-func lintHosts(name string, data []byte) mirror.Problems {
-	_, ps := readHosts(name, data)
-	return ps
-}
-
 // hostOfFolder gives the upstream host that a hosts.toml is for, as its folder says; "" where it does not.
 func hostOfFolder(name string) string {
 	folder := path.Base(path.Dir(name))
@@ -102,6 +97,7 @@ func readHostTables(name string, data []byte) (all []hostsEndpoint, ps mirror.Pr
 		ps = append(ps, t.check(table, hostForms, asksUpstream, "host", address)...)
 		endpoint, problems := t.endpoint(address, table, "host", address)
 		all, ps = append(all, endpoint), append(ps, problems...)
+		ps = append(ps, endpoint.checkAsked(t.where("host", address, "capabilities"))...)
 	}
 	if server == "" {
 		for _, key := range []string{"capabilities", "override_path"} {

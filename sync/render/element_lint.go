@@ -9,9 +9,9 @@ import (
 )
 
 // readsElement knows an override ConfigMap and an ElementDeployment.
-func readsElement(_ string, data []byte) bool {
-	return bytes.Contains(data, []byte("kind: ConfigMap")) && bytes.Contains(data, []byte("images_digests:")) ||
-		bytes.Contains(data, []byte("kind: ElementDeployment"))
+func readsElement(name string, data []byte) bool {
+	return isDocument(name) && (bytes.Contains(data, []byte("kind: ConfigMap")) && bytes.Contains(data, []byte("images_digests:")) ||
+		bytes.Contains(data, []byte("kind: ElementDeployment")))
 }
 
 // lintElement reads a file as the operator of the ElementDeployment does: in any of its generations, since they take an
@@ -86,17 +86,29 @@ func lintConfigMap(root mirror.Node, servers *[]string) (ps mirror.Problems) {
 	if ps.Stop() {
 		return ps
 	}
-	for _, top := range []string{"images_digests", "default_images_digests"} {
+	trees, tops := []mirror.Node{tree}, []string{"images_digests", "default_images_digests"}
+	for _, top := range tops {
 		if !tree.Key(top).IsZero() {
 			ps.Add("RND013", tree.KeyWhere(top), "delete the line and begin with the components", "data.images_digests: the text begins below the key %s, which stands in it once more", top)
 			ps[len(ps)-1].Why = "the operator takes it for a component, and no image is overridden"
-			tree = tree.Key(top)
+			trees = append(trees, tree.Key(top))
 		}
 	}
-	if !tree.IsMapping() {
-		ps.Add("RND013", carrier.Where(), "write component, container and image fields as nested mappings", "data.images_digests: want a mapping of components")
+	for i, tree := range trees {
+		if !tree.IsMapping() {
+			ps.Add("RND013", carrier.Where(), "write component, container and image fields as nested mappings", "data.images_digests: want a mapping of components")
+		}
+		ps = append(ps, lintComponents(tree, i == 0, tops, servers)...)
 	}
+	return ps
+}
+
+// lintComponents judges the components of a tree, but for keys of the outer one that begin a tree of their own.
+func lintComponents(tree mirror.Node, outer bool, tops []string, servers *[]string) (ps mirror.Problems) {
 	for _, component := range tree.Keys() {
+		if outer && slices.Contains(tops, component) {
+			continue
+		}
 		containers := tree.Key(component)
 		if !containers.IsMapping() {
 			ps.Add("RND013", tree.KeyWhere(component), "delete it, or write its containers below it", "%s: want a mapping of containers", component)

@@ -35,6 +35,7 @@ func TestElement_LintTellsEveryTrapOfTheOperators(t *testing.T) {
 		{"no key", "kind: ConfigMap\nmetadata: {name: ess-images}\ndata:\n  images: x\n", []string{"RND013 3 has no text under data.images_digests"}},
 		{"a tree instead of text", "kind: ConfigMap\ndata:\n  images_digests:\n    a: {}\n", []string{"RND013 4 want text"}},
 		{"the vendor's top key", configMapOf("images_digests:\n  " + strings.ReplaceAll(strings.TrimSpace(good), "\n", "\n  ")), []string{"RND013 6 once more"}},
+		{"the vendor's top key beside entries", configMapOf("images_digests: {}\na:\n  b:\n"), []string{"RND013 6 once more", "RND013 8 a/b: want image fields"}},
 		{"empty bodies", configMapOf("a:\n  b:\nc:\n" + "d: {e: f}\n"), []string{"RND013 7 a/b: want image fields", "RND013 8 c: want a mapping", "RND013 9 d/e: want image fields"}},
 		{"no tag", configMapOf(strings.Replace(good, "    image_tag: \"1.10\"\n", "", 1)), []string{"RND014 7 has no image_tag"}},
 		{"tag without digest", configMapOf(good[:strings.Index(good, "    image_digest")]), []string{"RND014 7 has no image_digest"}},

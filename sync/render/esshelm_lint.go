@@ -11,7 +11,7 @@ import (
 var esshelmKeys = regexp.MustCompile(`(?m)^(matrixTools|matrixRTC|matrixAuthenticationService|elementWeb|elementAdmin|wellKnownDelegation|deploymentMarkers|initSecrets):`)
 
 // readsESSHelm knows values of the chart by the components that only it has.
-func readsESSHelm(_ string, data []byte) bool { return esshelmKeys.Match(data) }
+func readsESSHelm(name string, data []byte) bool { return isDocument(name) && esshelmKeys.Match(data) }
 
 // lintESSHelm reads values over those of the chart: what a block leaves out, the chart has.
 func lintESSHelm(name string, data []byte) mirror.Problems {

@@ -82,7 +82,7 @@ func checkHelm(r request) mirror.Problems {
 	for i, at := range o.PullSecrets {
 		ps = append(ps, placeValue(tree, at, r.options.Find("pullSecrets", fmt.Sprint(i)).Where())...)
 	}
-	if o.Chart == "" || len(ps) > 0 {
+	if o.Chart == "" {
 		return ps
 	}
 	return append(ps, o.checkChart(r)...)
@@ -115,7 +115,10 @@ func (o helmOptions) checkChart(r request) (ps mirror.Problems) {
 	}
 	defaults := c.defaults
 	for _, at := range slices.Sorted(maps.Keys(o.Images)) {
-		keys, _ := valuePath(at)
+		keys, err := valuePath(at)
+		if err != nil {
+			continue // told already
+		}
 		if parent, _ := lookup(defaults, keys[:len(keys)-1]).(values); parent != nil {
 			if _, there := parent[keys[len(keys)-1]]; there {
 				continue

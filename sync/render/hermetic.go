@@ -29,7 +29,9 @@ func compile(file, text string) (hermetic, mirror.Problems) {
 		ps.Add("RND072", mirror.Position{File: file}, "split it", "the template is larger than %d KiB", maxTemplate>>10)
 		return hermetic{}, ps
 	}
-	tmpl, err := template.New(file).Option("missingkey=error").Funcs(templateFunctions(&budget{})).Parse(text)
+	functions := templateFunctions(&budget{})
+	delete(functions, stepFunction) // a template that calls it itself would give itself steps
+	tmpl, err := template.New(file).Option("missingkey=error").Funcs(functions).Parse(text)
 	if err != nil {
 		p := templateProblem("RND072", file, err)
 		p.Fix = "see https://pkg.go.dev/text/template and `poundlock help overrides-clusters` for the functions"

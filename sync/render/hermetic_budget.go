@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -73,21 +74,36 @@ func (b *budget) size(v any) int {
 	return 64
 }
 
-var wideVerb = regexp.MustCompile(`%[^a-zA-Z%]*([0-9]{4,}|\*)`)
+// Verbs of printf with a width or precision of more than three digits, and with one of more than one. The number of an
+// argument, as in %[12]s, is neither.
+var (
+	wideVerb       = regexp.MustCompile(`%[^a-zA-Z%]*([0-9]{4,}|\*)`)
+	paddedVerb     = regexp.MustCompile(`%[^a-zA-Z%]*[0-9]{2}`)
+	argumentNumber = regexp.MustCompile(`\[[0-9]+\]`)
+)
 
 func (b *budget) printf(format string, args ...any) (string, error) {
-	if wideVerb.MatchString(format) {
+	if err := b.take(append(args, format)...); err != nil {
+		return "", err
+	}
+	verbs := argumentNumber.ReplaceAllString(format, "")
+	if wideVerb.MatchString(verbs) {
 		return "", errors.New("a width of more than three digits, or *, is not for templates")
 	}
+	padded := paddedVerb.MatchString(verbs)
 	widest := 1000 // a width of three digits pads an empty argument, too
 	for _, one := range args {
+		if kind := reflect.ValueOf(one).Kind(); padded && (kind == reflect.Slice || kind == reflect.Struct) {
+			return "", errors.New("a width pads each part of a list: write a loop instead")
+		}
 		widest = max(widest, b.size(one))
 	}
 	// A verb may take any of the arguments, as %[1]s does.
 	if strings.Count(format, "%")*widest > maxTemplateText {
 		return "", errTemplateTooMuch
 	}
-	return fmt.Sprintf(format, args...), b.take(append(args, format)...)
+	made := fmt.Sprintf(format, args...)
+	return made, b.takeBytes(len(made))
 }
 
 func (b *budget) json(v any) (string, error) {
@@ -140,6 +156,9 @@ func (b *budget) join(by string, list []string) (string, error) {
 
 // image gives what stands for an entry. A missing one is a mistake: the file would be without it.
 func (b *budget) image(entry string) (templateImage, error) {
+	if err := b.takeBytes(len(b.images)); err != nil {
+		return templateImage{}, err
+	}
 	for _, i := range b.images {
 		if i.Entry == entry {
 			return i, nil
@@ -177,11 +196,17 @@ func templateFunctions(b *budget) template.FuncMap {
 		"lower":      func(s string) (string, error) { return strings.ToLower(s), b.take(s) },
 		"upper":      func(s string) (string, error) { return strings.ToUpper(s), b.take(s) },
 		"replace":    b.replace,
-		"trimPrefix": func(prefix, s string) string { return strings.TrimPrefix(s, prefix) },
-		"trimSuffix": func(suffix, s string) string { return strings.TrimSuffix(s, suffix) },
-		"hasPrefix":  func(prefix, s string) bool { return strings.HasPrefix(s, prefix) },
-		"hasSuffix":  func(suffix, s string) bool { return strings.HasSuffix(s, suffix) },
-		"contains":   func(part, s string) bool { return strings.Contains(s, part) },
+		"trimPrefix": func(prefix, s string) (string, error) { return strings.TrimPrefix(s, prefix), b.takeBytes(len(prefix)) },
+		"trimSuffix": func(suffix, s string) (string, error) { return strings.TrimSuffix(s, suffix), b.takeBytes(len(suffix)) },
+		"hasPrefix":  func(prefix, s string) (bool, error) { return strings.HasPrefix(s, prefix), b.takeBytes(len(prefix)) },
+		"hasSuffix":  func(suffix, s string) (bool, error) { return strings.HasSuffix(s, suffix), b.takeBytes(len(suffix)) },
+		"contains":   func(part, s string) (bool, error) { return strings.Contains(s, part), b.takeBytes(len(s)) },
+		"eq":         b.eq,
+		"ne":         func(x, y any) (bool, error) { same, err := b.eq(x, y); return !same, err },
+		"lt":         func(x, y any) (bool, error) { order, err := b.compare(x, y); return order < 0, err },
+		"le":         func(x, y any) (bool, error) { order, err := b.compare(x, y); return order <= 0, err },
+		"gt":         func(x, y any) (bool, error) { order, err := b.compare(x, y); return order > 0, err },
+		"ge":         func(x, y any) (bool, error) { order, err := b.compare(x, y); return order >= 0, err },
 		"split":      b.split,
 		"join":       b.join,
 		"image":      b.image,

@@ -95,12 +95,12 @@ func (s scene) swapPairs() (pairs []swapLine) {
 }
 
 // swapHosts gives the hosts that a map names. A host of a path table of which nothing stands is named, too: images of
-// it are then missed at the local registry instead of taken from the upstream.
+// it are then missed at the local registry instead of taken from the upstream. One that cannot be, where charts come from, is not.
 func (s scene) swapHosts() []host {
 	all := s.mirrored()
 	for _, p := range s.parts {
 		for _, name := range slices.Sorted(maps.Keys(p.set.Paths)) {
-			if mirror.IsHost(name) && !s.isOwn(name) && !slices.ContainsFunc(all, func(h host) bool { return h.name == name }) {
+			if mirror.IsHost(name) && !strings.HasSuffix(name, ".invalid") && !s.isOwn(name) && !slices.ContainsFunc(all, func(h host) bool { return h.name == name }) {
 				all = append(all, host{name, []string{s.local.HostPath(p.set, p.name, name)}})
 			}
 		}

@@ -108,7 +108,7 @@ type k3sConfig struct {
 var k3sMirrors = regexp.MustCompile(`(?m)^mirrors:\s*$[^#]*^\s+endpoint:`)
 
 func readsK3s(name string, data []byte) bool {
-	return path.Base(name) == k3sFile || strings.HasPrefix(path.Base(name), "registries") && k3sMirrors.Match(data)
+	return path.Base(name) == k3sFile || strings.HasPrefix(path.Base(name), "registries") && isDocument(name) && k3sMirrors.Match(data)
 }
 
 func lintK3s(name string, data []byte) mirror.Problems {

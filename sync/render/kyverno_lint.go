@@ -10,8 +10,8 @@ import (
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
-func readsKyverno(_ string, data []byte) bool {
-	return bytes.Contains(data, []byte("kyverno.io/")) && bytes.Contains(data, []byte("image:"))
+func readsKyverno(name string, data []byte) bool {
+	return isDocument(name) && bytes.Contains(data, []byte("kyverno.io/")) && bytes.Contains(data, []byte("image:"))
 }
 
 // imagePolicy is a ClusterPolicy or Policy of Kyverno, as far as it changes the images of Pods.

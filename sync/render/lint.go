@@ -1,10 +1,17 @@
 package render
 
 import (
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
+
+// isDocument says whether a file is YAML or JSON by its name: programs and fixtures hold the same words.
+func isDocument(name string) bool {
+	return slices.Contains([]string{".yaml", ".yml", ".json"}, strings.ToLower(path.Ext(name)))
+}
 
 // Lint finds what the consumer of a file would refuse, misread or silently ignore. The file may be hand-written.
 func Lint(kind, name string, data []byte) mirror.Problems {

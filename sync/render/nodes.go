@@ -58,6 +58,7 @@ type pull struct {
 // fallback the last attempt may be the upstream.
 func proveNodes(s scene, where string, fallback bool, pulls func(image mirror.Reference, byDigest bool) []pull) (ps mirror.Problems) {
 	stands, at := map[string]mirror.Digest{}, mirror.Position{File: where}
+	scheme, _, _ := strings.Cut(s.url(), "://")
 	for _, i := range s.images() {
 		stands[i.local.Name()+":"+i.upstream.Tag] = i.upstream.Digest
 	}
@@ -75,6 +76,8 @@ func proveNodes(s scene, where string, fallback bool, pulls func(image mirror.Re
 				switch last, holds := n > 0, stands[name+":"+i.upstream.Tag]; {
 				case p.host != s.local.Host && (!fallback || !last):
 					ps.Add("RND050", at, "report this: a file must not lead a node there", "%s is asked for at %s", i.upstream.Name(), p.host)
+				case p.host == s.local.Host && p.scheme != scheme:
+					ps.Add("RND050", at, "report this: a file must name the scheme that the registry speaks", "%s is asked for by %s, and the local registry speaks %s", i.upstream.Name(), p.scheme, scheme)
 				case p.host != s.local.Host || found:
 				case name == i.local.Name():
 					found = true

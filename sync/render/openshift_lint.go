@@ -23,8 +23,8 @@ var (
 )
 
 // readsOpenShift knows the objects by their kind; the definitions of these kinds name them, too, further in.
-func readsOpenShift(_ string, data []byte) bool {
-	return slices.ContainsFunc(mirrorKinds, func(k mirrorKind) bool {
+func readsOpenShift(name string, data []byte) bool {
+	return isDocument(name) && slices.ContainsFunc(mirrorKinds, func(k mirrorKind) bool {
 		return bytes.Contains(append([]byte("\n"), data...), []byte("\nkind: "+k.kind))
 	})
 }

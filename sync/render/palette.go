@@ -69,9 +69,6 @@ func (r *readerOf) UnmarshalText(b []byte) error {
 func paletteOf(options mirror.Node) (paletteOptions, mirror.Problems) {
 	o := paletteDefaults
 	ps := options.DecodeAs("render.palette", &o)
-	if len(ps) > 0 {
-		return o, ps
-	}
 	if strings.TrimSpace(o.Name) == "" {
 		ps.Add("RND092", options.Key("name").Where(), "write a name, such as Internal Registry", "render.palette.name is empty")
 	}
@@ -83,9 +80,6 @@ func paletteOf(options mirror.Node) (paletteOptions, mirror.Problems) {
 
 func checkPalette(r request) mirror.Problems {
 	o, ps := paletteOf(r.options)
-	if len(ps) > 0 {
-		return ps
-	}
 	for _, named := range [][2]string{{"imageSwapImage", o.Image}, {"imageSwapInitImage", o.InitImage}} {
 		key, entry := named[0], named[1]
 		if entries := r.parts[0].set.Entries; entry != "" && len(entries) > 0 && !slices.ContainsFunc(entries, func(e mirror.Entry) bool { return e.Name == entry }) {

@@ -10,9 +10,9 @@ import (
 )
 
 // readsPalette knows values with a registry block and the Secret.
-func readsPalette(_ string, data []byte) bool {
-	return bytes.Contains(data, []byte("ociImageRegistry:")) ||
-		bytes.Contains(data, []byte("kind: Secret")) && bytes.Contains(data, []byte(registryInfoName)) && bytes.Contains(data, []byte("MIRROR_REGISTRIES"))
+func readsPalette(name string, data []byte) bool {
+	return isDocument(name) && (bytes.Contains(data, []byte("ociImageRegistry:")) ||
+		bytes.Contains(data, []byte("kind: Secret")) && bytes.Contains(data, []byte(registryInfoName)) && bytes.Contains(data, []byte("MIRROR_REGISTRIES")))
 }
 
 // lintPalette reads values of Palette's charts and the Secret registry-info as Palette, image-swap and the containerd of
@@ -44,7 +44,7 @@ func lintRegistryBlock(config, block mirror.Node) (ps mirror.Problems) {
 	ps = append(ps, lintPassword(block.Key("password"), "ociImageRegistry.password")...)
 	ps = append(ps, lintCertificates(block.Key("caCert"), "ociImageRegistry.caCert")...)
 	if skip := block.Key("insecureSkipVerify"); !skip.IsZero() && text(skip) != "true" && text(skip) != "false" {
-		ps.Add("RND093", skip.Where(), "write true or false", "ociImageRegistry.insecureSkipVerify is neither true nor false")
+		ps = append(ps, noTruth(skip, "insecureSkipVerify", "true or false", "ociImageRegistry.insecureSkipVerify is neither true nor false"))
 	}
 	pairs := block.Key("mirrorRegistries")
 	m, problems := lintPairs(pairs, "mirrorRegistries")
@@ -126,7 +126,7 @@ func lintRegistryInfo(root mirror.Node, swap bool) (ps mirror.Problems) {
 		}
 	}
 	if insecure := value("INSECURE"); insecure.IsString() && text(insecure) != "true" && text(insecure) != "false" {
-		ps.Add("RND093", insecure.Where(), `write "true" or "false"`, "stringData.INSECURE is neither true nor false")
+		ps = append(ps, noTruth(insecure, "INSECURE", `"true" or "false"`, "stringData.INSECURE is neither true nor false"))
 	}
 	ps = append(ps, lintEndpoint(value("DOMAIN"), "stringData.DOMAIN")...)
 	ps = append(ps, lintBasePath(value("BASE_PATH"), "stringData.BASE_PATH")...)
@@ -141,6 +141,12 @@ func lintRegistryInfo(root mirror.Node, swap bool) (ps mirror.Problems) {
 		ps = append(ps, lintEndpoints(m, value("MIRROR_REGISTRIES"))...)
 	}
 	return ps
+}
+
+// noTruth tells of a text where true or false belongs. Its line is not quoted: beside it stands the password, and a value
+// that slipped by a line is one.
+func noTruth(n mirror.Node, key, want, what string) mirror.Problem {
+	return mirror.Problem{Code: "RND093", Where: n.Where(), What: what, Fix: "write " + want, Snippet: key + ": ***", Caret: len(key) + 3, Width: 3}
 }
 
 const clearFix = "take it out, change it if others could read it, and let a store of secrets or an encrypted Secret bring it"

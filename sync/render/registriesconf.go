@@ -87,7 +87,11 @@ func proveRegistriesConf(s scene, options mirror.Node, files mirror.Files) mirro
 				continue
 			}
 			host, repository, _ := strings.Cut(strings.TrimSuffix(source.ref, strings.TrimPrefix(asked, image.Name())), "/")
-			all = append(all, pull{"https", host, repository})
+			scheme := "https"
+			if source.insecure { // plain http, or https that nobody checks
+				scheme = "http"
+			}
+			all = append(all, pull{scheme, host, repository})
 		}
 		return all
 	})

@@ -39,10 +39,12 @@ func readRegistriesConf(name string, data []byte) (conf registriesConf, ps mirro
 	}
 	if _, old := t.root["registries"]; old {
 		ps.Add("RND054", t.where("registries"), "write [[registry]] tables", "this is the first version of the format, which has no mirrors")
-		return nil, ps
+		if len(t.root) > 1 {
+			ps[0].What, ps[0].Why = "a table of the first version of the format beside those of the second", breaksPulls
+		}
 	}
-	ps = t.check(t.root, forms{"registry": isTables, "unqualified-search-registries": isTexts, "credential-helpers": isTexts, "short-name-mode": isText,
-		"additional-layer-store-auth-helper": isText, "aliases": isTable}, breaksPulls)
+	ps = append(ps, t.check(t.root, forms{"registries": isTable, "registry": isTables, "unqualified-search-registries": isTexts, "credential-helpers": isTexts, "short-name-mode": isText,
+		"additional-layer-store-auth-helper": isText, "aliases": isTable}, breaksPulls)...)
 	for i, host := range texts(t.root["unqualified-search-registries"]) {
 		if r, err := mirror.ParseReference(host + "/x/y"); err != nil || r.Repository != "x/y" {
 			ps.Add("RND054", t.where("unqualified-search-registries"), "write host or host:port", "unqualified-search-registries: item %d is no host", i+1)

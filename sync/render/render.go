@@ -252,7 +252,14 @@ func all(s scene, asked map[string]mirror.Node, dir string) made {
 	m := made{overrides: overrides{files: mirror.Files{}, secrets: map[string]Secret{}}}
 	for _, name := range slices.Sorted(maps.Keys(asked)) {
 		k := kinds[name]
-		o := k.files(s, asked[name])
+		of := s
+		if k.reach&forConsumers != 0 {
+			of = s.pulledByNodes()
+		}
+		if len(of.parts) == 0 && len(s.parts) > 0 {
+			continue // nothing but charts stands
+		}
+		o := k.files(of, asked[name])
 		for _, file := range slices.Sorted(maps.Keys(o.files)) { // the first mistake becomes the reason that plans show
 			body := o.files[file]
 			if _, twice := m.files[file]; twice && !(isPullSecret(file) && bytes.Equal(m.files[file], body)) || hidden(m.secrets, file) {
@@ -272,7 +279,7 @@ func all(s scene, asked map[string]mirror.Node, dir string) made {
 		}
 		m.resources = append(m.resources, o.resources...)
 		if k.proof != nil {
-			m.wrong = append(m.wrong, k.proof(s, asked[name], o.files)...)
+			m.wrong = append(m.wrong, k.proof(of, asked[name], o.files)...)
 		}
 		if s.local.Login && k.login != "" {
 			o.notes = append(o.notes, loginNote(k.login))

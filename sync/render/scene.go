@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 )
@@ -63,6 +64,24 @@ func (s scene) hosts() []host {
 	}
 	slices.SortFunc(all, func(a, b host) int { return cmp.Compare(a.name, b.name) })
 	return all
+}
+
+// pulledByNodes gives the scene without Helm charts: Helm pulls them, and neither nodes nor clusters rewrite where from.
+func (s scene) pulledByNodes() scene {
+	parts := s.parts
+	s.parts = nil
+	for _, p := range parts {
+		standing := mirror.Standing{}
+		for entry, line := range p.standing {
+			if !strings.HasPrefix(entry, "chart/") {
+				standing[entry] = line
+			}
+		}
+		if len(standing) > 0 {
+			s.parts = append(s.parts, part{p.set, p.name, standing})
+		}
+	}
+	return s
 }
 
 // url gives the address of a path in the local registry, with its scheme.

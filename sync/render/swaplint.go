@@ -13,7 +13,7 @@ import (
 // readsImageSwap knows a map file by its name or its lines, and the ConfigMap by its name.
 func readsImageSwap(name string, data []byte) bool {
 	base := path.Base(name)
-	return base == "imageswap-maps.conf" || base == imageSwapFile || isSwapConfigMap(data) ||
+	return base == "imageswap-maps.conf" || base == imageSwapFile || isDocument(name) && isSwapConfigMap(data) ||
 		path.Ext(base) == ".conf" && swapLines.Match(data)
 }
 
@@ -130,7 +130,10 @@ func (l *swapLint) never(line swapLine) {
 // key judges a key: the host of images, to the letter, and a regular expression at the same time.
 func (l *swapLint) key(line swapLine) {
 	host, library := strings.CutSuffix(line.key, swapLibrary)
+	form, _, bracket := strings.Cut(line.key, "]")
 	switch {
+	case bracket && strings.HasPrefix(form, "["):
+		l.add("RND085", line, mirror.Suggest(form+"]", []string{swapExact, swapReplace}), "%q is no word that the webhook knows, so the line is looked up for no image", form+"]")
 	case library && !l.m.has(host):
 		l.add("RND082", line, "add the line "+host+"::<registry>/<path>", "%s needs a key %s beside it: without one the webhook breaks at every other image of the host", line.key, host)
 	case strings.Contains(host, "/"):

@@ -45,6 +45,7 @@ func TestLintSwapMap(t *testing.T) {
 		{"a repository as key", good + "ghcr.io/org::m.example/org\n", []string{"RND085 6"}},
 		{"a key without a dot", good + "localhost:5000::m.example/l\n", []string{"RND085 6"}},
 		{"a pattern as key", good + "*.pkg.dev::m.example/pkg\n", []string{"RND085 6"}},
+		{"a word that is none", good + "[EXAKT]nginx::m.example/l\n", []string{"RND085 6"}},
 		{"a class that is none", good + "[REPLACE]a.io/[z-a]::m.example/l\n", []string{"RND085 6"}},
 		{"a port and glue", good + "a.io:5000::m.example/x-\n", []string{"RND086 6"}},
 		{"glue", good + "a.io::m.example/x-\n", nil},

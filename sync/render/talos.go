@@ -73,7 +73,7 @@ func talosFiles(s scene, options mirror.Node) overrides {
 }
 
 func readsTalos(name string, data []byte) bool {
-	return path.Base(name) == talosFile || bytes.Contains(data, []byte("kind: RegistryMirrorConfig"))
+	return path.Base(name) == talosFile || isDocument(name) && bytes.Contains(data, []byte("kind: RegistryMirrorConfig"))
 }
 
 func lintTalos(name string, data []byte) mirror.Problems {

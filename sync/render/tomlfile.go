@@ -1,6 +1,7 @@
 package render
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"slices"
@@ -29,6 +30,11 @@ func readTOML(file string, data []byte, ignored string) (tomlFile, mirror.Proble
 	t := tomlFile{file: file, at: map[string]mirror.Position{}}
 	ps := mirror.CheckText(file, data)
 	if len(ps) > 0 {
+		return t, ps
+	}
+	if bytes.HasPrefix(data, []byte("\ufeff")) {
+		ps.Add("RND021", mirror.Position{File: file, Line: 1, Column: 1}, "save it as UTF-8 without a byte order mark", "the file begins with a byte order mark, which TOML does not know")
+		ps[0].Why = ignored
 		return t, ps
 	}
 	if err := toml.Unmarshal(data, &t.root); err != nil {
