@@ -154,7 +154,7 @@ func TestExitCodes(t *testing.T) {
 		{name: "interrupted", ctx: ended, args: []string{"-c", config, "sync"}, code: exitInterrupted},
 		{name: "partly refused", args: []string{"-c", config, "sync"}, code: exitPartial},
 		{name: "all refused", args: []string{"-c", config, "sync"}, code: exitRefused, before: func() {
-			if _, err := w.Git.Commit(t.Context(), "deny all", map[string]string{"desired/policy.yaml": "version: 1\nrules: []\n", "desired/ess.yaml": "",
+			if _, err := w.Git.Commit(t.Context(), "deny all", map[string]string{"desired/policy.yaml": "version: 1\nrules: []\n", "desired/ess.yaml": "", "desired/consumers/workers.yaml": "",
 				"desired/tools/images.txt": "ghcr.io/example-tools/unsigned:1.0.0\n"}); err != nil {
 				t.Fatal(err)
 			}
