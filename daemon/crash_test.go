@@ -40,7 +40,9 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("POUNDLOCK_TEST_GIT_PASSWORD", "git-pass-canary"); err != nil { // of every site's Git
 		panic(err)
 	}
-	flag.Parse()
+	if err := testenv.NoTestLog(); err != nil {
+		panic(err)
+	}
 	if n := flag.Lookup("test.parallel"); n.Value.String() == n.DefValue { // tests wait for registries more than they compute
 		if err := n.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0))); err != nil {
 			panic(err)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/poundlock/poundlock/testenv"
 )
 
 // binary builds the program once, as a user does, and gives the folder that it lies in.
@@ -28,6 +30,9 @@ var binary = sync.OnceValues(func() (dir string, err error) {
 var built string
 
 func TestMain(m *testing.M) {
+	if err := testenv.NoTestLog(); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	os.RemoveAll(built)
 	os.Exit(code)
