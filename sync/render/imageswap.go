@@ -83,8 +83,8 @@ func (s scene) swapMap() swapMap {
 func (s scene) swapPairs() (pairs []swapLine) {
 	for _, h := range s.swapHosts() {
 		target := s.local.Host + "/" + h.paths[0]
-		if h.name == swapHub {
-			pairs = append(pairs, swapLine{key: swapHub + swapLibrary, target: target + swapLibrary}, swapLine{key: swapHubIndex, target: target})
+		if h.name == dockerHub {
+			pairs = append(pairs, swapLine{key: dockerHub + swapLibrary, target: target + swapLibrary}, swapLine{key: swapHubIndex, target: target})
 		}
 		if strings.Contains(h.name, ".") {
 			pairs = append(pairs, swapLine{key: h.name, target: target})
@@ -111,7 +111,7 @@ func (s scene) swapHosts() []host {
 
 // swapSpellings gives the ways in which pods name the repository of an image.
 func swapSpellings(image mirror.Reference) []string {
-	if image.Host != swapHub {
+	if image.Host != dockerHub {
 		return []string{image.Name()}
 	}
 	names := []string{image.Name(), swapHubIndex + "/" + image.Repository}
@@ -119,7 +119,7 @@ func swapSpellings(image mirror.Reference) []string {
 		names = append(names, image.Repository)
 	}
 	if short, official := strings.CutPrefix(image.Repository, "library/"); official && !strings.Contains(short, "/") {
-		names = append(names, short, swapHub+"/"+short, swapHubIndex+"/"+short)
+		names = append(names, short, dockerHub+"/"+short, swapHubIndex+"/"+short)
 	}
 	return names
 }
@@ -196,7 +196,7 @@ func (s scene) astray(m swapMap, at mirror.Position, image string, i image) mirr
 	var ps mirror.Problems
 	fix := "write paths: in the set so that no two hosts match each other"
 	if !strings.Contains(s.local.Host, ".") {
-		fix = "name the local registry by a host with a dot: image-swap takes any other for " + swapHub
+		fix = "name the local registry by a host with a dot: image-swap takes any other for " + dockerHub
 	}
 	once, _, err := m.swap(image)
 	twice, _, _ := m.swap(once)

@@ -210,7 +210,7 @@ func provePalette(s scene, options mirror.Node, files mirror.Files) (ps mirror.P
 	ps = s.proveSwap(m, paletteValuesFile, func(image mirror.Reference) []string { // the string has no place for single repositories
 		return slices.DeleteFunc(swapSpellings(image), func(name string) bool {
 			short := strings.TrimPrefix(image.Repository, "library/")
-			return short != image.Repository && (name == swapHub+"/"+short || name == swapHubIndex+"/"+short)
+			return short != image.Repository && (name == dockerHub+"/"+short || name == swapHubIndex+"/"+short)
 		})
 	})
 	if o.RegistryInfo.Mirrors != forContainerd {

@@ -139,7 +139,7 @@ func (l *swapLint) key(line swapLine) {
 	case strings.Contains(host, "/"):
 		l.add("RND085", line, "write the host alone; single repositories need [REPLACE] or [EXACT]", "%s is looked up for no image: only what stands before the first slash is", line.key)
 	case !strings.Contains(host, "."):
-		l.add("RND085", line, "use [REPLACE]"+host+"/<repository>:*", "a host without a dot counts as %s, so %s is looked up for no image", swapHub, line.key)
+		l.add("RND085", line, "use [REPLACE]"+host+"/<repository>:*", "a host without a dot counts as %s, so %s is looked up for no image", dockerHub, line.key)
 	case regexp.QuoteMeta(strings.ReplaceAll(host, ".", "")) != strings.ReplaceAll(host, ".", ""):
 		l.add("RND085", line, "write the host as images name it", "%s is no host, and the webhook takes it for a regular expression", line.key)
 	case strings.Contains(host, ":") && strings.HasSuffix(line.target, "-"):
@@ -206,7 +206,7 @@ func swapProbes(line swapLine) []string {
 		return []string{"x.example/a/x:1"}
 	case library:
 		return []string{"x:1"}
-	case host == swapHub:
+	case host == dockerHub:
 		return []string{"x:1", "a/x:1", host + "/a/x:1"}
 	}
 	return []string{host + "/a/x:1"}

@@ -32,7 +32,6 @@ const (
 	swapLibrary  = "/library"
 	swapExact    = "[EXACT]"
 	swapReplace  = "[REPLACE]"
-	swapHub      = "docker.io"
 	swapHubIndex = "index.docker.io"
 )
 
@@ -120,7 +119,7 @@ func (m swapMap) byRegistry(image string) (string, bool, error) {
 	registry, rest, slash := strings.Cut(image, "/")
 	named := slash && rest != "" && strings.Contains(registry, ".")
 	if !named {
-		registry = swapHub // whatever has no dot, localhost:5000 as well
+		registry = dockerHub // whatever has no dot, localhost:5000 as well
 	}
 	host, _, _ := strings.Cut(registry, ":")
 	fallback, there := m.keys[swapDefault]
