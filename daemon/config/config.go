@@ -36,6 +36,8 @@ type Config struct {
 	Notify     map[string]Notifier `yaml:"notify" jsonschema_description:"Whom to tell what happened, by a name of yours."`
 	Calls      map[string]Call     `yaml:"calls" jsonschema_description:"Who outside is asked whether a promotion may happen, by the name that gates use."`
 	Sealing    Sealing             `yaml:"secrets" jsonschema_description:"What consumers get as a secret, and for whom it is encrypted."`
+	Packages   Packages            `yaml:"packages" jsonschema_description:"How Elastic packages are fetched, signed and handed out."`
+	EPR        EPR                 `yaml:"epr" jsonschema_description:"Where package channels are served to Kibana."`
 	Trust      Trust               `yaml:"trust" jsonschema_description:"What this site adds to the policy of the fleet repository."`
 	Limits     Limits              `yaml:"limits" jsonschema_description:"How long one cycle and a stop may take."`
 

@@ -18,7 +18,8 @@ func (c *Config) Secrets() map[string]Secret {
 		"forge.token": c.Forge.Token, "forge.app.key": c.Forge.App.Key,
 		"trust.site.key": c.Trust.Site.Key, "trust.site.password": c.Trust.Site.Password,
 		"secrets.age.identity": c.Sealing.Age.Identity,
-		"trust.site.sign.key":  c.Trust.Site.Sign.Key, "trust.site.sign.password": c.Trust.Site.Sign.Password}
+		"packages.signing.key": c.Packages.Signing.Key, "packages.signing.passphrase": c.Packages.Signing.Passphrase,
+		"trust.site.sign.key": c.Trust.Site.Sign.Key, "trust.site.sign.password": c.Trust.Site.Sign.Password}
 	for name, r := range c.Registries {
 		all["registries."+name+".auth.password"], all["registries."+name+".auth.token"] = r.Auth.Password, r.Auth.Token
 	}

@@ -11,6 +11,7 @@ type Kind string
 
 // The kinds of action, in the order in which a plan is read.
 const (
+	Fetch     Kind = "fetch"     // its bytes were not seen yet: they are fetched first, then judged
 	Copy      Kind = "copy"      // content is to come to To
 	Tag       Kind = "tag"       // content is there, the tag of To is to move
 	Render    Kind = "render"    // a file of the fleet repository is to change
@@ -27,6 +28,7 @@ type ReasonCode string
 
 // The reasons of actions and verdicts.
 const (
+	NotFetched      ReasonCode = "not-fetched"      // its bytes were not seen yet, so its digest is not known
 	NotInRegistry   ReasonCode = "not-in-registry"  // the local registry does not hold the digest
 	TagAbsent       ReasonCode = "tag-absent"       // content is here, the stage tag is not
 	TagBehind       ReasonCode = "tag-behind"       // the stage tag names the digest that stood before
@@ -76,6 +78,9 @@ const (
 	NotHeld         ReasonCode = "not-held"         // a rendered file would name content that the local registry lacks
 	Offline         ReasonCode = "offline"          // nobody may be asked now, so it is not known
 )
+
+// ErrNotFetched says of a package that its bytes were not seen yet: they are being fetched, and its digest is known then.
+var ErrNotFetched = errors.New("its bytes were not seen yet")
 
 // ErrOffline is in the chain of every error that means: this would need the network, and nothing may be asked.
 var ErrOffline = errors.New("unknown, offline")

@@ -29,6 +29,7 @@ type Entry struct {
 	BasedOn  Digest    // what the vendor's entry was when the replacement was made
 	Vendor   Reference // what the vendor's file says where Replaced
 	Told     bool      // an upstream named it, not a file of the fleet repository
+	Package  PackageAt // where the bytes of a package are; zero for what lies in a registry
 }
 
 // Pinned says whether a reviewed file names the content itself. That an upstream names a digest vouches for nothing.
@@ -77,7 +78,9 @@ type Set struct {
 	Wanted  map[Stage][]Wanted // stages above the first, from stages/<name>/
 	Listed  map[Stage]bool     // which of those stages have a file
 	Made    []Artifact         // content of entries that lies in no registry yet
-	Marked  map[Stage]string   // why the stage file is a rollback, where it says so
+	// Packages says that the entries are Elastic packages: the set's stages are channels, and their rules hold.
+	Packages bool
+	Marked   map[Stage]string // why the stage file is a rollback, where it says so
 
 	Asked    bool   // what there is stands outside of the fleet repository and is asked for (sources.Ask)
 	Question Digest // what is asked, where Asked
