@@ -127,7 +127,7 @@ var rooms = []room{
 	{"a step of the line knows nouns and registries, never a sibling", []string{"sync/plan", "sync/transfer", "sync/promote", "sync/publish", "internal/epr"}, append(nouns, "internal/elastic", "internal/registry"), testWorld},
 	{"trust material knows the nouns alone", []string{"policy/trust"}, nouns, testWorld},
 	{"our own statements are signed and read with trust material", []string{"policy/attest"}, append(nouns, "internal/registry", "policy/trust"), testWorld},
-	{"policy judges by trust material and statements", []string{"policy"}, append(nouns, "internal/registry", "policy/trust", "policy/attest"), testWorld},
+	{"policy judges by trust material and statements", []string{"policy"}, append(nouns, "internal/elastic", "internal/registry", "policy/trust", "policy/attest"), testWorld},
 	{"the configuration knows no client and no line", []string{"daemon/config"}, []string{"internal/file", "internal/mirror", "internal/sops", "internal/wire", "sync/publish"}, nil},
 	{"the outside world knows neither daemon nor commands", []string{"testenv"}, append(nouns, "internal/registry", "internal/registry/embedded"), []string{"policy/...", "sources"}},
 	{"the daemon puts all together, without tests' furniture", []string{"daemon"}, []string{"daemon/config", "internal/file", "internal/mirror", "internal/sops", "internal/wire", "internal/forge", "internal/hook", "internal/notify", "internal/registry/...", "internal/git", "internal/elastic", "internal/epr", "sources", "policy/...", "sync/..."}, testWorld},

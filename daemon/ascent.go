@@ -17,7 +17,10 @@ type ascent struct {
 	from, stage mirror.Stage
 	entries     []string // that were named, sorted; none for the whole set
 	by, reason  string
-	back        bool // to what the stage file listed before
+	back        bool   // to what the stage file listed before
+	newest      bool   // of each package only its newest version
+	frozen      string // the name of the frozen channel that is made instead of a promotion; "" for none
+	files       mirror.Files
 	file        mirror.StageFile
 	moves       []publish.Move
 	record      mirror.Record
@@ -30,9 +33,20 @@ func (l *Line) ascend(ctx context.Context, f *fleet, o PromoteOrder) (a ascent, 
 		return a, nil, err
 	}
 	a.set, _ = f.desired.Set(o.Set)
-	if a.stage, a.from, err = rising(a.set, o.Stage); err != nil {
-		return a, nil, err
+	switch {
+	case o.Freeze != "" && !slices.Contains(a.set.Stages, o.Stage):
+		return a, nil, mirror.Problems{Unknown("stage", string(o.Stage), stageNames(a.set.Stages))}
+	case o.Freeze != "":
+		a.stage, a.from = o.Stage, o.Stage
+	default:
+		if a.stage, a.from, err = rising(a.set, o.Stage); err != nil {
+			return a, nil, err
+		}
 	}
+	if o.Newest && !a.set.Packages {
+		return a, nil, mirror.Problems{{Code: "PRM012", What: fmt.Sprintf("set %s has no packages, so there is no newest version of any", a.set.Name), Fix: "leave --newest-only out"}}
+	}
+	a.newest, a.files = o.Newest, f.desired.Files
 	a.by, a.reason, a.back = o.By, mirror.OneLine(o.Reason), o.Back
 	a.entries = slices.Compact(slices.Sorted(slices.Values(o.Entries)))
 	if err := l.adopt(ctx, f, a.set); err != nil {
@@ -41,10 +55,19 @@ func (l *Line) ascend(ctx context.Context, f *fleet, o PromoteOrder) (a ascent, 
 	if a.record, err = l.ground(f, a.set); err != nil {
 		return a, nil, err
 	}
+	if a.set.Packages {
+		a.entries = slices.Compact(slices.Sorted(slices.Values(namedPackages(a.entries, a.record.At(a.from), a.newest))))
+	}
 	listed := listedLines(a.set.Wanted[a.stage])
-	if o.Back {
+	switch {
+	case o.Freeze != "":
+		listed = map[string]mirror.Reference{}
+		if why, err = a.freeze(a.set, o.Stage, o.Freeze); err == nil && len(why) == 0 && a.isFrozen() {
+			return a, nil, nil // nothing to do
+		}
+	case o.Back:
 		err = l.back(ctx, f, &a, o.Commit)
-	} else {
+	default:
 		why, err = a.rise(listed, f.desired.Files)
 	}
 	if err != nil || len(why) > 0 {
@@ -76,11 +99,7 @@ func (l *Line) heldBack(f *fleet, a ascent) (why []string, err error) {
 // rising gives a stage that a set is promoted to, and the one below.
 func rising(set mirror.Set, stage mirror.Stage) (is, below mirror.Stage, err error) {
 	if !slices.Contains(set.Stages, stage) {
-		var names []string
-		for _, s := range set.Stages.Upper() {
-			names = append(names, string(s))
-		}
-		return "", "", mirror.Problems{Unknown("stage", string(stage), names)}
+		return "", "", mirror.Problems{Unknown("stage", string(stage), stageNames(set.Stages.Upper()))}
 	}
 	below, upper := set.Stages.Below(stage)
 	if !upper {
@@ -88,6 +107,13 @@ func rising(set mirror.Set, stage mirror.Stage) (is, below mirror.Stage, err err
 			Why: "the first stage is filled from upstream", Fix: "name a stage above it"}}
 	}
 	return stage, below, nil
+}
+
+func stageNames(stages mirror.Stages) (names []string) {
+	for _, s := range stages {
+		names = append(names, string(s))
+	}
+	return names
 }
 
 // ground gives the record of a set as far as this process may build a promotion on it: the lines that it committed;
@@ -140,12 +166,15 @@ func (a *ascent) rise(listed map[string]mirror.Reference, files mirror.Files) (w
 		a.file.Source = sourceOf(files, a.set.Name, a.stage)
 	default:
 		for entry, image := range listed {
-			if asked[entry] {
+			if asked[entry] || a.set.Packages { // a version that upstream forgot stays in its channels
 				lines[entry] = image
 			}
 		}
+		newest := newestOf(sortedKeys(below))
 		for entry, line := range below {
-			lines[entry] = line.Image
+			if !a.newest || newest.has(entry) {
+				lines[entry] = line.Image
+			}
 		}
 		a.file.Source = a.origin(files)
 	}
@@ -168,7 +197,7 @@ func (a ascent) unmet() []string {
 			names = append(names, entry)
 		}
 	}
-	if len(names) == 0 {
+	if len(names) == 0 || a.frozen != "" {
 		return nil
 	}
 	return []string{"not standing yet: " + few(names)}
@@ -219,7 +248,7 @@ func (a ascent) selector() string { return strings.Join(a.entries, ",") }
 
 // facts gives what the words of a proposal are made from.
 func (a ascent) facts(site string) publish.ProposalFacts {
-	return publish.ProposalFacts{Site: site, Set: a.set.Name, Stage: a.stage, From: a.from, Selector: a.selector(), Moves: a.moves, By: a.by, Back: a.back}
+	return publish.ProposalFacts{Site: site, Set: a.set.Name, Stage: a.stage, From: a.from, Selector: a.selector(), Moves: a.moves, By: a.by, Back: a.back, Packages: a.set.Packages, Frozen: a.frozen}
 }
 
 // candidate identifies what the stage file is to list: a proposal that was declined stays so until it is another one.
@@ -233,7 +262,7 @@ func (a ascent) candidate() mirror.Digest {
 
 // promoted begins the answer.
 func (a ascent) promoted() Promoted {
-	p := Promoted{Set: a.set.Name, From: a.from, Stage: a.stage, Entries: a.entries, Rollback: a.back, Moves: []PromotedLine{}, Gates: together(a.gates)}
+	p := Promoted{Set: a.set.Name, From: a.from, Stage: a.stage, Entries: a.entries, Rollback: a.back, Frozen: a.frozen, Moves: []PromotedLine{}, Gates: together(a.gates)}
 	for _, m := range a.moves {
 		p.Moves = append(p.Moves, PromotedLine{Entry: m.Entry, From: m.Old, To: m.New})
 	}

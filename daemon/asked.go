@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"strings"
 	"sync"
@@ -193,7 +195,7 @@ func (s *State) trouble(set string) trouble {
 func (s *State) asked(key string, v any) {
 	_ = s.db.View(func(tx *bbolt.Tx) error {
 		if bucket := tx.Bucket(bucketAsked); bucket != nil {
-			_ = json.Unmarshal(bucket.Get([]byte(key)), v)
+			_ = json.Unmarshal(unpacked(bucket.Get([]byte(key))), v)
 		}
 		return nil
 	})
@@ -233,6 +235,7 @@ func (s *State) setAsked(key string, v any) error {
 	if err != nil {
 		return err
 	}
+	text = packed(text)
 	same := false
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(bucketAsked)
@@ -249,4 +252,37 @@ func (s *State) setAsked(key string, v any) error {
 		}
 		return bucket.Put([]byte(key), text)
 	})
+}
+
+// packedFrom is the size in bytes from which what is remembered is packed: a listing of packages has tens of thousands of
+// addresses that are almost the same.
+const packedFrom = 64 << 10
+
+// packed gives a text in the form in which it is kept: packed where it is large. The same text has the same form.
+func packed(text []byte) []byte {
+	if len(text) < packedFrom {
+		return text
+	}
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write(text); err != nil || w.Close() != nil {
+		return text
+	}
+	return b.Bytes()
+}
+
+// unpacked gives back what was packed; anything else as it is, which no JSON begins with the first byte of what is packed.
+func unpacked(kept []byte) []byte {
+	if len(kept) < 2 || kept[0] != 0x1f {
+		return kept
+	}
+	r, err := gzip.NewReader(bytes.NewReader(kept))
+	if err != nil {
+		return nil
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil
+	}
+	return text
 }

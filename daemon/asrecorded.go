@@ -116,6 +116,7 @@ func renderedBy(local mirror.Local, desired mirror.Desired, records map[string]m
 			continue
 		}
 		set.Render = o.kinds(set.Render)
+		set.Distributions = distributionsIn(local, set, old)
 		made := fits(path.Join("rendered", local.Site), render.Files(local, set, records[set.Name], asStands(set, records[set.Name]), desired.Files))
 		for _, stage := range set.Stages {
 			if o.Stage == "" || o.Stage == stage {

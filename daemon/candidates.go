@@ -22,13 +22,22 @@ func (p *progress) unresolve() {
 	p.candidates, p.before = nil, nil
 }
 
+// reask makes the next step resolve the entries again, each from what is known of it.
+func (p *progress) reask() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.candidates != nil {
+		p.before, p.candidates = p.candidates, nil
+	}
+}
+
 // resolve keeps candidates. Those that could not be resolved are asked again, with backoff.
 func (p *progress) resolve(candidates []mirror.Candidate, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.candidates, p.before, p.lookouts = candidates, nil, lookouts{}
 	for _, c := range candidates {
-		if c.Err != nil && !errors.Is(c.Err, mirror.ErrNotFound) {
+		if c.Err != nil && !errors.Is(c.Err, mirror.ErrNotFound) && !waitsForBytes(c.Err) {
 			p.askAgain = p.retryAfter(candidatesKey, at)
 			return
 		}

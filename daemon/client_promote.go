@@ -9,13 +9,13 @@ import (
 
 // promotion gives the order as the line takes it.
 func (o order) promotion() PromoteOrder {
-	return PromoteOrder{Set: o.Set, Stage: o.Stage, Entries: o.Entries, Way: o.Way, By: o.By, Back: o.Back, Commit: o.Commit, Reason: o.Reason}
+	return PromoteOrder{Set: o.Set, Stage: o.Stage, Entries: o.Entries, Way: o.Way, By: o.By, Back: o.Back, Commit: o.Commit, Reason: o.Reason, Newest: o.Newest, Freeze: o.Freeze}
 }
 
 // Promote makes the daemon promote, or roll back.
 func (c *Client) Promote(ctx context.Context, o PromoteOrder) (p Promoted, err error) {
 	err = c.ask(ctx, http.MethodPost, "/v1/promote", order{Set: o.Set, Stage: o.Stage, Entries: o.Entries, Way: o.Way, By: o.By, Back: o.Back,
-		Commit: o.Commit, Reason: o.Reason}, &p)
+		Commit: o.Commit, Reason: o.Reason, Newest: o.Newest, Freeze: o.Freeze}, &p)
 	return p, err
 }
 

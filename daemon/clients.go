@@ -27,8 +27,8 @@ func (l *Line) openClients(ctx context.Context, dir string) error {
 		return fmt.Errorf("%w: %w", config.ErrConfiguration, err)
 	}
 	l.onClose(func(context.Context) error { out.Close(); return nil })
-	l.web = l.out(out)
-	l.registry = registry.New(l.web, endpoints)
+	l.registry = registry.New(l.out(out), endpoints)
+	l.web = forFiles(l.out(out), l.config)
 	if l.teller, err = newTeller(l, l.config, out); err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // symbols are the marks of actions, as `poundlock plan` prints them.
-var symbols = map[mirror.Kind]string{mirror.Copy: "+", mirror.Tag: "~", mirror.Drop: "-", mirror.Refuse: "!", mirror.Missing: "?", mirror.Failed: "x"}
+var symbols = map[mirror.Kind]string{mirror.Fetch: ">", mirror.Copy: "+", mirror.Tag: "~", mirror.Drop: "-", mirror.Refuse: "!", mirror.Missing: "?", mirror.Failed: "x"}
 
 // moves gives what stands for an entry now and what is to stand.
 func (v review) moves(a plan.Row) (out, in string) {

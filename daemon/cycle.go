@@ -83,12 +83,15 @@ func (l *Line) step(ctx context.Context, f *fleet, set mirror.Set, run string, w
 	moved, err := l.move(ctx, f, v)
 	if err == nil {
 		l.want(v)
+		l.wantPackages(v, w, at)
 	}
 	report := Report{Set: set.Name, Moved: moved, Bytes: p.bytes()}
 	if err == nil {
 		report.Commit, err = l.publish(ctx, f, v, moved, at)
 	}
 	if err == nil {
+		l.channelsDue(set, w.Audit)
+		l.besidesDue(w.Audit)
 		l.attach(ctx, f, v, w.Audit, at)
 	}
 	report.Plan = v.plan
@@ -99,7 +102,7 @@ func (l *Line) step(ctx context.Context, f *fleet, set mirror.Set, run string, w
 		return report, err
 	}
 	p.ended(nil, v.plan.Count(mirror.Failed) > 0)
-	if v.plan.Count(mirror.Failed)+v.plan.Count(mirror.Copy) == 0 {
+	if v.plan.Count(mirror.Failed)+v.plan.Count(mirror.Copy)+v.plan.Count(mirror.Fetch) == 0 {
 		l.metrics.lastSuccess.WithLabelValues(set.Name).Set(float64(at.Unix()))
 	}
 	return report, nil

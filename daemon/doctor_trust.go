@@ -48,6 +48,7 @@ func (d *doctor) checkSiteTrust(context.Context) []Check {
 		checks = append(checks, d.checkFloor()...)
 	}
 	checks = append(checks, d.checkSiteKeys()...)
+	checks = append(checks, d.checkPackageKey()...)
 	if d.config.Trust.Fleet.IsZero() {
 		return append(checks, none("trust", "commits", "commits of the fleet repository need no signature"))
 	}

@@ -210,6 +210,7 @@ func (l *Line) left(f *fleet) (names []string) {
 		}
 		names = append(names, name)
 		l.mover.Want(name, nil)
+		l.packages.want(name, nil)
 		delete(l.sets, name)
 		l.metrics.remarks(name, nil, 0)
 		l.metrics.statements.DeleteLabelValues(name)
@@ -266,6 +267,7 @@ func (l *Line) read(last *fleet, head, inputs string, below floor) (*fleet, erro
 	next := fleet{}
 	if files != nil { // else it is not read at all: what is missing then is no mistake of its own
 		next.desired, next.rules, wrong = CheckFleet(head, files)
+		wrong = append(wrong, l.signOwn(&next.desired)...)
 		next.named, next.parsed = pinsOf(next.desired), inputs
 		if next.dated, err = l.git.When(head); err != nil {
 			return nil, fmt.Errorf("fleet repository at %s: %w", head, err)
@@ -321,7 +323,7 @@ func (l *Line) parse(commit string) (mirror.Desired, mirror.Problems, error) {
 			problems = append(problems, sources.Read(&desired.Sets[i], files)...)
 		}
 	}
-	return desired, problems, nil
+	return desired, append(problems, l.signOwn(&desired)...), nil
 }
 
 // past gives what desired/ of an earlier commit of our history pins; nil when the commit is not one of it or

@@ -13,7 +13,7 @@ import (
 // digest was first seen, and how much may be read.
 func (l *Line) judging(f *fleet, at time.Time) policy.Options {
 	limits := l.config.Trust.Limits
-	o := policy.Options{Known: l.state, Vouch: l.vouched(f), At: at,
+	o := policy.Options{Known: l.state, Made: l.state, Vouch: l.vouched(f), At: at,
 		Seen: func(d mirror.Digest) time.Time { return l.state.Seen(d, f.sighting(at)) },
 		Limits: policy.Limits{Payload: int64(limits.Payload), Bundle: int64(limits.Bundle), Attestation: int64(limits.Attestation),
 			Signatures: limits.Signatures, Referrers: limits.Referrers, Time: limits.Time}}

@@ -26,33 +26,38 @@ import (
 
 // Line is the whole machine for one configuration: what run, sync, plan and verify call.
 type Line struct {
-	config    config.Config
-	local     mirror.Local
-	git       *git.Repo
-	forge     forge.Forge // nil: none is configured, people open the proposals
-	registry  *registry.Client
-	web       *http.Client   // for files that sources read
-	evidence  mirror.Content // the same, with a memory for signatures and attestations that were read
-	mover     *transfer.Mover
-	state     *State
-	log       *slog.Logger
-	metrics   *metrics
-	now       func() time.Time
-	wakes     *wakes
-	silent    silence
-	desk      *desk      // nil: of a line that is only tried out
-	consulted *consulted // of a line that looks at what is only proposed; else nil
-	copying   *copying
-	settled   *settling
-	offline   bool
-	limit     limit // what a command line asks for
-	shared    *shared
-	attester  *attester // of this site's statements; nil without a site key
-	hooks     *webhooks
-	teller    *teller // nil: of a line that is not open yet
-	arrive    func(mirror.Done)
-	fleet     atomic.Pointer[fleet] // the last one that was read without mistakes
-	closers   []func(context.Context) error
+	config     config.Config
+	local      mirror.Local
+	git        *git.Repo
+	forge      forge.Forge // nil: none is configured, people open the proposals
+	registry   *registry.Client
+	web        *http.Client   // for files that sources read
+	evidence   mirror.Content // the same, with a memory for signatures and attestations that were read
+	mover      *transfer.Mover
+	state      *State
+	log        *slog.Logger
+	metrics    *metrics
+	now        func() time.Time
+	wakes      *wakes
+	silent     silence
+	desk       *desk      // nil: of a line that is only tried out
+	consulted  *consulted // of a line that looks at what is only proposed; else nil
+	copying    *copying
+	settled    *settling
+	packages   *packages // fetched beside the cycle
+	drops      drops     // folders into which somebody puts packages
+	offline    bool
+	limit      limit // what a command line asks for
+	shared     *shared
+	channels   *keeper
+	besides    *derived
+	attester   *attester  // of this site's statements; nil without a site key
+	packageKey packageKey // that signs own packages; nil: none does
+	hooks      *webhooks
+	teller     *teller // nil: of a line that is not open yet
+	arrive     func(mirror.Done)
+	fleet      atomic.Pointer[fleet] // the last one that was read without mistakes
+	closers    []func(context.Context) error
 
 	orders     sync.WaitGroup            // orders that it was given and carries out
 	publishing sync.Mutex                // one commit at a time, and one look at what others committed
@@ -99,7 +104,7 @@ var errStarting = errors.New("the first cycle has not ended yet")
 // Open wires the line together and takes the lock of the state directory; ErrLocked when another process
 // has it. Nothing is asked of any network yet.
 func Open(ctx context.Context, c config.Config, o Options) (_ *Line, err error) {
-	l := &Line{config: c, log: o.Log, now: o.Now, shared: o.share(), wakes: newWakes(), desk: newDesk(), copying: newCopying(), settled: newSettling(), offline: o.Offline, temporary: o.Temporary,
+	l := &Line{config: c, log: o.Log, now: o.Now, shared: o.share(), wakes: newWakes(), desk: newDesk(), copying: newCopying(), settled: newSettling(), channels: newKeeper(), besides: newDerived(), offline: o.Offline, temporary: o.Temporary,
 		sets: map[string]*progress{}, notReady: errStarting, proposing: newProposer()}
 	l.metrics = l.shared.metrics
 	l.arrive = o.Arrived
@@ -112,11 +117,11 @@ func Open(ctx context.Context, c config.Config, o Options) (_ *Line, err error) 
 		return nil, err
 	}
 	if !o.Temporary { // a command that only looks tells it where it needs the policy
-		if err := errors.Join(checkFloor(c), checkSite(c), CheckSigners(c).Err(), checkTelling(c).Err(), checkSealing(c).Err()); err != nil {
+		if err := errors.Join(checkFloor(c), checkSite(c), CheckSigners(c).Err(), checkTelling(c).Err(), checkSealing(c).Err(), checkPackageKey(c).Err()); err != nil {
 			return nil, err
 		}
 	}
-	l.attester = newAttester(c)
+	l.attester, l.packageKey = newAttester(c), packageKeyOf(c)
 	local := c.Registries[config.LocalRegistry]
 	l.local = localOf(c)
 	dir := c.StateDir
@@ -132,6 +137,9 @@ func Open(ctx context.Context, c config.Config, o Options) (_ *Line, err error) 
 	if err := l.openState(dir, o); err != nil {
 		return nil, err
 	}
+	if err := l.openPackages(); err != nil {
+		return nil, err
+	}
 	if !o.Offline {
 		if err := l.openEmbedded(local, o.Temporary); err != nil {
 			return nil, err
@@ -142,6 +150,7 @@ func Open(ctx context.Context, c config.Config, o Options) (_ *Line, err error) 
 	}
 	l.mover = transfer.New(l.registry, journal{l.state}, transfer.Limits{Referrers: l.config.Trust.Limits.Referrers}, l.progressed)
 	l.onClose(func(ctx context.Context) error { l.mover.Close(ctx); return nil })
+	l.onClose(func(context.Context) error { l.packages.close(); return nil })
 	l.hooks = newWebhooks(l)
 	l.onClose(l.hooks.close)
 	return l, l.mover.Recover()

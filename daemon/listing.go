@@ -61,7 +61,7 @@ func (l *Line) asksNow(f *fleet, set mirror.Set, w Wake, at time.Time, maxAge ti
 	case maxAge >= 0 && at.Sub(known.At) > maxAge:
 		return true
 	}
-	return l.overtaken(f, set)
+	return l.dropsMoved(set) || l.overtaken(f, set)
 }
 
 // overtaken says whether another daemon of this site recorded something at the first stage that we did not: it may know
@@ -119,7 +119,7 @@ func (l *Line) askSource(ctx context.Context, f *fleet, set mirror.Set, at time.
 		return
 	}
 	p.answered(set.Question, nil, answer.Again, at)
-	l.keepListing(set.Name, keptListing{Listing: answer, At: at.UTC()})
+	l.keepListing(set.Name, keptListing{answer, listingEnd{At: at.UTC()}})
 	l.metrics.listed.WithLabelValues(set.Name).Set(float64(at.Unix()))
 	if err := l.state.Flush(); err != nil { // what was seen for the first time
 		l.log.Warn("what was seen upstream is not remembered", keySet, set.Name, keyError, err)
@@ -191,7 +191,7 @@ func (l *Line) filled(ctx context.Context, f *fleet) *fleet {
 func (l *Line) fill(ctx context.Context, f *fleet, set *mirror.Set) *listingTrouble {
 	known := l.listing(set.Name)
 	trouble := known.Failed
-	set.Entries, set.Made, set.Answer = nil, nil, mirror.Digest{}
+	sources.Forget(set)
 	if known.Question == (mirror.Digest{}) {
 		trouble = cmp.Or(trouble, l.neverAsked(*set))
 	} else if ps := sources.Take(set, known.Listing); len(ps) > 0 {
@@ -267,4 +267,21 @@ func (f *fleet) unlistedAction(set mirror.Set) []mirror.Action {
 	a := mirror.Action{Kind: mirror.Failed, Key: mirror.Key{Set: set.Name}, Stage: set.Stages.First(), Where: trouble.Where, Reason: trouble.Reason}
 	a.Reason.Fix = trouble.Fix
 	return []mirror.Action{a}
+}
+
+// leftActions stand in a plan for what a source names and what was passed over, each with its reason.
+func (l *Line) leftActions(set mirror.Set) (actions []mirror.Action) {
+	known := l.listing(set.Name)
+	if !set.Asked || known.Question != set.Question {
+		return nil
+	}
+	for _, left := range known.Left {
+		a := mirror.Action{Kind: mirror.Refuse, Key: mirror.Key{Set: set.Name, Entry: left.Entry}, Stage: set.Stages.First(), Where: set.At("source"),
+			Reason: mirror.Because(mirror.BadContent, "%s", left.Why)}
+		if left.Gone {
+			a.Kind, a.Reason.Code = mirror.Missing, mirror.UpstreamMissing
+		}
+		actions = append(actions, a)
+	}
+	return actions
 }

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"errors"
+	"reflect"
 	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -10,6 +12,12 @@ import (
 // keptListing is what is remembered of a source that is asked. Without a question nothing was answered yet.
 type keptListing struct {
 	sources.Listing
+	listingEnd
+}
+
+// listingEnd is how the last question ended. It changes at each question, and what was listed may be large, so each is kept
+// by itself.
+type listingEnd struct {
 	At     time.Time       `json:"at,omitzero"`      // when it was answered
 	Failed *listingTrouble `json:"failed,omitempty"` // why the last question had no answer that was taken
 }
@@ -39,6 +47,7 @@ func (l *Line) listing(set string) keptListing {
 	if p.listings.kept == nil {
 		var kept keptListing
 		l.state.asked(set+"/listing", &kept)
+		l.state.asked(set+"/listed", &kept.listingEnd)
 		p.listings.kept = &kept
 		p.listings.again = kept.Again
 	}
@@ -49,9 +58,14 @@ func (l *Line) listing(set string) keptListing {
 func (l *Line) keepListing(set string, kept keptListing) {
 	p := l.progress(set)
 	p.mu.Lock()
+	before := p.listings.kept
 	p.listings.kept = &kept
 	p.mu.Unlock()
-	if err := l.state.setAsked(set+"/listing", kept); err != nil {
+	err := l.state.setAsked(set+"/listed", kept.listingEnd)
+	if before == nil || !reflect.DeepEqual(before.Listing, kept.Listing) {
+		err = errors.Join(err, l.state.setAsked(set+"/listing", kept.Listing))
+	}
+	if err != nil {
 		l.log.Warn("what a source named is not remembered", keySet, set, keyError, err)
 	}
 }
@@ -110,6 +124,9 @@ func (p pastOf) Listed(entry string) (mirror.Reference, bool) {
 	image, ok := p.named[entry]
 	return image, ok
 }
+
+// Before gives the last answer that was taken.
+func (p pastOf) Before() sources.Listing { return p.known.Listing }
 
 // Created gives when content was made, where the last answer needed that.
 func (p pastOf) Created(d mirror.Digest) (time.Time, bool) {

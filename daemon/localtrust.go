@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -17,5 +18,5 @@ func CheckTrust(c config.Config) mirror.Problems {
 	} else if err != nil && !errors.As(err, new(*config.SecretError)) {
 		problems = append(problems, Advise(c, err)...)
 	}
-	return append(append(problems, CheckSigners(c)...), checkEvents(c)...)
+	return slices.Concat(problems, CheckSigners(c), checkEvents(c), checkPackageKey(c))
 }

@@ -23,7 +23,8 @@ type SetLook struct {
 	Set       string             `json:"set"`
 	Source    string             `json:"source"` // its kind
 	Layout    string             `json:"layout"`
-	Atomic    bool               `json:"atomic"` // above the first stage all entries move together
+	Atomic    bool               `json:"atomic"`             // above the first stage all entries move together
+	Packages  bool               `json:"packages,omitempty"` // its entries are packages, its stages channels
 	Entries   int                `json:"entries"`
 	Suspended *mirror.Suspension `json:"suspended,omitempty"`
 	Stages    []StageLook        `json:"stages"`
@@ -210,7 +211,7 @@ func (g *glance) set(set mirror.Set) (SetLook, error) {
 	if err != nil {
 		return SetLook{}, err
 	}
-	one := SetLook{Set: set.Name, Source: set.Source.Kind, Layout: string(set.Layout), Atomic: set.Atomic, Entries: len(set.Entries),
+	one := SetLook{Set: set.Name, Source: set.Source.Kind, Layout: string(set.Layout), Atomic: set.Atomic, Packages: set.Packages, Entries: len(set.Entries),
 		Where: set.Where, LastRun: g.lastRun(set.Name), Stages: []StageLook{}}
 	if s, ok := g.line.Suspended(set.Name); ok {
 		one.Suspended = &s

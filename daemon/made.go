@@ -12,10 +12,11 @@ import (
 )
 
 // origins is where content comes from: what was made here for the fleet that is in force, such as a chart that lies in the
-// fleet repository, and the registries for everything else.
+// fleet repository, the packages that were fetched, and the registries for everything else.
 type origins struct {
 	mirror.Content
-	made func() []mirror.Artifact
+	made     func() []mirror.Artifact
+	packages *packages // nil: there are none
 }
 
 // origins gives where this line reads content from.
@@ -27,7 +28,7 @@ func (l *Line) origins() mirror.Content {
 			}
 		}
 		return all
-	}}
+	}, l.packages}
 }
 
 // makes says whether a set makes content itself that it names as an upstream's: no host has to be asked for it.
@@ -66,8 +67,19 @@ func (o origins) find(r mirror.Reference, is func(mirror.Artifact) bool) (mirror
 	return mirror.Artifact{}, fmt.Errorf("%s: the fleet makes no such content now: %w", r, mirror.ErrNotFound)
 }
 
+// fetched gives the manifest of a package that was fetched; ok is false for what is none.
+func (o origins) fetched(ctx context.Context, r mirror.Reference, d mirror.Digest) (m mirror.Manifest, ok bool, err error) {
+	if o.packages == nil {
+		return m, false, nil
+	}
+	return o.packages.manifest(ctx, o.Content, r, d)
+}
+
 // Manifest reads a manifest that was made, or asks the registry.
 func (o origins) Manifest(ctx context.Context, r mirror.Reference, d mirror.Digest) (mirror.Manifest, error) {
+	if m, ok, err := o.fetched(ctx, r, d); ok {
+		return m, err
+	}
 	if !o.here(r, manifestOf(d)) {
 		return o.Content.Manifest(ctx, r, d)
 	}
@@ -77,6 +89,11 @@ func (o origins) Manifest(ctx context.Context, r mirror.Reference, d mirror.Dige
 
 // Blob reads a blob that was made, or asks the registry.
 func (o origins) Blob(ctx context.Context, r mirror.Reference, d mirror.Digest, offset int64) (io.ReadCloser, error) {
+	if o.packages != nil {
+		if body, ok, err := o.packages.blob(ctx, o.Content, r, d, offset); ok {
+			return body, err
+		}
+	}
 	if !o.here(r, blobOf(d)) {
 		return o.Content.Blob(ctx, r, d, offset)
 	}
@@ -88,9 +105,9 @@ func (o origins) Blob(ctx context.Context, r mirror.Reference, d mirror.Digest, 
 	return io.NopCloser(bytes.NewReader(body[min(offset, int64(len(body))):])), nil
 }
 
-// Referrers asks the registry; nobody signed what was made here.
+// Referrers asks the registry; nobody signed what was made here, and a package has its signature in itself.
 func (o origins) Referrers(ctx context.Context, r mirror.Reference, d mirror.Digest) ([]mirror.Descriptor, error) {
-	if !o.here(r, manifestOf(d)) {
+	if !(o.packages != nil && o.packages.holds(r, d)) && !o.here(r, manifestOf(d)) {
 		return o.Content.Referrers(ctx, r, d)
 	}
 	return nil, nil
@@ -98,6 +115,9 @@ func (o origins) Referrers(ctx context.Context, r mirror.Reference, d mirror.Dig
 
 // Tagged reads the manifest that a tag names.
 func (o origins) Tagged(ctx context.Context, r mirror.Reference) (mirror.Manifest, error) {
+	if o.packages != nil && o.packages.tagAbout(r) {
+		return mirror.Manifest{}, fmt.Errorf("%s: %w", r, mirror.ErrNotFound)
+	}
 	byTag := func(a mirror.Artifact) bool { return a.Image.Tag == r.Tag }
 	if !o.here(r, byTag) {
 		return o.Content.Tagged(ctx, r)
@@ -108,6 +128,9 @@ func (o origins) Tagged(ctx context.Context, r mirror.Reference) (mirror.Manifes
 
 // Resolve says what a tag, or a digest, names.
 func (o origins) Resolve(ctx context.Context, r mirror.Reference) (mirror.Descriptor, error) {
+	if m, ok, err := o.fetched(ctx, r, r.Digest); ok {
+		return m.Descriptor, err
+	}
 	if !o.here(r, namedBy(r)) {
 		return o.Content.Resolve(ctx, r)
 	}

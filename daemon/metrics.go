@@ -39,6 +39,10 @@ type metrics struct {
 	forgeOK     prometheus.Gauge
 	nextLook    *prometheus.GaugeVec
 	overdue     *prometheus.GaugeVec
+	channels    channelMetrics
+	outlet      *outletMetrics
+	fetched     prometheus.Counter
+	spooled     prometheus.Gauge
 }
 
 func newMetrics(version string) *metrics {
@@ -71,6 +75,10 @@ func newMetrics(version string) *metrics {
 	m.hooks = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "poundlock_webhooks_total", Help: "Webhook deliveries, by receiver and what became of them."}, []string{"receiver", "result"})
 	m.told = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "poundlock_notifications_total", Help: "Messages to notifiers, by what became of them."}, []string{"notifier", "result"})
 	m.registry.MustRegister(m.hooks, m.told)
+	m.channels, m.outlet = newChannelMetrics(m.registry), newOutletMetrics(m)
+	m.fetched = prometheus.NewCounter(prometheus.CounterOpts{Name: "poundlock_packages_fetched_bytes_total", Help: "Bytes of Elastic packages that came from their upstreams."})
+	m.spooled = prometheus.NewGauge(prometheus.GaugeOpts{Name: "poundlock_packages_spool_bytes", Help: "Bytes of Elastic packages that lie in the state directory: fetched, and not yet in the local registry."})
+	m.registry.MustRegister(m.fetched, m.spooled)
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_build_info", Help: "Constant 1, by version."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(m.lastSuccess, m.listed, m.duration, m.entries, m.copied, m.verified, m.requests, m.conflicts, m.reloadOK, m.reloadAt, m.suspended, m.exceptions, m.warnings, m.noLonger, m.unjudged, m.statements, m.refused, m.rewritten, m.heartbeat, m.forgeOK, m.nextLook, m.overdue, build)
@@ -84,7 +92,7 @@ func (m *metrics) observe(e wire.Event) {
 
 // plan shows what the last plan of a set held.
 func (m *metrics) plan(p mirror.Plan) {
-	for _, k := range []mirror.Kind{mirror.Copy, mirror.Tag, mirror.Refuse, mirror.Missing, mirror.Failed, mirror.Unchanged} {
+	for _, k := range []mirror.Kind{mirror.Fetch, mirror.Copy, mirror.Tag, mirror.Refuse, mirror.Missing, mirror.Failed, mirror.Unchanged} {
 		m.entries.WithLabelValues(p.Set, string(k)).Set(float64(p.Count(k)))
 	}
 	wait := countFunc(p.Actions, waiting) // nobody has to mend these

@@ -219,7 +219,7 @@ func (l *Line) atWork() []string {
 	}
 	var names []string
 	for _, set := range f.desired.Sets {
-		if !l.mover.Idle(set.Name) {
+		if l.works(set.Name) {
 			names = append(names, set.Name)
 		}
 	}

@@ -36,6 +36,8 @@ type (
 		Entries []string     `json:"entries,omitempty"`
 		Way     Way          `json:"way,omitempty"`
 		Back    bool         `json:"back,omitempty"`
+		Newest  bool         `json:"newest,omitempty"`
+		Freeze  string       `json:"freeze,omitempty"`
 	}
 	// Triggered is what came of asking for a run.
 	Triggered struct {

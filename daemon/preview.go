@@ -116,10 +116,11 @@ func (l *Line) foresee(ctx context.Context, f *fleet, sets []string) (foresight,
 }
 
 // merged gives the fleet as it would be with these files in the place of what people wrote, and all mistakes in them.
-func (f *fleet) merged(p forge.Proposal, files mirror.Files) (*fleet, mirror.Problems) {
+func (f *fleet) merged(p forge.Proposal, files mirror.Files, sign func(*mirror.Desired) mirror.Problems) (*fleet, mirror.Problems) {
 	next := *f
 	var problems mirror.Problems
 	next.desired, next.rules, problems = CheckFleet(p.HeadCommit, files)
+	problems = append(problems, sign(&next.desired)...)
 	next.named, next.policy = pinsOf(next.desired), next.rules.WithFloor(f.least)
 	next.version, next.inputs, next.parsed = "proposal "+p.HeadCommit+" on "+f.version, "", ""
 	next.mistake, next.wrong, next.proposed = nil, nil, &p
@@ -133,8 +134,12 @@ func (f *fleet) beforeMerge(planned, gated mirror.Plan) mirror.Plan {
 		return gated
 	}
 	actions := slices.Clone(gated.Actions)
+	before := map[string]mirror.Action{} // a gate may take an action out
+	for _, a := range planned.Actions {
+		before[actionKey(a)] = a
+	}
 	for i, a := range actions {
-		if was := planned.Actions[i]; a.Kind == mirror.Refuse && does(was) && a.Reason.Waits() {
+		if was := before[actionKey(a)]; a.Kind == mirror.Refuse && does(was) && a.Reason.Waits() {
 			actions[i].Kind, actions[i].Reason, actions[i].From = was.Kind, was.Reason, was.From
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/poundlock/poundlock/internal/git"
 	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sync/publish"
 )
 
 // Way is how a promotion comes into the stage file.
@@ -28,6 +29,8 @@ type PromoteOrder struct {
 	Entries []string     // those that are named; none for the whole set
 	Way     Way          // "": a proposal where a forge is configured, else a commit
 	By      string       // who asks: their login at the forge, who cannot approve it
+	Newest  bool         // of each package only its newest version
+	Freeze  string       // freezes the channel of Stage under this name, instead of a promotion
 	Back    bool         // to what the stage file listed before
 	Commit  string       // of a rollback: whose stage file is to come back; "" for the last other one
 	Reason  string       // of a rollback
@@ -54,6 +57,7 @@ type Promoted struct {
 	Stage      mirror.Stage    `json:"stage"`
 	Entries    []string        `json:"entries,omitempty"` // that were named; none for the whole set
 	Rollback   bool            `json:"rollback,omitempty"`
+	Frozen     string          `json:"frozen,omitempty"` // the name of the frozen channel that is made of Stage
 	Outcome    PromotedOutcome `json:"outcome"`
 	Moves      []PromotedLine  `json:"moves"`
 	Gates      []mirror.Gate   `json:"gates"`         // of all entries together: closed where one of them is closed
@@ -132,6 +136,9 @@ func (l *Line) consider(ctx context.Context, f *fleet, o PromoteOrder) (ascent, 
 		done.Outcome, done.Why = PromotedNothing, a.unmet()
 		return a, done, nil
 	}
+	if a.frozen != "" {
+		return a, done, nil // nothing moves: no gate has a say
+	}
 	a.gates = l.gatesOf(f, a, l.now())
 	done = a.promoted()
 	for _, g := range done.Gates {
@@ -187,7 +194,7 @@ func (l *Line) commitAscent(ctx context.Context, f *fleet, a ascent) (Promoted, 
 
 // change is the commit that makes a stage file what a promotion wants; files are those of the fleet.
 func (a ascent) change(files mirror.Files, run string, at time.Time) git.Change {
-	written, gone := a.file.Write(files, mirror.StageName(a.set.Name, a.stage))
+	written, gone := a.file.Write(files, a.document())
 	c := git.Change{Files: written, Message: a.message(run), At: at}
 	if len(gone) == 0 {
 		return c
@@ -213,6 +220,9 @@ const maxMoveLines = 100
 func (a ascent) message(run string) string {
 	to := map[bool]string{false: "to", true: "at"}[a.back]
 	text := fmt.Sprintf("%s: %s %s %s\n\n", a.set.Name, a.facts("").Summary(), to, a.stage)
+	if a.set.Packages && !a.back {
+		text = publish.PackagesTitle(a.facts("")) + "\n\n"
+	}
 	for i, m := range a.moves {
 		if i == maxMoveLines {
 			text += fmt.Sprintf("and %d more\n", len(a.moves)-i)

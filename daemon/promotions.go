@@ -245,7 +245,7 @@ func (g *glance) whyNot(p Promotion) (state PromotionState, why string) {
 // signer who lags behind or another entry of the set end the others.
 func final(code mirror.ReasonCode) bool {
 	switch code {
-	case mirror.TooLate, mirror.NotBelow, mirror.Downgrade, mirror.Denied, mirror.Immutable, mirror.NotAll, mirror.Incomplete,
+	case mirror.TooLate, mirror.NotBelow, mirror.Downgrade, mirror.Denied, mirror.Immutable, mirror.Overwrites, mirror.NotAll, mirror.Incomplete,
 		mirror.NoRule, mirror.NotPinned, mirror.Collision, mirror.ForeignTag, mirror.BasedOnMoved:
 		return true
 	}

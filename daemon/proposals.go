@@ -172,7 +172,7 @@ func (l *Line) says(ctx context.Context, f *fleet, a ascent, head string) (bool,
 	if err != nil && !errors.As(err, new(mirror.Problems)) {
 		return false, fmt.Errorf("merge of %s: %w", brief(head), err)
 	}
-	return err == nil && len(conflicts) == 0 && mirror.Lists(files, mirror.StageName(a.set.Name, a.stage), a.file.Lines), nil
+	return err == nil && len(conflicts) == 0 && mirror.Lists(files, a.document(), a.file.Lines), nil
 }
 
 // openNew pushes a branch and opens a proposal, in the place of others where there are some.

@@ -56,7 +56,14 @@ func (m proposalMark) textOf(title, body string) mirror.Digest {
 
 // identity identifies what a proposal is about: the set, the stage and the named entries, at this site.
 func (a ascent) identity(site string) string {
-	return mirror.DigestOf(fmt.Appendf(nil, "%s\n%s\n%s\n%s", site, a.set.Name, a.stage, strings.Join(a.entries, "\n"))).Hex[:16]
+	about := fmt.Sprintf("%s\n%s\n%s\n%s", site, a.set.Name, a.stage, strings.Join(a.entries, "\n"))
+	if a.newest {
+		about += "\nnewest only"
+	}
+	if a.frozen != "" {
+		about += "\nfrozen " + a.frozen
+	}
+	return mirror.DigestOf([]byte(about)).Hex[:16]
 }
 
 // wording gives title, text, labels and branch of a proposal.
@@ -107,6 +114,10 @@ var (
 // branchEnd tells the branches of one set and stage apart: all, the one entry, or something readable with a hash.
 func (a ascent) branchEnd() string {
 	switch {
+	case a.frozen != "":
+		return "freeze-" + strings.Trim(notInBranch.ReplaceAllString(a.frozen, "-"), "-")
+	case len(a.entries) == 0 && a.newest:
+		return "newest"
 	case len(a.entries) == 0:
 		return "all"
 	case len(a.entries) == 1 && a.entries[0] != "all" && plainEntry.MatchString(a.entries[0]) && mirror.IsBranch(a.entries[0]):

@@ -65,7 +65,9 @@ func (l *Line) render(f *fleet, v *view, record mirror.Record) (rendering, error
 	if err != nil {
 		return rendering{}, fmt.Errorf("read what is rendered: %w", err)
 	}
-	r := l.taken(render.Files(l.local, v.set, record, v.plan, f.desired.Files), old)
+	made := render.Files(l.local, l.withDistributions(f, v.set, record), record, v.plan, f.desired.Files)
+	remembered := l.freezes(f, v, record, old, &made)
+	r := l.taken(made, old)
 	for i, a := range r.actions {
 		r.actions[i].Where = v.set.KeyAt("render")
 		if f.rewritten != nil && a.Stage != v.set.Stages.First() {
@@ -74,6 +76,7 @@ func (l *Line) render(f *fleet, v *view, record mirror.Record) (rendering, error
 	}
 	overrides := maps.Clone(r.files)
 	maps.Copy(r.files, mirror.RecordFiles(l.renderedDir(), v.set, record))
+	maps.Copy(r.files, remembered)
 	for _, name := range r.changed() {
 		where := v.set.Where
 		if overrides[name] != nil {

@@ -111,6 +111,9 @@ func (s *service) candidate(ctx context.Context, c config.Config) (_ *candidate,
 			return nil, &listenError{hooksListen, err}
 		}
 	}
+	if err := checkOutlet(c, s.config); err != nil {
+		return nil, err
+	}
 	if c.Listen != s.config.Listen {
 		next.server, err = s.face.listen(c.Listen)
 		if errors.Is(err, syscall.EADDRINUSE) && samePort(c.Listen, s.server.address()) {
@@ -146,7 +149,7 @@ func canListen(addr string) error {
 
 // rehearse opens what a line opens, in a folder of its own and without the state, and closes it again.
 func rehearse(ctx context.Context, c config.Config, o Options) (err error) {
-	if err := errors.Join(c.CheckSecrets().Err(), checkFloor(c), checkSite(c), CheckSigners(c).Err(), checkTelling(c).Err(), checkSealing(c).Err()); err != nil {
+	if err := errors.Join(c.CheckSecrets().Err(), checkFloor(c), checkSite(c), CheckSigners(c).Err(), checkTelling(c).Err(), checkSealing(c).Err(), checkPackageKey(c).Err()); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "poundlock-reload-")

@@ -31,13 +31,17 @@ func (v *view) remarks(before []Remark) []Remark {
 			continue
 		}
 		verdict, judged := v.verdicts[actionKey(a)]
-		special := verdict.Outcome == mirror.OutcomeException || verdict.Outcome == mirror.OutcomeWarn || len(verdict.Warnings) > 0
+		special := verdict.Outcome == mirror.OutcomeException || verdict.Outcome == mirror.OutcomeWarn || len(verdict.Warnings)+len(a.Warnings) > 0
+		warnings := verdict.Warnings
+		if verdict.Outcome.Admits() && len(a.Warnings) > 0 {
+			warnings = a.Warnings // the verdict's, after what the gates want to be known
+		}
 		switch {
 		case !judged || verdict.Outcome == mirror.OutcomeUnknown:
 			all = append(all, slices.DeleteFunc(slices.Clone(before), func(r Remark) bool { return r.Stage != a.Stage || r.Entry != a.Key.Entry || r.Image != a.Image })...)
 		case a.Stands, verdict.Outcome.Admits() && special:
 			all = append(all, Remark{Stage: a.Stage, Entry: a.Key.Entry, Image: a.Image, Outcome: verdict.Outcome, Code: verdict.Reason.Code,
-				Reason: verdict.Reason.String(), Warnings: verdict.Warnings, Until: verdict.Until.UTC(), Stands: a.Stands})
+				Reason: verdict.Reason.String(), Warnings: warnings, Until: verdict.Until.UTC(), Stands: a.Stands})
 		}
 	}
 	return all

@@ -152,7 +152,7 @@ func (r *reviewer) look(ctx context.Context, p forge.Proposal) (review, error) {
 	for _, file := range conflicts {
 		look.problems.Add("PRP003", mirror.Position{File: file}, "bring the branch up to date with "+l.config.Git.Branch+" and decide there", "it changed on both sides, and does not merge")
 	}
-	next, problems := r.fleet.merged(p, files)
+	next, problems := r.fleet.merged(p, files, l.signOwn)
 	if look.problems = append(look.problems, problems...); len(look.problems) > 0 {
 		return look, nil
 	}

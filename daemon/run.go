@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,7 +28,7 @@ func (l *Line) Run(ctx context.Context) error {
 	shown.line.Store(l)
 	commands, err := shown.listenSocket(l.config)
 	if err == nil {
-		err = errors.Join(l.follow(ctx), commands.close())
+		err = errors.Join(l.follow(ctx), commands.close(), l.shared.closeOutlet(l.config.Limits.Stop))
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.config.Limits.Stop)
 	defer cancel()
@@ -43,6 +44,10 @@ func (l *Line) follow(ctx context.Context) error {
 		return err
 	}
 	defer closeHooks()
+	serve, err := l.openOutlet()
+	if err != nil {
+		return err
+	}
 	group, gctx := errgroup.WithContext(ctx)
 	stop, err := l.startSchedule(gctx)
 	if err != nil {
@@ -52,6 +57,9 @@ func (l *Line) follow(ctx context.Context) error {
 	group.Go(l.teller.start(gctx))
 	group.Go(func() error { return l.loop(gctx) })
 	group.Go(func() error { return l.attend(gctx) })
+	group.Go(func() error { return l.keepChannels(gctx) })
+	group.Go(func() error { return l.keepBesides(gctx) })
+	group.Go(func() error { return serve(gctx) })
 	err = group.Wait()
 	stop()
 	if errors.Is(err, context.Canceled) {
@@ -74,29 +82,48 @@ func (l *Line) watch(ctx context.Context) error {
 // arrival waits until the mover finished something and takes in what ends within a moment, so that forty
 // small images are one commit, and one hotfix does not wait for a large copy.
 func (l *Line) arrival(ctx context.Context) (Wake, error) {
-	set, dones, err := l.mover.Next(ctx)
+	w, err := l.ending(ctx)
 	if err != nil {
 		return Wake{}, err
 	}
-	w := Wake{Why: "copied", Local: true, Sets: []string{set}}
-	l.takeIn(set, dones)
+	first := w.Sets
 	more, cancel := context.WithTimeout(ctx, gather)
 	defer cancel()
-	for !l.mover.Idle(set) {
-		other, dones, err := l.mover.Next(more)
+	for slices.ContainsFunc(first, l.works) {
+		other, err := l.ending(more)
 		if err != nil {
 			break
 		}
-		l.takeIn(other, dones)
-		w = w.merge(Wake{Why: "copied", Local: true, Sets: []string{other}})
+		w = w.merge(other)
 	}
 	return w, ctx.Err()
+}
+
+// ending waits until a copy ended or a package was fetched, and takes that in.
+func (l *Line) ending(ctx context.Context) (Wake, error) {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer l.packages.tell(cancel)()
+	set, dones, err := l.mover.Next(waiting)
+	switch {
+	case err == nil:
+		l.takeIn(set, dones)
+		return Wake{Why: "copied", Local: true, Sets: []string{set}}, nil
+	case waiting.Err() == nil || ctx.Err() != nil:
+		return Wake{}, err
+	}
+	w := Wake{Why: "fetched", Local: true, Sets: l.packages.take()}
+	for _, set := range w.Sets {
+		l.progress(set).reask()
+	}
+	return w, nil
 }
 
 func (l *Line) takeIn(set string, dones []mirror.Done) {
 	l.progress(set).arrived(dones, l.now())
 	for _, d := range dones {
 		l.copiedAnew(d)
+		l.packages.arrived(d)
 		if l.arrive != nil {
 			l.arrive(d)
 		}

@@ -17,6 +17,7 @@ type Run struct {
 	Inputs    string          `json:"inputs"` // the commit that was worked from
 	Commit    string          `json:"commit,omitempty"`
 	Moved     int             `json:"moved"`             // tags
+	ToFetch   int             `json:"toFetch,omitempty"` // packages whose bytes are still to be seen
 	ToCopy    int             `json:"toCopy"`            // entries still on their way
 	Refused   int             `json:"refused"`           // entries, without those that wait
 	Waiting   int             `json:"waiting,omitempty"` // entries that were promoted and wait at a gate
@@ -44,7 +45,7 @@ func (r Run) quiet() bool {
 
 // same says whether the run found things as another one did.
 func (r Run) same(o Run) bool {
-	return r.Outcome == o.Outcome && r.Inputs == o.Inputs && r.ToCopy == o.ToCopy && r.Refused == o.Refused && r.Waiting == o.Waiting && r.Missing == o.Missing &&
+	return r.Outcome == o.Outcome && r.Inputs == o.Inputs && r.ToFetch == o.ToFetch && r.ToCopy == o.ToCopy && r.Refused == o.Refused && r.Waiting == o.Waiting && r.Missing == o.Missing &&
 		r.Failed == o.Failed && r.Unchanged == o.Unchanged
 }
 
@@ -90,11 +91,12 @@ func (l *Line) ran(f *fleet, run Run, report Report, err error) Run {
 			n[a.Kind]++
 		}
 	}
+	run.ToFetch = n[mirror.Fetch]
 	run.ToCopy, run.Refused, run.Missing, run.Failed, run.Unchanged = n[mirror.Copy], n[mirror.Refuse], n[mirror.Missing], n[mirror.Failed], n[mirror.Unchanged]
 	switch {
 	case err != nil:
 		run.Outcome, run.Problem = OutcomeFailed, l.problem(err)
-	case run.ToCopy > 0:
+	case run.ToFetch+run.ToCopy > 0:
 		run.Outcome = OutcomeCopying
 	case run.Failed > 0:
 		run.Outcome = OutcomeFailed

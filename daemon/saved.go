@@ -129,7 +129,7 @@ func (s *SavedPlan) leaves(a mirror.Action, judged bool) bool {
 	}
 	rows := s.Plans[planned].Actions
 	i := slices.IndexFunc(rows, func(r plan.Row) bool { return r.Stage == a.Stage && r.Key == a.Key })
-	return i < 0 || rows[i].Kind == mirror.Skip || judged && does(a) && (!does(rows[i].Action) || rows[i].New != a.New)
+	return i < 0 || rows[i].Kind == mirror.Skip || rows[i].Kind == mirror.Fetch || judged && does(a) && (!does(rows[i].Action) || rows[i].New != a.New)
 }
 
 func does(a mirror.Action) bool { return a.Kind == mirror.Copy || a.Kind == mirror.Tag }
@@ -244,7 +244,7 @@ func compare(then, now plan.Set, moved func(mirror.Position, string, ...any)) {
 		undone := was.New == is.New && is.Old != was.New
 		switch {
 		case was.Kind == mirror.Skip:
-		case was.Kind == mirror.Failed && was.New == (mirror.Digest{}): // nothing was known of it: it is left out
+		case (was.Kind == mirror.Failed || was.Kind == mirror.Fetch) && was.New == (mirror.Digest{}): // nothing was known of it: it is left out
 		case !planned:
 			moved(was.Where, "%s is planned no more", what)
 		case is.Kind == mirror.Failed: // could not be asked now: what cannot be done is reported by the sync

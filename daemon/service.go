@@ -39,6 +39,7 @@ type shared struct {
 	orphans sync.Map // names of sets that nobody asks for any more, as the log told
 	strays  sync.Map // names of stages of the floor that no set has, as the log told
 	notes   sync.Map // what is to be known of rendered folders, by path, as the log told
+	outlet  *outlet  // of channels of packages; nil: none are served
 	command string   // what the process was called for, its version and since when it runs
 	version string
 	since   time.Time
@@ -136,6 +137,7 @@ func (o Service) Run(ctx context.Context) (err error) {
 		return errors.Join(err, line.Close(context.WithoutCancel(ctx)))
 	}
 	defer func() { err = errors.Join(err, s.socket.close()) }()
+	defer func() { err = errors.Join(err, s.shared.closeOutlet(s.config.Limits.Stop)) }()
 	defer s.report(ctx)()
 	s.notify.ready()
 	return s.lines(ctx, line)

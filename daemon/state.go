@@ -29,17 +29,20 @@ type State struct {
 	mu      sync.Mutex
 	pending map[string]string // verdicts that Flush will write
 	sighted map[string]string // digests that were seen for the first time, as above
+	signed  map[string]string // what was computed from the bytes of packages, as above
 }
 
 var (
 	bucketTags     = []byte("tags")     // pointer -> digest that the registry last named; "" for none
 	bucketOwned    = []byte("owned")    // pointer -> digest that we wrote or were about to write
 	bucketVerdicts = []byte("verdicts") // key -> admitting verdict
+	bucketSigned   = []byte("signed")   // package, signature and key -> the folder of the bytes that it signed
 	bucketSessions = []byte("sessions") // upload session URL -> what was being uploaded
 	bucketLines    = []byte("lines")    // set/stage/entry -> the record line that we committed
 	bucketRuns     = []byte("runs")     // id -> run
 	bucketEvents   = []byte("events")   // id -> event
 	bucketAttached = []byte("attached") // host/repository@digest, statement and key -> nothing: it lies there
+	bucketChannels = []byte("channels") // set/channel -> its index in the local registry, and what that was made of
 	bucketSeen     = []byte("seen")     // digest -> when we first saw it
 	bucketWaits    = []byte("waits")    // set -> promotions that were merged and wait
 	bucketRemarks  = []byte("remarks")  // set -> what is to be known of what stands: exceptions, warnings, what is admitted no longer
@@ -120,7 +123,7 @@ func openState(file string) (_ *State, err error) {
 			}
 		}
 		older := tx.Bucket(bucketSeen) == nil
-		for _, b := range [][]byte{bucketTags, bucketOwned, bucketVerdicts, bucketSessions, bucketLines, bucketRuns, bucketEvents, bucketAccepted, bucketAttached, bucketSeen, bucketRemarks, bucketWaits} {
+		for _, b := range [][]byte{bucketTags, bucketOwned, bucketVerdicts, bucketSigned, bucketSessions, bucketLines, bucketRuns, bucketEvents, bucketAccepted, bucketPackages, bucketAttached, bucketChannels, bucketSeen, bucketRemarks, bucketWaits} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
@@ -251,7 +254,7 @@ func (s *State) Flush() error {
 	pending := s.pending
 	s.pending = map[string]string{}
 	s.mu.Unlock()
-	return errors.Join(s.put(bucketVerdicts, pending), s.writeSights())
+	return errors.Join(s.put(bucketVerdicts, pending), s.writeSights(), s.writeSigned())
 }
 
 // keptLine is how a record line is kept: with whether it is still to be proven.

@@ -280,7 +280,7 @@ func (l *Line) statusOf(f *fleet, set string, runs []Run) SetStatus {
 	if f.refused == nil { // else nothing is tried again before that is mended
 		s.Retry = p.nextRetry().UTC()
 	}
-	if !l.mover.Idle(set) {
+	if l.works(set) {
 		c := p.copies()
 		s.State, s.Copying = SetCopying, &c
 	} else if s.State == SetCopying && l.temporary {

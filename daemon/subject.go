@@ -170,6 +170,7 @@ func (l *Line) committed(commit string) (proposal, error) {
 
 func (l *Line) proposed(commit string, files mirror.Files) (proposal, mirror.Problems) {
 	desired, rules, problems := CheckFleet(commit, files)
+	problems = append(problems, l.signOwn(&desired)...)
 	least, more := readFloor(l.config).policy(l.config)
 	if problems = append(problems, more...); len(problems) > 0 {
 		return proposal{}, problems

@@ -108,6 +108,7 @@ func (l *Line) put(next *fleet, by string) {
 		case is && !was:
 			l.wanting.Lock()
 			l.mover.Want(set.Name, nil)
+			l.packages.want(set.Name, nil)
 			l.wanting.Unlock()
 			l.forget(set.Name)
 			broken = append(broken, l.breakOff(set.Name)...)

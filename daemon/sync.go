@@ -45,6 +45,14 @@ func (l *Line) Sync(ctx context.Context, w Wake) ([]Report, error) {
 	if err == nil && l.idle() {
 		l.sweep(ctx)
 	}
+	err = errors.Join(err, l.settleChannels(ctx))
+	if made, failed := l.makeBesides(ctx); len(made) > 0 { // its name goes into what is rendered
+		reports, err2 := l.cycle(ctx, Wake{Why: "distribution made", Local: true, Sets: made, Only: w.Only})
+		take(last, reports)
+		err = errors.Join(err, failed, err2)
+	} else {
+		err = errors.Join(err, failed)
+	}
 	l.attendOnce(ctx)
 	return l.asLeft(inOrder(last)), err
 }
@@ -110,7 +118,7 @@ func (l *Line) busy() bool {
 		return false
 	}
 	for _, set := range f.desired.Sets {
-		if !l.mover.Idle(set.Name) {
+		if l.works(set.Name) {
 			return true
 		}
 	}

@@ -33,7 +33,8 @@ type view struct {
 	verdicts map[string]mirror.Verdict  // by actionKey, of every action that was judged
 	later    int                        // entries that stand and that a later step judges
 	sight    sight
-	holds    map[string]bool // content that the local registry is known to hold whole, by host/repository@digest
+	frozen   []mirror.FrozenChannel // those of the set that are as they were; known once it was rendered
+	holds    map[string]bool        // content that the local registry is known to hold whole, by host/repository@digest
 }
 
 // actionKey names an action inside one plan.
@@ -61,7 +62,7 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 			return nil, err
 		}
 		upstream, noted := l.asks(set, at)
-		candidates = sources.Resolve(ctx, set, p.recall(set, believed, w.Resolve), upstream, w.Resolve)
+		candidates = sources.Resolve(ctx, set, p.recall(set, believed, w.Resolve), l.packages.of(set, believed, upstream, at), w.Resolve)
 		p.resolve(candidates, at)
 		if err := noted(); err != nil {
 			return nil, err
@@ -108,7 +109,7 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 		return nil, err
 	}
 	v.plan = plan.Hold(set, l.limit.leaveOut(v.plan, true))
-	v.plan.Actions = slices.Concat(v.plan.Actions, f.unlistedAction(set))
+	v.plan.Actions = slices.Concat(v.plan.Actions, f.unlistedAction(set), l.leftActions(set))
 	return v, nil
 }
 
@@ -200,7 +201,7 @@ func (l *Line) prove(ctx context.Context, f *fleet, v *view, p *progress, rest *
 	for stage, standing := range v.record.Stages {
 		for entry, line := range standing {
 			planned := slices.ContainsFunc(v.plan.Actions, func(a mirror.Action) bool {
-				return a.Stage == stage && a.Key.Entry == entry && a.Image == line.Image
+				return a.Stage == stage && a.Key.Entry == entry && a.Image == line.Image && a.Reason.Code != mirror.Removes
 			})
 			if line.Proven || planned {
 				continue
@@ -249,7 +250,7 @@ func (l *Line) decided(v *view, p *progress, planned mirror.Action, r judged) mi
 	if failed, ok := p.failure(r.action); ok {
 		return l.failedAction(r.action, failed)
 	}
-	r.action.Outcome, r.action.Basis, r.action.Warnings = r.verdict.Outcome, basis(r.verdict), r.verdict.Warnings
+	r.action.Outcome, r.action.Basis, r.action.Warnings = r.verdict.Outcome, basis(r.verdict), slices.Concat(r.action.Warnings, r.verdict.Warnings)
 	return r.action
 }
 
@@ -316,6 +317,8 @@ func (l *Line) failedAction(a mirror.Action, err error) mirror.Action {
 	switch {
 	case errors.Is(err, mirror.ErrOffline):
 		a.Reason = mirror.Because(mirror.Offline, "%v: no verdict is known", mirror.ErrOffline)
+	case errors.Is(err, mirror.ErrNotFetched):
+		a.Kind, a.Reason = mirror.Fetch, mirror.Because(mirror.NotFetched, "its bytes are fetched again")
 	case a.Reason.Code == mirror.UpstreamMissing && (a.From.Host == l.local.Host || lostHere(a, err)):
 		return l.lost(a)
 	case a.Reason.Code == mirror.UpstreamMissing:

@@ -32,6 +32,7 @@ type rootEntry struct {
 type signerEntry struct {
 	Key         string            `yaml:"key" jsonschema:"oneof_required=key,example=keys/vendor.pub" jsonschema_description:"File with the PEM public key, relative to desired/."`
 	Keyless     *keylessEntry     `yaml:"keyless" jsonschema:"oneof_required=keyless" jsonschema_description:"Whom short-lived certificates of a sigstore authority name."`
+	PGP         string            `yaml:"pgp" jsonschema:"oneof_required=pgp,example=keys/GPG-KEY-elasticsearch.asc" jsonschema_description:"File with one armored OpenPGP public key, relative to desired/: it signs the bytes of Elastic packages."`
 	Certificate *certificateEntry `yaml:"certificate" jsonschema:"oneof_required=certificate" jsonschema_description:"Whom certificates of an authority of your own name."`
 	Hash        string            `yaml:"hash" jsonschema:"enum=sha256,enum=sha384,enum=sha512" jsonschema_description:"Hash that the key signs over, where it is not the one that cosign takes for its type; only with key."`
 	Root        mirror.Node       `yaml:"root" jsonschema:"example=corp" jsonschema_description:"Root whose timestamps and log entries say when the key signed; only with key."`
@@ -69,7 +70,7 @@ type ruleEntry struct {
 }
 
 type requireEntry struct {
-	Signers []mirror.Node `yaml:"signers" jsonschema:"oneof_required=signers,minItems=1,uniqueItems=true,example=vendor" jsonschema_description:"Names of signers whose cosign signatures count."`
+	Signers []mirror.Node `yaml:"signers" jsonschema:"oneof_required=signers,minItems=1,uniqueItems=true,example=vendor" jsonschema_description:"Names of signers whose signatures count: those of cosign and, of packages, those of OpenPGP."`
 	Count   *int          `yaml:"count" jsonschema:"minimum=1,default=1" jsonschema_description:"How many distinct signers, told apart by key or certified identity, must have signed the digest; only with signers."`
 	Pinned  *bool         `yaml:"pinned" jsonschema:"oneof_required=pinned" jsonschema_description:"A reviewed commit must name the digest in desired/; write true or leave it out."`
 	Where   mirror.Position
@@ -104,7 +105,7 @@ type denyEntry struct {
 type exceptionEntry struct {
 	Match      string        `yaml:"match,required" jsonschema:"example=quay.io/vendor/tool" jsonschema_description:"One repository (host/repository), or one digest in it (host/repository@sha256:...); no glob."`
 	Stages     []mirror.Node `yaml:"stages" jsonschema:"uniqueItems=true,example=snapshot" jsonschema_description:"Stages at which it holds; every stage when it is left out."`
-	Skip       []skip        `yaml:"skip,required" jsonschema:"minItems=1,uniqueItems=true,enum=signatures,enum=attestations,enum=pinned,enum=age" jsonschema_description:"Requirements that it lifts. What is denied stays denied."`
+	Skip       []skip        `yaml:"skip,required" jsonschema:"minItems=1,uniqueItems=true,enum=signatures,enum=attestations,enum=pinned,enum=age,enum=removal" jsonschema_description:"Requirements that it lifts. What is denied stays denied. With removal, versions of a package may be taken out of a stage between the first and the last."`
 	Until      moment        `yaml:"until,required" jsonschema:"title=date or time,pattern=^[0-9]{4}-[0-9]{2}-[0-9]{2}(T.+)?$,example=2026-12-31" jsonschema_description:"Last day (UTC) on which it holds, or the moment from which it does not any more. People are warned from 14 days before."`
 	Reason     string        `yaml:"reason,required" jsonschema:"minLength=1,example=VEND-123" jsonschema_description:"Why it is needed, such as the number of a ticket."`
 	ApprovedBy string        `yaml:"approvedBy,required" jsonschema:"minLength=1,example=alice" jsonschema_description:"Who answers for it."`
@@ -176,11 +177,11 @@ func (p *platforms) UnmarshalText(b []byte) error {
 // UnmarshalText accepts the requirements that an exception may lift.
 func (s *skip) UnmarshalText(b []byte) error {
 	switch skip(b) {
-	case skipSignatures, skipAttestations, skipPinned, skipAge:
+	case skipSignatures, skipAttestations, skipPinned, skipAge, skipRemoval:
 		*s = skip(b)
 		return nil
 	}
-	return mirror.UnknownWord{Kind: "requirement", Word: string(b), Known: []string{string(skipSignatures), string(skipAttestations), string(skipPinned), string(skipAge)}}
+	return mirror.UnknownWord{Kind: "requirement", Word: string(b), Known: []string{string(skipSignatures), string(skipAttestations), string(skipPinned), string(skipAge), string(skipRemoval)}}
 }
 
 // moment is a day or a moment, as people write it.

@@ -19,6 +19,8 @@ type examination struct {
 	limits  Limits
 	sight   func(mirror.Digest) time.Time // when we first saw a digest
 	site    []trust.Signer                // this site's own keys
+	made    trust.Made                    // what is known of the bytes of packages
+	whole   context.Context               // not bound by the time for requests: a package may be large
 	found   evidence
 	trouble []error // what could not be read; the missing proof may be among it
 }
@@ -26,6 +28,7 @@ type examination struct {
 // gather reads until the question is answered or there is no more: beside the image first and, where a rule wants
 // each platform signed, beside the manifests of its index.
 func (x *examination) gather(ctx context.Context) {
+	x.whole = ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, x.limits.Time, fmt.Errorf("not done within %s", x.limits.Time))
 	defer cancel()
 	x.found = evidence{subjects: []subject{{digest: x.image.Digest}}, spots: map[spot]*beside{}}
@@ -55,8 +58,11 @@ func (x *examination) look(ctx context.Context, s subject) {
 	}
 	for _, at := range order {
 		here := asking[at]
-		search := &search{ctx: ctx, content: x.content, limits: x.limits, spot: at, types: types(here),
-			signatures: slices.ContainsFunc(here, func(r rule) bool { return r.Count > 0 })}
+		beside, inside := x.wanted(here)
+		search := &search{ctx: ctx, content: x.content, limits: x.limits, spot: at, types: types(here), signatures: beside, made: x.made}
+		if inside && !s.child {
+			search.inside = &spot{x.source, s.digest}
+		}
 		for it, err := range search.all() {
 			x.take(ctx, at, it, err)
 			if ctx.Err() != nil {
@@ -81,7 +87,11 @@ func (x *examination) take(ctx context.Context, at spot, it item, err error) {
 		x.trouble = append(x.trouble, err)
 	default:
 		b.items++
-		if err := x.prove(ctx, at, it, b); err != nil && err != errOurs {
+		switch err := x.prove(ctx, at, it, b); {
+		case err == nil || err == errOurs:
+		case unread(err):
+			x.trouble = append(x.trouble, err)
+		default:
 			text := fmt.Sprintf("%s in %s: %v", it.about.noun(), mirror.Short(it.manifest.Digest), err)
 			b.flaws = append(b.flaws, flaw{it.about, text, errors.Is(err, trust.ErrStranger)})
 		}
@@ -98,14 +108,25 @@ func (x *examination) prove(ctx context.Context, at spot, it item, b *beside) er
 			return context.Cause(ctx)
 		}
 	}
+	if it.Over != nil {
+		readable, done, err := x.reading()
+		if err != nil {
+			return err
+		}
+		defer done()
+		ctx = readable
+	}
 	c, err := trust.Prepare(it.Item)
 	if err != nil {
 		return err
 	}
 	known := map[mirror.Digest]attempt{} // two layers may name one key
 	for _, s := range x.denied {
-		if x.by(ctx, known, c, s, at.digest).err == nil {
+		switch got := x.by(ctx, known, c, s, at.digest); {
+		case got.err == nil:
 			return uninvited{fmt.Errorf("by %s, whom deny.signers names", s.Name())}
+		case unread(got.err):
+			return got.err
 		}
 	}
 	var counted []proof
@@ -118,6 +139,9 @@ func (x *examination) prove(ctx context.Context, at spot, it item, b *beside) er
 			got := x.by(ctx, known, c, l.signers[name].Signer, at.digest)
 			if got.err == nil {
 				got.err = x.offered(it, got.Proof)
+			}
+			if unread(got.err) {
+				return got.err
 			}
 			if got.err != nil {
 				if err == nil || errors.Is(err, trust.ErrStranger) || !errors.Is(got.err, trust.ErrStranger) { // what a wanted one did wrong says more

@@ -127,7 +127,11 @@ func stateOf(met bool, v mirror.Verdict, s skip) WantState {
 
 func (l layer) wantsSignatures(r rule, image mirror.Reference, v mirror.Verdict) Want {
 	w := Want{What: string(skipSignatures), Text: howMany(r.Count, "signature", r.Signers)}
-	if r.Reference != nameAny {
+	switch {
+	case r.Reference == nameAny:
+	case l.packages(r):
+		w.Text += ", over the bytes of " + packageOf(image)
+	default:
 		w.Text += ", for " + r.naming(image)
 	}
 	if !r.Beside.IsZero() {
@@ -137,7 +141,7 @@ func (l layer) wantsSignatures(r rule, image mirror.Reference, v mirror.Verdict)
 		w.Text += ", on the index and on each of its manifests"
 	}
 	counted := l.counted(v, r.Signers, func(p mirror.Proof) bool {
-		return p.Type == "" && p.Of == (mirror.Digest{}) && (r.Reference == nameAny || r.fits(proof{Proof: trust.Proof{Names: p.Names}}, image))
+		return p.Type == "" && p.Of == (mirror.Digest{}) && (r.Reference == nameAny || r.fits(proof{Proof: trust.Proof{Identity: p.Identity, Names: p.Names}}, image))
 	})
 	var have []string
 	for _, p := range counted {
@@ -243,6 +247,11 @@ func lacking(n int, have, of []string) string {
 		return fmt.Sprintf("1%s of %s is missing", more, names)
 	}
 	return fmt.Sprintf("%d%s of %s are missing", n, more, names)
+}
+
+// packages says whether all signers of a rule sign packages.
+func (l layer) packages(r rule) bool {
+	return !slices.ContainsFunc(r.Signers, func(name string) bool { return !l.signers[name].TakesPackages() })
 }
 
 // naming says for which name a signature must be.

@@ -61,22 +61,24 @@ type search struct {
 	content    mirror.Content
 	limits     Limits
 	spot       spot
-	signatures bool     // whether somebody asks for signatures
+	signatures bool  // whether somebody asks for signatures beside the digest
+	inside     *spot // of a package, where somebody asks for the signature that is a part of it
+	made       trust.Made
 	types      []string // predicate types of attestations that somebody asks for
 	found      int
 	bodies     map[mirror.Digest][]byte // several signatures may be over one payload
 	yield      func(item, error) bool
 }
 
-// all reads the legacy tag of signatures first, then the referrers, then the legacy tag of attestations; each only
-// where it may hold what is asked for. It goes on after an error, so that one bad item does not hide a good one, and
+// all reads what is a part of the content first, then the legacy tag of signatures, the referrers, and the legacy tag of
+// attestations; each only where it may hold what is asked for. It goes on after an error, so that one bad item does not hide a good one, and
 // reads no further than the caller does. With an error comes an item that says whom it is of interest to.
 func (s *search) all() iter.Seq2[item, error] {
 	s.bodies = map[mirror.Digest][]byte{}
 	return func(yield func(item, error) bool) {
 		s.yield = yield
-		_ = (!s.signatures || s.legacyTag(".sig", aboutSignatures)) && s.referrers() &&
-			(len(s.types) == 0 || s.legacyTag(".att", aboutAttestations))
+		_ = (s.inside == nil || s.packaged(*s.inside)) && (!s.signatures || s.legacyTag(".sig", aboutSignatures)) &&
+			(!s.signatures && len(s.types) == 0 || s.referrers()) && (len(s.types) == 0 || s.legacyTag(".att", aboutAttestations))
 	}
 }
 

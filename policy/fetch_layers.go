@@ -96,13 +96,17 @@ func (s *search) limit(mediaType string, it item) int64 {
 
 // blob reads a small blob as it is stored; nothing here is ever inflated.
 func (s *search) blob(d mirror.Descriptor, limit int64) ([]byte, error) {
+	return s.blobIn(s.spot.repository, d, limit)
+}
+
+func (s *search) blobIn(repository mirror.Reference, d mirror.Descriptor, limit int64) ([]byte, error) {
 	if d.Size > limit {
 		return nil, fault{fmt.Errorf("%d bytes where at most %d are read: %w", d.Size, limit, mirror.ErrTooLarge)}
 	}
 	if body, ok := s.bodies[d.Digest]; ok {
 		return body, nil
 	}
-	r, err := s.content.Blob(s.ctx, s.spot.repository, d.Digest, 0)
+	r, err := s.content.Blob(s.ctx, repository, d.Digest, 0)
 	if err != nil {
 		return nil, err
 	}

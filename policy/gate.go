@@ -58,13 +58,14 @@ type Wants struct {
 // is believed, and set.Wanted what each stage is to carry.
 func (p Policy) Gate(pl mirror.Plan, set mirror.Set, facts Facts, at time.Time) mirror.Plan {
 	pl.Actions = slices.Clone(pl.Actions)
+	pl = p.release(pl, set, at)
 	stages := map[mirror.Stage]promotion{}
 	for i, a := range pl.Actions {
 		if a.Kind != mirror.Copy && a.Kind != mirror.Tag {
 			continue
 		}
 		if _, ok := stages[a.Stage]; !ok {
-			stages[a.Stage] = p.promotion(set, a.Stage, facts, at)
+			stages[a.Stage] = p.promotion(set, a.Stage, facts, pl.Before, at)
 		}
 		pl.Actions[i] = p.gated(a, stages[a.Stage])
 	}
@@ -91,6 +92,7 @@ func (p Policy) gated(a mirror.Action, m promotion) mirror.Action {
 	}
 	asking := m.asked[a.Key.Entry]
 	a.Gates, a.Asked, a.Proposal, a.Rollback = p.gates(a, m), asking.Commit, asking.Proposal, m.returns(a) && !m.rises(a)
+	a.Warnings = append(a.Warnings, m.notes(a)...)
 	closed, ok := decisive(a.Gates)
 	if !ok {
 		return a
@@ -128,6 +130,8 @@ type promotion struct {
 	set          mirror.Set
 	stage, below mirror.Stage // below is "" for the first stage and for one that the set does not have
 	record       mirror.Record
+	before       mirror.Record      // as the plan was made from it, also what nobody proved yet: it only ever closes a gate
+	newest       map[string]version // of a set of packages: the newest that stands here, by name
 	asked        map[string]Asking
 	at           time.Time
 	mixed        bool      // of an atomic set: something changes to what never stood here
@@ -135,11 +139,14 @@ type promotion struct {
 	other        []string  // where whole is asked: the entries that stand otherwise below
 }
 
-func (p Policy) promotion(set mirror.Set, stage mirror.Stage, facts Facts, at time.Time) promotion {
-	m := promotion{demands: p.demands(set.Name, stage), set: set, stage: stage, record: facts.Record, asked: facts.Asked[stage], at: at}
+func (p Policy) promotion(set mirror.Set, stage mirror.Stage, facts Facts, before mirror.Record, at time.Time) promotion {
+	m := promotion{demands: p.demands(set.Name, stage), set: set, stage: stage, record: facts.Record, before: before, asked: facts.Asked[stage], at: at}
 	m.below, _ = set.Stages.Below(stage)
 	if m.whole {
 		m.other = m.otherBelow()
+	}
+	if set.Packages {
+		m.newest = newestAt(facts.Record.At(stage))
 	}
 	if !set.Atomic {
 		return m

@@ -13,6 +13,9 @@ import (
 
 // contentGates are those that look at what moves beside what stands.
 func (m promotion) contentGates(a mirror.Action, marked string) (gates []mirror.Gate) {
+	if m.set.Packages {
+		gates = append(gates, m.sameBytes(a))
+	}
 	if m.forward {
 		gates = append(gates, m.notOlder(a, marked))
 	}
@@ -32,6 +35,8 @@ func (m promotion) notOlder(a mirror.Action, marked string) mirror.Gate {
 	switch {
 	case m.returns(a):
 		return exempt("downgrade", rollback)
+	case m.set.Packages:
+		return m.newestOf(a, marked)
 	case !stands:
 		return open("downgrade", "nothing stands here yet")
 	case line.Image.Name() != a.Image.Name():
@@ -50,6 +55,10 @@ func (m promotion) notOlder(a mirror.Action, marked string) mirror.Gate {
 
 // older says whether an action brings an older version than stands, where both tags are versions.
 func (m promotion) older(a mirror.Action) (older, ordered bool) {
+	if m.set.Packages {
+		newest, is, both := m.versions(a)
+		return both && is.LessThan(newest.Version), both
+	}
 	was, errWas := semver.NewVersion(m.replaces(a).Tag)
 	is, err := semver.NewVersion(a.Image.Tag)
 	if err != nil || errWas != nil {

@@ -19,6 +19,11 @@ func (l *loader) attestation(i, j string, entry attestationEntry, signers names[
 		l.problems.Add("POL024", l.at(entry.Where, at("by")...), "name who must have stated it", "attestations: by names no signer")
 	}
 	a.By, a.Count = l.quorum(entry.By, entry.Count, signers, "attestations.count", l.at(entry.Where, at("count")...))
+	for _, node := range entry.By {
+		if name, _ := node.Text(); signers.good[name].TakesPackages() {
+			l.problems.Add("POL073", node.Where(), "name it under require, where it signs packages; attestations are made with keys of cosign", "attestations: signer %q signs with OpenPGP, which attests nothing", name)
+		}
+	}
 	if entry.Condition.IsZero() {
 		return a
 	}

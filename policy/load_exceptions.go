@@ -16,7 +16,7 @@ func (l *loader) exception(i string, entry exceptionEntry) exception {
 	e.Name, e.Digest = l.exact(entry.Match, at("match"))
 	e.Stages = l.stageNames(entry.Stages)
 	if len(entry.Skip) == 0 {
-		l.problems.Add("POL030", at("skip"), "write signatures, attestations, pinned or age", "exceptions: skip lifts nothing")
+		l.problems.Add("POL030", at("skip"), "write signatures, attestations, pinned, age or removal", "exceptions: skip lifts nothing")
 	}
 	for _, one := range entry.Skip {
 		if slices.Contains(e.Skip, one) {
@@ -25,6 +25,9 @@ func (l *loader) exception(i string, entry exceptionEntry) exception {
 		e.Skip = append(e.Skip, one)
 	}
 	slices.Sort(e.Skip)
+	if slices.Contains(e.Skip, skipRemoval) {
+		l.removal(e, at("skip"))
+	}
 	if e.Reason == "" {
 		l.problems.Add("POL030", at("reason"), "say why it is needed, such as the number of a ticket", "exceptions: reason is empty")
 	}

@@ -49,19 +49,19 @@ func (l *loader) folder(key, name string, where mirror.Position) (mirror.Files, 
 
 // private tells of a private key, which nobody may read any more.
 func (l *loader) private(key, file string, data []byte) bool {
-	before, _, found := bytes.Cut(data, privateKey)
-	if found {
-		where := mirror.Position{File: file, Line: 1 + bytes.Count(before, []byte("\n"))}
+	at := privateKey.FindIndex(data)
+	if at != nil {
+		where := mirror.Position{File: file, Line: 1 + bytes.Count(data[:at[0]], []byte("\n"))}
 		l.problems.Add("POL006", where, "make a new key pair, commit only its public key, and treat this one as lost", "%s: the file holds a private key", key)
 	}
-	return found
+	return at != nil
 }
 
 // maxLeak is how many bytes of a file are looked through for a private key that nothing names.
 const maxLeak = 64 << 10
 
-// aPrivateKey is how every private key in PEM form begins, also one that is indented.
-var aPrivateKey = regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----`)
+// aPrivateKey is how every private key in PEM form or in the armor of OpenPGP begins, also one that is indented.
+var aPrivateKey = regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----`)
 
 // leaked tells of private keys in files that the document does not name: whoever reads the repository has them.
 func (l *loader) leaked() {
@@ -106,5 +106,5 @@ func (l *loader) nearestFile(file string) string {
 	return "add the file; paths are relative to " + l.home()
 }
 
-// privateKey is in the first line of every private key in PEM form, encrypted or not.
-var privateKey = []byte("PRIVATE KEY-----")
+// privateKey is in the first line of every private key in PEM form or in the armor of OpenPGP, encrypted or not.
+var privateKey = regexp.MustCompile(`PRIVATE KEY(?: BLOCK)?-----`)

@@ -9,7 +9,7 @@ import (
 
 func (l *loader) signer(name string, entry signerEntry, roots names[loadedRoot]) (s signer, ok bool) {
 	l.oneWord("signer", name, entry.Where)
-	forms := written(entry.Key)
+	forms := written(entry.Key, entry.PGP)
 	if entry.Keyless != nil {
 		forms++
 	}
@@ -20,11 +20,14 @@ func (l *loader) signer(name string, entry signerEntry, roots names[loadedRoot])
 	case forms == 0 && !l.doc.Find("signers", name, "key").IsZero():
 		l.file("signers."+name+".key", entry.Key, l.at(entry.Where, "signers", name, "key")) // an empty path
 		return signer{}, false
+	case forms == 0 && !l.doc.Find("signers", name, "pgp").IsZero():
+		l.file("signers."+name+".pgp", entry.PGP, l.at(entry.Where, "signers", name, "pgp"))
+		return signer{}, false
 	case forms == 0:
-		l.problems.Add("POL018", entry.Where, "write key, keyless or certificate", "signers.%s: names neither key nor keyless nor certificate", name)
+		l.problems.Add("POL018", entry.Where, "write key, pgp, keyless or certificate", "signers.%s: names neither key nor pgp nor keyless nor certificate", name)
 		return signer{}, false
 	case forms > 1:
-		l.problems.Add("POL018", entry.Where, "write two signers, each with a name of its own", "signers.%s: only one of key, keyless and certificate", name)
+		l.problems.Add("POL018", entry.Where, "write two signers, each with a name of its own", "signers.%s: only one of key, pgp, keyless and certificate", name)
 		return signer{}, false
 	}
 	s.notBefore, s.until = entry.NotBefore.begin(), entry.Until.end()
@@ -40,6 +43,8 @@ func (l *loader) signer(name string, entry signerEntry, roots names[loadedRoot])
 	switch {
 	case entry.Keyless != nil:
 		s.Signer, ok = l.keyless(name, *entry.Keyless, roots)
+	case entry.PGP != "":
+		s.Signer, ok = l.pgp(name, entry)
 	case entry.Certificate != nil:
 		s.Signer, ok = l.certificate(name, *entry.Certificate, roots)
 	default:
@@ -51,7 +56,7 @@ func (l *loader) signer(name string, entry signerEntry, roots names[loadedRoot])
 // onlyWithKey tells of what says something of a key where there is none.
 func (l *loader) onlyWithKey(name string, entry signerEntry) {
 	if entry.Hash != "" {
-		l.problems.Add("POL021", l.at(entry.Where, "signers", name, "hash"), "leave it out: the certificate says it", "signers.%s.hash: only a key has one", name)
+		l.problems.Add("POL021", l.at(entry.Where, "signers", name, "hash"), "leave it out: the certificate or the signature says it", "signers.%s.hash: only a key has one", name)
 	}
 	if !entry.Root.IsZero() {
 		l.problems.Add("POL018", entry.Root.Where(), "write it inside of keyless or certificate", "signers.%s.root: only beside key", name)
@@ -66,6 +71,9 @@ func (l *loader) dated(name string, entry signerEntry, roots names[loadedRoot]) 
 		}
 	}
 	fix := "add root: and a root with a timestamp authority, or leave notBefore out: a key that is not in use yet signs nothing"
+	if entry.PGP != "" {
+		fix = "leave it out: what an OpenPGP signature says of its time proves nothing"
+	}
 	if entry.Certificate != nil {
 		fix = "leave it out: the certificates say from when on they are valid"
 	}

@@ -13,7 +13,11 @@ import (
 func (q question) mendSignatures(layer int, r rule, s subject, have []counted, here *beside) string {
 	image := q.image.WithDigest(s.digest)
 	theirs := func(p proof) bool { return p.layer == layer && p.Type == "" && slices.Contains(r.Signers, p.signer) }
-	if slices.ContainsFunc(here.proofs, func(p proof) bool { return theirs(p) && !r.fits(p, image) }) {
+	otherwise := func(p proof) bool { return theirs(p) && !r.fits(p, image) }
+	if slices.ContainsFunc(here.proofs, func(p proof) bool { return otherwise(p) && p.OfPackage() }) {
+		return "find out who put another package in the place of " + packageOf(image) + "; do not admit it"
+	}
+	if slices.ContainsFunc(here.proofs, otherwise) {
 		return fmt.Sprintf("have it signed under the name %s, or set reference: any, or {remap: ...}, in the rule at %s%s", r.naming(q.image), r.where, q.askedBy(layer))
 	}
 	text := "have " + s.words() + "signed by " + missingOf(r.Count, have, r.Signers) + q.askedBy(layer)

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"path"
 	"slices"
 	"strings"
 
@@ -9,8 +10,12 @@ import (
 
 // fits says whether a name inside the proof satisfies the rule. A bundle without a name counts where the
 // repository is asked for (cosign writes none), not where the exact tag is. A legacy payload always has its
-// one name, and an empty one fits nothing.
+// one name, and an empty one fits nothing. What is signed inside of a package is its own name and version, so both must
+// fit: the signature of an older version is not one of this.
 func (r rule) fits(p proof, image mirror.Reference) bool {
+	if p.OfPackage() {
+		return r.Reference == nameAny || slices.Contains(p.Names, packageOf(image))
+	}
 	if r.Reference == nameAny || r.Reference != nameExact && len(p.Names) == 0 {
 		return true
 	}
@@ -25,6 +30,11 @@ func (r rule) fits(p proof, image mirror.Reference) bool {
 		}
 		return r.Reference != nameExact || claimed.Tag == image.Tag
 	})
+}
+
+// packageOf gives the name-version of the package that lies under a reference. A tag has _ for +, which no version has.
+func packageOf(image mirror.Reference) string {
+	return path.Base(image.Repository) + "-" + strings.ReplaceAll(image.Tag, "_", "+")
 }
 
 // name gives the repository under whose name an image is signed. A name that does not begin with From is its own;

@@ -12,7 +12,7 @@ import (
 func Needs(document []byte) []string {
 	root, _ := mirror.ParseDocument("", document)
 	var names []string
-	for section, keys := range map[string][]string{"signers": {"key"}, "roots": {"file", "tuf", "ca"}} {
+	for section, keys := range map[string][]string{"signers": {"key", "pgp"}, "roots": {"file", "tuf", "ca"}} {
 		entries := root.Find(section)
 		if !entries.IsMapping() {
 			continue

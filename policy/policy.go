@@ -113,6 +113,9 @@ const (
 	skipAttestations skip = "attestations"
 	skipPinned       skip = "pinned"
 	skipAge          skip = "age"
+
+	// skipRemoval lifts no requirement of a rule: it lets a version of a package leave a stage between the first and the last.
+	skipRemoval skip = "removal"
 )
 
 // exception lifts requirements for one repository or digest, until a day that somebody answers for.

@@ -46,7 +46,7 @@ func (v verifier) question(a mirror.Action) question {
 	for _, l := range v.policy.layers {
 		x := asked{layer: l, rules: l.matching(a.Image, a.Stage), mode: l.mode(a.Stage)}
 		for _, e := range l.exceptions {
-			if e.matches(a.Image, a.Stage) {
+			if e.matches(a.Image, a.Stage) && !e.removesAlone() {
 				x.exceptions = append(x.exceptions, e)
 			}
 		}

@@ -50,7 +50,7 @@ const judgedAs = "2"
 // where a rule compares it.
 func (q question) key(v mirror.Verdict) string {
 	name := q.image.Name()
-	if slices.ContainsFunc(q.rules(), func(r rule) bool { return r.Reference == nameExact }) {
+	if slices.ContainsFunc(q.rules(), func(r rule) bool { return r.Reference == nameExact || q.packaged(r) }) {
 		name += ":" + q.image.Tag
 	}
 	return hashOf([]string{judgedAs, name, q.image.Digest.String(), v.RuleHash.String(), v.TrustHash.String()}).String()

@@ -23,7 +23,7 @@ func (p Policy) Signers() []Signer {
 	for _, l := range p.layers {
 		for _, name := range slices.Sorted(maps.Keys(l.signers)) {
 			s := l.signers[name]
-			all = append(all, Signer{Name: name, Kind: s.Kind(), Identity: s.Identity(), File: l.file, NotBefore: s.notBefore, Until: s.until})
+			all = append(all, Signer{Name: name, Kind: s.Kind(), Identity: s.Identity(), File: l.file, NotBefore: s.notBefore, Until: earlier(s.until, s.Ends())})
 		}
 	}
 	return all

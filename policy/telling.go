@@ -22,6 +22,9 @@ func (q question) tell(v *mirror.Verdict, all []decision) {
 				continue
 			}
 			v.Signers = append(v.Signers, c.signer)
+			if c.manifest.Digest == c.of.digest {
+				continue // inside of what it is about, which comes as a whole
+			}
 			v.Evidence = appendNew(v.Evidence, q.evidence(c), func(a, b mirror.Evidence) bool { return a.Digest == b.Digest && a.In == b.In })
 		}
 		if admits {

@@ -35,6 +35,7 @@ type Options struct {
 	// it: what lies there may tell of an earlier sight. No verdict has the key "".
 	Attested func(ctx context.Context, key string, a mirror.Action, c mirror.Content) (mirror.Verdict, bool)
 	Site     []trust.Signer // this site's own keys, whose statements and signatures are no flaw
+	Made     trust.Made     // remembers which bytes of packages were proven to be signed; nil: they are read each time
 	Limits   Limits         // of what is read; what is zero is as by default
 }
 
@@ -145,7 +146,7 @@ func (v verifier) remembered(ctx context.Context, key string, a mirror.Action, c
 // judged reads evidence and judges by it; whole says that nothing was in the way. Trouble does not matter where what
 // could be read is enough; where it is not, the missing proof may be among what could not be.
 func (v verifier) judged(ctx context.Context, q question, c mirror.Content, verdict mirror.Verdict) (_ mirror.Verdict, whole bool, err error) {
-	x := &examination{question: q, content: c, limits: v.Limits, sight: v.sight, site: v.Site, found: evidence{subjects: []subject{{digest: q.image.Digest}}}}
+	x := &examination{question: q, content: c, limits: v.Limits, sight: v.sight, site: v.Site, made: v.Made, found: evidence{subjects: []subject{{digest: q.image.Digest}}}}
 	if c == nil {
 		x.trouble = []error{errors.New("no verdict is known and nothing may be asked")}
 	} else {

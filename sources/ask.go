@@ -20,6 +20,7 @@ type Upstream interface {
 	Tags(ctx context.Context, repository mirror.Reference) ([]string, error)
 	// Get reads what lies at an http or https address, at most limit bytes; larger is mirror.ErrTooLarge.
 	Get(ctx context.Context, url string, limit int64) ([]byte, error)
+	Packages
 }
 
 // Past is what is remembered of an upstream.
@@ -30,6 +31,8 @@ type Past interface {
 	Listed(entry string) (mirror.Reference, bool)
 	// Created says when content was made, as it says itself; false where nobody read that yet.
 	Created(d mirror.Digest) (time.Time, bool)
+	// Before gives the last answer that was taken, to whatever question; the zero Listing where there is none.
+	Before() Listing
 }
 
 // asker asks upstream what there is. Its listing has entries, origin and made; a failure is an error, an empty answer is
@@ -57,12 +60,17 @@ type Listing struct {
 	Again    time.Time         `json:"again,omitzero"` // when time alone changes the answer, such as what is too young yet
 	// Created is when content was made, of what was read for it.
 	Created map[mirror.Digest]time.Time `json:"created,omitempty"`
+	// Versions are those of the files that the answer was read from, by address.
+	Versions map[string]Version `json:"versions,omitempty"`
+	Left     []Left             `json:"left,omitempty"` // what was passed over, sorted by entry
 }
 
 // Listed is one entry that an upstream named.
 type Listed struct {
 	Name  string           `json:"name"`
 	Image mirror.Reference `json:"image"`
+	// Package says where the bytes of a package are; zero for what lies in a registry.
+	Package mirror.PackageAt `json:"package,omitzero"`
 }
 
 // Print identifies what a listing says, whatever it was asked for.
@@ -79,8 +87,9 @@ func (l Listing) Print() mirror.Digest {
 
 // Limits of what one question may bring.
 const (
-	maxListed = 5000     // entries
-	maxMade   = 32 << 20 // bytes of content that was made from the answer
+	maxListed   = 5000     // entries
+	maxPackages = 60_000   // of them, where they are packages, of which many versions stay
+	maxMade     = 32 << 20 // bytes of content that was made from the answer
 )
 
 // Ask asks the upstream of a set that Read said is asked. Nothing of an answer that is empty, or larger than what can be
@@ -109,9 +118,9 @@ func Ask(ctx context.Context, set mirror.Set, files mirror.Files, up Upstream, p
 
 // kept gives a listing in the form in which it can be kept.
 func (l listing) kept(question mirror.Digest) Listing {
-	answer := Listing{Question: question, Origin: l.origin, Made: l.made, Again: l.again, Created: l.created}
+	answer := Listing{Question: question, Origin: l.origin, Made: l.made, Again: l.again, Created: l.created, Versions: l.versions, Left: l.left}
 	for _, e := range l.entries {
-		answer.Entries = append(answer.Entries, Listed{e.Name, e.Image})
+		answer.Entries = append(answer.Entries, Listed{Name: e.Name, Image: e.Image, Package: e.Package})
 	}
 	slices.SortFunc(answer.Entries, func(a, b Listed) int { return strings.Compare(a.Name, b.Name) })
 	return answer
@@ -120,7 +129,10 @@ func (l listing) kept(question mirror.Digest) Listing {
 // bounded refuses an answer that says nothing, or too much, or one thing twice.
 func bounded(set mirror.Set, l listing) error {
 	p := mirror.Problem{Where: set.At("source")}
-	size, seen := 0, map[string]bool{}
+	size, seen, most := 0, map[string]bool{}, maxListed
+	if l.packages {
+		most = maxPackages
+	}
 	for _, m := range l.made {
 		for _, blob := range m.Blobs {
 			size += len(blob)
@@ -137,8 +149,8 @@ func bounded(set mirror.Set, l listing) error {
 	case len(l.entries) == 0:
 		p.Code, p.What, p.Fix = "SRC006", "upstream answers that there is nothing", "see whether the source still names what is meant; what stands stays meanwhile"
 		return p
-	case len(l.entries) > maxListed:
-		p.Code, p.What, p.Fix = "SRC007", fmt.Sprintf("upstream names %d entries, more than %d", len(l.entries), maxListed), "narrow what is asked for"
+	case len(l.entries) > most:
+		p.Code, p.What, p.Fix = "SRC007", fmt.Sprintf("upstream names %d entries, more than %d", len(l.entries), most), "narrow what is asked for"
 		return p
 	case size > maxMade:
 		p.Code, p.What, p.Fix = "SRC007", fmt.Sprintf("upstream brings %d MiB of charts, more than %d", size>>20, maxMade>>20), "narrow what is asked for"
@@ -206,7 +218,7 @@ func Replaces(ctx context.Context, set mirror.Set, before, now Listing, up Upstr
 		if slices.ContainsFunc(now.Made, func(a mirror.Artifact) bool { return a.Image.Name() == e.Image.Name() }) {
 			continue
 		}
-		switch _, err := up.Resolve(ctx, e.Image); {
+		switch err := holds(ctx, up, e); {
 		case errors.Is(err, mirror.ErrNotFound):
 			held, gone, lacking = held-1, gone+1, e.Image
 		case err != nil:
@@ -219,12 +231,25 @@ func Replaces(ctx context.Context, set mirror.Set, before, now Listing, up Upstr
 // Take fills the entries of a set that Read said is asked from an answer, with selection and replacements applied. With
 // problems the set is left as it was.
 func Take(set *mirror.Set, l Listing) mirror.Problems {
-	entries, ps := choose(*set, told(*set, l.Entries))
+	own := ownEntries(*set)
+	entries, ps := choose(*set, append(own, told(*set, l.Entries)...))
 	if len(ps) > 0 {
 		return ps
 	}
-	set.Entries, set.Origin, set.Made, set.Answer = entries, l.Origin, l.Made, l.Print()
+	if !set.Packages {
+		set.Made = l.Made
+	}
+	set.Entries, set.Origin, set.Answer = entries, l.Origin, l.Print()
 	return nil
+}
+
+// Forget gives a set that is asked back what it has without an answer: what the fleet repository itself names.
+func Forget(set *mirror.Set) {
+	if !set.Packages {
+		set.Made = nil
+	}
+	set.Answer = mirror.Digest{}
+	set.Entries, _ = choose(*set, ownEntries(*set)) // what matches nothing is told of the answer
 }
 
 // Stay fills the entries of a set that Read said is asked with what stands for it, while no answer can be had or taken:
@@ -235,7 +260,7 @@ func Stay(set *mirror.Set, record mirror.Record) {
 	var stays []Listed
 	for entry, line := range standing {
 		if !slices.ContainsFunc(set.Entries, func(e mirror.Entry) bool { return e.Name == entry }) {
-			stays = append(stays, Listed{entry, line.Image})
+			stays = append(stays, Listed{Name: entry, Image: line.Image})
 		}
 	}
 	entries, _ := choose(*set, told(*set, stays)) // that a pattern or a key matches nothing is told of the answer
@@ -252,7 +277,7 @@ func Stay(set *mirror.Set, record mirror.Record) {
 func told(set mirror.Set, all []Listed) []mirror.Entry {
 	entries := make([]mirror.Entry, len(all))
 	for i, e := range all {
-		entries[i] = mirror.Entry{Name: e.Name, Image: e.Image, Where: set.At("source"), Told: true}
+		entries[i] = mirror.Entry{Name: e.Name, Image: e.Image, Where: set.At("source"), Told: true, Package: e.Package}
 	}
 	return entries
 }

@@ -17,7 +17,7 @@ func listed(t *testing.T, set mirror.Set, n int) Listing {
 	l := Listing{Question: set.Question, Origin: mirror.DigestOf(nil)}
 	for i := range n {
 		image := ref(t, fmt.Sprintf("ghcr.io/team/tool:1.%d.0", i))
-		l.Entries = append(l.Entries, Listed{image.String(), image})
+		l.Entries = append(l.Entries, Listed{Name: image.String(), Image: image})
 	}
 	return l
 }
@@ -149,7 +149,7 @@ func TestReplaces(t *testing.T) {
 				l := Listing{Question: set.Question}
 				for _, tag := range tags {
 					image := ref(t, "ghcr.io/team/tool:"+tag)
-					l.Entries = append(l.Entries, Listed{image.String(), image})
+					l.Entries = append(l.Entries, Listed{Name: image.String(), Image: image})
 				}
 				return l
 			}

@@ -79,6 +79,11 @@ func (h *hub) Tagged(context.Context, mirror.Reference) (mirror.Manifest, error)
 	return mirror.Manifest{}, mirror.ErrNotFound
 }
 func (h *hub) Get(context.Context, string, int64) ([]byte, error) { return nil, mirror.ErrNotFound }
+func (h *hub) Since(context.Context, string, int64, Version) (io.ReadCloser, Version, error) {
+	return nil, Version{}, mirror.ErrNotFound
+}
+func (h *hub) Head(context.Context, string) (Version, error) { return Version{}, mirror.ErrNotFound }
+func (h *hub) Dropped(context.Context, string) (Drop, error) { return Drop{}, mirror.ErrNotFound }
 
 // remembers is a past in memory.
 type remembers struct {
@@ -104,6 +109,8 @@ func (r *remembers) Listed(entry string) (mirror.Reference, bool) {
 	}
 	return r.listed.Entries[i].Image, true
 }
+
+func (r *remembers) Before() Listing { return r.listed }
 
 func (r *remembers) Created(d mirror.Digest) (time.Time, bool) {
 	at, ok := r.listed.Created[d]

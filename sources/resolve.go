@@ -65,6 +65,9 @@ func standing(set mirror.Set, record mirror.Record, e mirror.Entry, fresh bool) 
 	if e.Image.HasDigest() {
 		return e.Image, true
 	}
+	if !e.Package.IsZero() {
+		return mirror.Reference{}, false // whoever fetches packages knows what stands, and that costs no request
+	}
 	line, ok := record.At(set.Stages.First())[e.Name]
 	if !ok || line.Image.WithDigest(mirror.Digest{}) != e.Image {
 		return mirror.Reference{}, false

@@ -42,6 +42,12 @@ type listing struct {
 	gone error
 	// created is when content was made, which past gives back at the next question.
 	created map[mirror.Digest]time.Time
+	// packages says that the entries are Elastic packages.
+	packages bool
+	// versions are those of the files that an answer was read from, by address.
+	versions map[string]Version
+	// left is what was passed over.
+	left []Left
 }
 
 // reader reads one kind of source. files are desired/ and stages/ of the commit.
@@ -83,9 +89,11 @@ func Read(set *mirror.Set, files mirror.Files) mirror.Problems {
 		return ps
 	}
 	set.Atomic, set.Follow, set.Origin, set.Made, set.Asked = l.atomic, l.follow, l.origin, l.made, l.ask != nil
-	set.Paths = withPaths(set.Paths, l.paths)
+	set.Paths, set.Packages = withPaths(set.Paths, l.paths), l.packages
 	if set.Asked {
 		set.Question = questionOf(*set, l)
+		set.Entries = l.entries
+		Forget(set)
 		return nil // selection and replacements are applied to the answer (Take)
 	}
 	set.Entries, ps = choose(*set, l.entries)

@@ -25,6 +25,7 @@ const WorldPerson = "alice"
 type WorldOptions struct {
 	LocalAddr string // host:port of the local registry; empty takes a free port
 	Gitea     *Gitea // holds the fleet repository, in place of Git and Forge, which then are nil; it is not ours to stop
+	Packages  bool   // a package registry upstream, and a set of its packages
 }
 
 // World is everything outside the daemon: upstream registries, an empty local one, and a Git server and a forge with a
@@ -36,13 +37,15 @@ type World struct {
 	Forge    *Forge  // over the same repository, of the kind gitea
 	Gitea    *Gitea  // the real one that holds the fleet repository, where the options gave it
 	Vendor   *Signer // desired/keys/vendor.pub
+	EPR      *EPR    // stands for epr.elastic.co, where the options asked for packages
 
-	dir     string
-	own     bool // dir is ours to remove
-	release int
-	moves   int
-	files   map[string]string // what was committed last
-	mu      sync.Mutex
+	channels string // host:port at which the daemon answers for the channels
+	dir      string
+	own      bool // dir is ours to remove
+	release  int
+	moves    int
+	files    map[string]string // what was committed last
+	mu       sync.Mutex
 }
 
 // NewWorld makes a world below dir and starts its servers; an empty dir takes a temporary one, which Close
@@ -80,7 +83,7 @@ func NewWorld(ctx context.Context, dir string, opts WorldOptions) (_ *World, err
 	w.files["desired/tools.yaml"] = toolsSet
 	w.files["desired/tools/images.txt"] = toolsList()
 	w.files["desired/consumers/workers.yaml"] = workersConsumer
-	w.files["desired/policy.yaml"] = worldPolicy
+	w.files["desired/policy.yaml"] = w.policy()
 	w.files["desired/keys/vendor.pub"] = w.Vendor.PublicPEM()
 	const message = "The fleet: an ESS release, tools, and who vouches for them"
 	if w.Gitea != nil {
@@ -101,6 +104,11 @@ func (w *World) start(opts WorldOptions) (err error) {
 	}
 	if w.Local, err = NewRegistryAt(local, filepath.Join(w.dir, "registry")); err != nil {
 		return err
+	}
+	if opts.Packages {
+		if err := w.startPackages(); err != nil {
+			return err
+		}
 	}
 	if w.Gitea = opts.Gitea; w.Gitea != nil {
 		return nil
@@ -125,6 +133,9 @@ func (w *World) Close() {
 	}
 	if w.Local != nil {
 		w.Local.Close()
+	}
+	if w.EPR != nil {
+		w.EPR.Close()
 	}
 	if w.Forge != nil {
 		w.Forge.Stop()

@@ -72,6 +72,7 @@ registries:
 	for _, u := range worldHosts {
 		fmt.Fprintf(&b, "  %s: {host: %s, endpoint: %q, prefix: %s, insecure: true}\n", u.name, u.host, w.Upstream.URL(), u.host)
 	}
+	b.WriteString(w.packagesConfig())
 	return b.String()
 }
 

@@ -290,3 +290,22 @@ func TestWorld_LeavesNothingBehind(t *testing.T) {
 		t.Errorf("left behind by a failure: %v, %v", left, err)
 	}
 }
+
+func TestWorld_HasPackages(t *testing.T) {
+	w, err := testenv.NewWorld(t.Context(), t.TempDir(), testenv.WorldOptions{Packages: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	desired, _ := fleet(t, w)
+	set, ok := desired.Set(testenv.WorldPackages)
+	if !ok || !set.Packages || !set.Asked {
+		t.Fatalf("set %+v", set)
+	}
+	if bad := w.BadPackages(); len(bad) != 1 || w.EPR.Zip(bad[0]) == nil {
+		t.Errorf("bad packages: %v", bad)
+	}
+	if channels := w.Channels(); len(channels) != 3 || !strings.HasSuffix(channels["production"], "/epr/production") || !strings.Contains(w.ConfigYAML(), w.EPR.URL()) {
+		t.Errorf("channels: %v", channels)
+	}
+}

@@ -18,7 +18,9 @@ func DropIns(file string) []string {
 // them. Other secrets are read at each use.
 func (c Config) Watched() []string {
 	signing, _ := c.Git.Signing.Key.path()
-	files := []string{c.Git.Auth.KnownHosts, signing}
+	packages, _ := c.Packages.Signing.Key.path()
+	passphrase, _ := c.Packages.Signing.Passphrase.path()
+	files := []string{c.Git.Auth.KnownHosts, signing, packages, passphrase}
 	all := []TLS{c.TLS, c.Git.TLS, c.Forge.TLS}
 	for _, name := range sortedKeys(c.Registries) {
 		all = append(all, c.Registries[name].TLS)

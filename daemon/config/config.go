@@ -153,6 +153,8 @@ func Default() Config {
 		Listen:   "127.0.0.1:8686",
 		Forge:    ForgeConfig{Poll: 5 * time.Minute},
 		Trust:    Trust{Rejudging: 500},
+		Packages: Packages{SpoolLimit: 4096, AtOnce: 4},
+		EPR:      EPR{Refresh: 10 * time.Second},
 		Limits:   Limits{Cycle: 2 * time.Hour, Stop: 20 * time.Second},
 	}
 }

@@ -68,6 +68,8 @@ type reader struct {
 	warnings []string
 	strays   []string // variables that set nothing
 	made     []string // warnings of names that only a variable or a flag has
+	// check says what is wrong with the values; nil for all that a daemon needs.
+	check func(Config, func(path ...string) mirror.Position) mirror.Problems
 }
 
 // files reads the configuration file and the files of its drop-in folder. The error means that there is no
@@ -214,7 +216,11 @@ func (r *reader) config(file string) (Config, error) {
 	c.file, c.settings = file, r.settings
 	c.Warnings = slices.Concat(r.warnings, c.warn(r.strays, r.names), r.made, c.warnJitter())
 	if !r.broken || len(r.problems) == 0 {
-		r.problems = r.problems.Plus(c.validate(r.settings.place))
+		check := r.check
+		if check == nil {
+			check = Config.validate
+		}
+		r.problems = r.problems.Plus(check(c, r.settings.place))
 	}
 	r.problems.Quote(r.settings.files, Config{})
 	return c, r.problems.Err()

@@ -66,6 +66,8 @@ func (c Config) validate(where func(path ...string) mirror.Position) mirror.Prob
 	k.socket(c)
 	k.trust(c.Trust)
 	k.sealing(c.Sealing, c.Registries[LocalRegistry])
+	k.packageSigning(c.Packages.Signing)
+	k.epr(c, map[string]string{"listen": c.Listen, "webhooks.listen": c.Webhooks.Listen, embeddedKey: c.Registries[LocalRegistry].Embedded.Listen})
 	k.proposals(c.Forge.Proposals, keyPath{"forge", "proposals"})
 	k.ownBranches(c)
 	k.webhooks(c.Webhooks, c.Listen)

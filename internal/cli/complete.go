@@ -27,6 +27,8 @@ func setsAndConsumers(n daemon.Names) []string { return slices.Concat(n.Sets, n.
 
 func setsAndEntries(n daemon.Names) []string { return slices.Concat(n.Sets, n.Entries) }
 
+func freezeWords(n daemon.Names) []string { return slices.Concat(n.Sets, n.Stages, []string{"as"}) }
+
 // complete gives the arguments and flags of commands the names of this fleet to complete with.
 func (a *app) complete(root *cobra.Command) {
 	for _, c := range []struct {
@@ -34,7 +36,7 @@ func (a *app) complete(root *cobra.Command) {
 		words   wordsOf
 		several bool
 	}{
-		{"get sets", setNames, true}, {"get entries", entryNames, true}, {"get stages", stageNames, true},
+		{"get sets", setNames, true}, {"get entries", entryNames, true}, {"get stages", stageNames, true}, {"get packages", entryNames, true}, {"freeze", freezeWords, true},
 		{"render", setsAndConsumers, false}, {"trace", entryNames, false}, {"explain-verdict", entryNames, false}, {"trigger", setNames, false}, {"suspend", setNames, false}, {"resume", setNames, false},
 		{"promote", setsAndEntries, true}, {"rollback", setsAndEntries, true}, {"hold", setsAndEntries, true}, {"release", setsAndEntries, true},
 	} {
@@ -42,7 +44,7 @@ func (a *app) complete(root *cobra.Command) {
 			cmd.ValidArgsFunction = a.names(c.words, c.several)
 		}
 	}
-	flags := map[string]wordsOf{"get entries --only": setNames, "get stages --only": setNames, "get runs --only": setNames, "get entries --stage": stageNames,
+	flags := map[string]wordsOf{"get entries --only": setNames, "get stages --only": setNames, "get packages --only": setNames, "get packages --stage": stageNames, "get runs --only": setNames, "get entries --stage": stageNames,
 		"render --stage": stageNames, "verify --stage": stageNames, "promote --to": stageNames, "rollback --stage": stageNames, "hold --stage": stageNames, "release --stage": stageNames, "explain-verdict --stage": stageNames, "policy diff --only": setsAndEntries, "sync --only": setsAndEntries, "plan --only": setsAndEntries, "events --only": setNames}
 	for where, words := range flags {
 		command, flag, _ := strings.Cut(where, " --")

@@ -130,7 +130,7 @@ func loading(t *testing.T) [][]string {
 	t.Helper()
 	without := []string{"demo", "init", "help", "completion", "man", "schema", "explain", "version"}
 	args := map[string][]string{"trigger": {"ess"}, "suspend": {"ess", "--reason", "because"}, "resume": {"ess"},
-		"promote": {"ess", "--to", "staging"}, "rollback": {"ess", "--stage", "staging"}, "hold": {"ess", "--stage", "staging", "--reason", "because"}, "release": {"ess", "--stage", "staging"}, "trace": {"nginx"}, "verify": {"docker.io/library/nginx:1"},
+		"freeze": {"ess", "staging", "as", "1.0"}, "promote": {"ess", "--to", "staging"}, "rollback": {"ess", "--stage", "staging"}, "hold": {"ess", "--stage", "staging", "--reason", "because"}, "release": {"ess", "--stage", "staging"}, "trace": {"nginx"}, "verify": {"docker.io/library/nginx:1"},
 		"support-bundle": {"--out", filepath.Join(t.TempDir(), "bundle.tar.gz")}} // what it holds has a test of its own
 	var all [][]string
 	var walk func(cmd *cobra.Command, path []string)

@@ -24,9 +24,10 @@ func (a *app) demoCommand() *cobra.Command {
 	var o demoOptions
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Show the whole line on this machine: offline, no root, nothing left behind", Args: cobra.NoArgs,
-		Long: `Starts an upstream registry, a local registry and a Git server with a fleet repository and a small forge on free
-ports, runs the line on them, promotes the ESS release to staging by a proposal that a person merges, and goes on as
-the daemon. Some images of the demo are bad on purpose: they are refused, and the exit code is 3.
+		Long: `Starts an upstream registry, a package registry, a local registry and a Git server with a fleet repository and a small
+forge on free ports, runs the line on them, promotes the ESS release and some Elastic packages to staging by proposals that
+a person merges, and goes on as the daemon, which answers for the channels of packages. Some images and one package of the
+demo are bad on purpose: they are refused, and the exit code is 3.
 
 With --hands-on only the world is started: look, plan and sync are yours, in another terminal, and so are promote and
 demo merge.`,
@@ -46,7 +47,7 @@ type demoOptions struct {
 	dir           string
 }
 
-// demoSet and demoStage are what the demo promotes.
+// demoSet and demoStage are what the demo promotes, beside packages.
 const (
 	demoSet   = "ess"
 	demoStage = "staging"
@@ -66,7 +67,7 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
-	world, err := testenv.NewWorld(ctx, dir, testenv.WorldOptions{})
+	world, err := testenv.NewWorld(ctx, dir, testenv.WorldOptions{Packages: true})
 	if err != nil {
 		return err
 	}
@@ -76,6 +77,7 @@ func (a *app) demo(ctx context.Context, o demoOptions) (err error) {
 		return err
 	}
 	fmt.Fprintf(a.talk, "upstream registries   %s (stands for docker.io, ghcr.io, quay.io, gitlab-registry.matrix.org)\n", world.Upstream.URL())
+	fmt.Fprintf(a.talk, "package registry      %s (stands for epr.elastic.co)\n", world.EPR.URL())
 	fmt.Fprintf(a.talk, "your registry         %s (empty)\n", world.Local.URL())
 	fmt.Fprintf(a.talk, "fleet repository      %s\nforge                 %s\nconfiguration         %s\n", world.Git.URL(), world.Forge.URL(), file)
 	if o.handsOn {
@@ -126,29 +128,44 @@ func (a *app) demoLine(ctx context.Context, line *daemon.Line, world *testenv.Wo
 	if err := a.printReports(reports); err != nil {
 		return reports, err
 	}
-	proposal, err := a.demoProposal(ctx, line, world)
-	if err != nil {
+	if reports, err = a.demoPromotion(ctx, line, world, demoSet, nil); err != nil {
 		return reports, err
+	}
+	if reports, err = a.demoPromotion(ctx, line, world, testenv.WorldPackages, demoPackages); err != nil {
+		return reports, err
+	}
+	if err := a.demoResult(world); err != nil {
+		return reports, err
+	}
+	return reports, a.demoChannels(ctx, line, world)
+}
+
+// demoPromotion takes entries of a set from the proposal to their tags; all of it where none is named.
+func (a *app) demoPromotion(ctx context.Context, line *daemon.Line, world *testenv.World, set string, entries []string) ([]daemon.Report, error) {
+	proposal, err := a.demoProposal(ctx, line, world, set, entries)
+	if err != nil {
+		return nil, err
 	}
 	fmt.Fprintf(a.out, "\n== merge: %s merges proposal %d, and the line moves the tags\n", testenv.WorldPerson, proposal)
 	merged, err := world.Forge.Merge(proposal, testenv.WorldPerson, "merge")
 	if err != nil {
-		return reports, err
+		return nil, err
 	}
-	if reports, err = line.Sync(ctx, all); err != nil {
+	reports, err := line.Sync(ctx, daemon.Wake{Why: "demo", Resolve: true, Audit: true})
+	if err != nil {
 		return reports, err
 	}
 	if err := a.printReports(reports); err != nil {
 		return reports, err
 	}
 	a.demoStatuses(world, merged)
-	return reports, a.demoResult(world)
+	return reports, nil
 }
 
 // demoProposal promotes by a proposal and shows what the forge has of it.
-func (a *app) demoProposal(ctx context.Context, line *daemon.Line, world *testenv.World) (number int, err error) {
-	fmt.Fprintf(a.out, "\n== promote %s to %s: a proposal copies the lines of snapshot into stages/%s/%s.yaml\n", demoSet, demoStage, demoSet, demoStage)
-	p, err := line.Promote(ctx, daemon.PromoteOrder{Set: demoSet, Stage: demoStage, Way: daemon.ByProposal, By: "demo"})
+func (a *app) demoProposal(ctx context.Context, line *daemon.Line, world *testenv.World, set string, entries []string) (number int, err error) {
+	fmt.Fprintf(a.out, "\n== promote %s to %s: a proposal copies lines of snapshot into stages/%s/%s.yaml\n", strings.Join(append([]string{set}, entries...), " "), demoStage, set, demoStage)
+	p, err := line.Promote(ctx, daemon.PromoteOrder{Set: set, Entries: entries, Stage: demoStage, Way: daemon.ByProposal, By: "demo"})
 	if err != nil {
 		return 0, err
 	}

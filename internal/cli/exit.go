@@ -149,7 +149,7 @@ func codeOfReports(reports []daemon.Report) int {
 				held++
 			case a.Kind == mirror.Refuse || a.Kind == mirror.Missing:
 				refused++
-			case a.Kind == mirror.Failed || a.Kind == mirror.Copy: // a copy at rest is one that did not come about
+			case a.Kind == mirror.Failed || a.Kind == mirror.Copy || a.Kind == mirror.Fetch: // a copy at rest is one that did not come about
 				failed = append(failed, a)
 			default:
 				well++

@@ -15,12 +15,12 @@ import (
 
 func (a *app) getCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "get", Short: "List sets, entries, stages, runs or promotions",
-		Long: `List sets, entries, stages, runs or promotions, from what was fetched and recorded last. No network is used unless
+		Use: "get", Short: "List sets, entries, packages, stages, runs or promotions",
+		Long: `List sets, entries, packages, stages, runs or promotions, from what was fetched and recorded last. No network is used unless
 --refresh is given; whether what stands is still right upstream is for plan and verify to say.`,
 		Example: "  poundlock get sets\n  poundlock get entries --only ess --stage production\n  poundlock get entries -o name | xargs -n1 poundlock trace",
 	}
-	cmd.AddCommand(a.getSetsCommand(), a.getEntriesCommand(), a.getStagesCommand(), a.getRunsCommand(), a.getPromotionsCommand())
+	cmd.AddCommand(a.getSetsCommand(), a.getEntriesCommand(), a.getPackagesCommand(), a.getStagesCommand(), a.getRunsCommand(), a.getPromotionsCommand())
 	return cmd
 }
 

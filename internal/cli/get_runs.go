@@ -87,7 +87,7 @@ func cameOf(r daemon.Run) string {
 	for _, p := range []struct {
 		n    int
 		what string
-	}{{r.Moved, "moved"}, {r.ToCopy, "to copy"}, {r.Refused, "refused"}, {r.Missing, "missing"}, {r.Failed, "failed"}, {r.Unchanged, "unchanged"}} {
+	}{{r.Moved, "moved"}, {r.ToFetch, "to fetch"}, {r.ToCopy, "to copy"}, {r.Refused, "refused"}, {r.Missing, "missing"}, {r.Failed, "failed"}, {r.Unchanged, "unchanged"}} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
 		}

@@ -31,11 +31,16 @@ type promoteFlags struct {
 
 func (p *promoteFlags) bind(cmd *cobra.Command, stage, words string) {
 	cmd.Flags().StringVar(&p.stage, stage, "", words)
+	p.ways(cmd)
+	_ = cmd.MarkFlagRequired(stage) // fails only for a flag that is not there
+}
+
+// ways binds the flags that say how a document of stages/ is changed, and for whom.
+func (p *promoteFlags) ways(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&p.pr, "pr", false, "by a proposal that people merge; the default where a forge is configured")
 	cmd.Flags().BoolVar(&p.direct, "direct", false, "by a commit on the branch; the default where no forge is configured")
 	cmd.Flags().StringVar(&p.as, "as", "", "your login at the forge, which cannot approve what you ask for; the name of this account when it is left out")
 	cmd.MarkFlagsMutuallyExclusive("pr", "direct")
-	_ = cmd.MarkFlagRequired(stage) // fails only for a flag that is not there
 }
 
 // order gives what is common of an order.
@@ -55,6 +60,7 @@ func (p *promoteFlags) order(set string) daemon.PromoteOrder {
 
 func (a *app) promoteCommand() *cobra.Command {
 	var flags promoteFlags
+	var newest bool
 	cmd := &cobra.Command{
 		Use: "promote SET [ENTRY...] --to STAGE", Short: "Ask for what stands in one stage to stand in the next", Args: cobra.MinimumNArgs(1),
 		Long: `Ask for what stands in the stage below to stand in a stage: its stage file lists it, by a proposal that people merge
@@ -62,15 +68,19 @@ func (a *app) promoteCommand() *cobra.Command {
 same set, stage and entries is adopted: it gets the new content while nobody reviewed it, and is superseded by another
 one after that. One that people changed is left to them.
 
+In a set of packages an entry is a version (nginx-1.20.0), a name (nginx: its newest version in the stage below) or a glob
+("apache*"); with --newest-only each package goes up with its newest version alone. What stands in a stage stays there.
+
 Nothing moves by this command: the daemon, or a sync, applies what was merged once every gate is open. The gates are
 shown as they stand now. Exit codes: 0 proposed, committed or nothing to do; 5 refused, the reasons say why.`,
-		Example: "  poundlock promote ess --to staging\n  poundlock promote ess element_web/element_web --to production --pr --as alice\n  poundlock promote tools --to staging --direct -o json",
+		Example: "  poundlock promote ess --to staging\n  poundlock promote ess element_web/element_web --to production --pr --as alice\n  poundlock promote tools --to staging --direct -o json\n  poundlock promote elastic nginx-1.20.0 --to production\n  poundlock promote elastic --newest-only --to staging",
 	}
 	flags.bind(cmd, "to", "the stage that is to change")
+	cmd.Flags().BoolVar(&newest, "newest-only", false, "of each package only its newest version; for sets of packages")
 	output := a.outputFlag(cmd, asText, asJSON, asYAML)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		o := flags.order(args[0])
-		o.Entries = entriesOf(args)
+		o.Entries, o.Newest = entriesOf(args), newest
 		return a.promote(cmd.Context(), o, "promote", *output)
 	}
 	return cmd
@@ -105,6 +115,9 @@ func (a *app) promote(ctx context.Context, o daemon.PromoteOrder, command string
 // promotionText tells what came of a promotion: what changes, the gates as they stand, and what comes next.
 func (a *app) promotionText(p daemon.Promoted, runs bool) string {
 	way := fmt.Sprintf("%s → %s", p.From, p.Stage)
+	if p.Frozen != "" {
+		way = fmt.Sprintf("%s, frozen as %s", p.Stage, p.Frozen)
+	}
 	if p.Rollback {
 		way = fmt.Sprintf("%s ← before", p.Stage)
 	}
@@ -185,6 +198,9 @@ func (a *app) outcomeText(p daemon.Promoted, runs bool) string {
 	switch p.Outcome {
 	case daemon.PromotedNothing:
 		text = fmt.Sprintf("nothing to do: the stage file of %s says so already", p.Stage)
+		if p.Frozen != "" {
+			text = fmt.Sprintf("nothing to do: %s is frozen so already", p.Frozen)
+		}
 		if why == "" {
 			return text
 		}

@@ -98,10 +98,10 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.demoCommand(), a.initialiseCommand(),
 		a.validateCommand(), a.explainCommand(), a.schemaCommand(), a.configCommand(), a.doctorCommand(),
-		a.planCommand(), a.syncCommand(), a.runCommand(), a.statusCommand(), a.triggerCommand(), a.suspendCommand(), a.resumeCommand(), a.acknowledgeCommand(),
-		a.promoteCommand(), a.rollbackCommand(), a.holdCommand(), a.releaseCommand(),
+		a.planCommand(), a.syncCommand(), a.runCommand(), a.eprCommand(), a.statusCommand(), a.triggerCommand(), a.suspendCommand(), a.resumeCommand(), a.acknowledgeCommand(),
+		a.promoteCommand(), a.freezeCommand(), a.rollbackCommand(), a.holdCommand(), a.releaseCommand(),
 		a.getCommand(), a.diffCommand(), a.traceCommand(), a.waitCommand(), a.eventsCommand(), a.verifyCommand(), a.verifyBundleCommand(), a.explainVerdictCommand(), a.policyCommand(),
-		a.renderCommand(), a.lintCommand(), a.chartRenderCommand(),
+		a.renderCommand(), a.lintCommand(), a.packageCommand(), a.chartRenderCommand(),
 		a.supportBundleCommand(), a.versionCommand(), a.manCommand(),
 	)
 	root.SetHelpCommand(a.helpCommand())
@@ -113,7 +113,10 @@ func (a *app) root() *cobra.Command {
 }
 
 // read reads the configuration that the flags name, for whoever tells its warnings itself.
-func (a *app) read() (config.Config, error) {
+func (a *app) read() (config.Config, error) { return a.readBy(config.Load) }
+
+// readBy reads it with one of the ways to load it.
+func (a *app) readBy(load func(file string, environ []string, overrides map[string]any) (config.Config, error)) (config.Config, error) {
 	if a.config == "" {
 		return config.Config{}, mirror.Problems{{Code: "CFG100", What: "no configuration is named",
 			Fix: "give --config FILE or set POUNDLOCK_CONFIG; `poundlock init` writes one, `poundlock demo` needs none"}}
@@ -122,7 +125,7 @@ func (a *app) read() (config.Config, error) {
 	if err != nil {
 		return config.Config{}, err
 	}
-	c, err := config.Load(a.config, os.Environ(), overrides)
+	c, err := load(a.config, os.Environ(), overrides)
 	if err == nil {
 		a.loaded = c
 	}

@@ -255,7 +255,7 @@ func leftText(r daemon.Run) string {
 	for _, p := range []struct {
 		n    int
 		what string
-	}{{r.Failed, "failed"}, {r.Refused, "refused"}, {r.Waiting, "waiting"}, {r.Missing, "missing upstream"}, {r.ToCopy, "to copy"}} {
+	}{{r.Failed, "failed"}, {r.Refused, "refused"}, {r.Waiting, "waiting"}, {r.Missing, "missing upstream"}, {r.ToFetch, "to fetch"}, {r.ToCopy, "to copy"}} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
 		}

@@ -195,7 +195,11 @@ func (w *walk) read(name string, e entry) error {
 		w.files[name] = []byte{}
 		return nil
 	case errors.As(err, &size):
-		w.problems.Add("GIT005", w.at(name), "split it up, or take it out of the fleet repository", "file of %d bytes is too large, the limit is %d", size.size, limits.File)
+		fix := "split it up, or take it out of the fleet repository"
+		if strings.HasSuffix(name, ".zip") { // a package of the site's own
+			fix = "take it out of the fleet repository, and name it in own: of its set by drop, address or oci"
+		}
+		w.problems.Add("GIT005", w.at(name), fix, "file of %d bytes is too large, the limit is %d", size.size, limits.File)
 		return nil
 	case err != nil:
 		return fmt.Errorf("read %s at %s: %w", name, w.commit, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -14,11 +15,16 @@ import (
 // change of one line stays a small commit (Git stores and pushes whole blobs).
 const MaxShard = 64 << 10
 
+// shardSize is the size in bytes that a shard has at most, unless a single entry is larger. A promotion of ten packages out of
+// 20,000 touches twenty of them, and the folders that list them: smaller ones make those listings the larger part.
+const shardSize = 16 << 10
+
 // StageDocument is stages/<set>/<stage>.yaml, or one of its shards.
 type StageDocument struct {
 	Version  int             `yaml:"version,required" jsonschema:"enum=1" jsonschema_description:"Version of this document; 1 is the only one there is."`
 	Source   Digest          `yaml:"source" jsonschema_description:"Digest of the vendor's file that the lines were made from; it is for people and is not checked."`
 	Rollback Node            `yaml:"rollback" jsonschema:"example=v2.3 loses sessions" jsonschema_description:"Why its lines go back to older versions on purpose. It opens the gate that refuses downgrades, and no other one; delete it with the next promotion."`
+	From     Node            `yaml:"from" jsonschema:"example=production" jsonschema_description:"Of a frozen channel: the stage whose content it has."`
 	Entries  map[string]Node `yaml:"entries" jsonschema_description:"The upstream reference with its digest at which each entry is to stand, by entry name."`
 	Where    Position
 }
@@ -40,6 +46,9 @@ func ParseStageFile(files Files, name string) (lines []Wanted, marked string, li
 		problems := Decode(file, files[file], &doc)
 		if len(problems) == 0 {
 			problems = CheckVersion(doc.Version, 1, doc.Where)
+		}
+		if !doc.From.IsZero() && path.Base(path.Dir(name)) != frozenDir {
+			problems.Add("FLT061", doc.From.Where(), "delete the key", "from: only a frozen channel has it")
 		}
 		ps = append(ps, problems...)
 		if why, said := mark(doc.Rollback, &ps); said && marked != "" && why != marked {
@@ -113,7 +122,7 @@ func document(name, header string, lines map[string]string) Files {
 			groups[p] = append(groups[p], e)
 		}
 		for p, group := range groups {
-			if body := write(group); len(body) <= MaxShard || len(p) < length {
+			if body := write(group); len(body) <= shardSize || len(p) < length {
 				files[ShardDir(name)+"/"+p+".yaml"] = body
 			} else {
 				split(group, max(length, common(group))+1)

@@ -52,6 +52,22 @@ func (p Package) String() string { return p.Name + "-" + p.Version }
 // Tag gives the version as a tag, which may hold no plus sign; _ stands for it, as with Helm charts.
 func (p Package) Tag() string { return strings.ReplaceAll(p.Version, "+", "_") }
 
+// Compare orders packages by name, then by version as semantic versioning does; of two that differ only behind + the lesser
+// text comes first.
+func (p Package) Compare(q Package) int {
+	if c := strings.Compare(p.Name, q.Name); c != 0 {
+		return c
+	}
+	one, err1 := semver.StrictNewVersion(p.Version)
+	two, err2 := semver.StrictNewVersion(q.Version)
+	if err1 == nil && err2 == nil {
+		if c := one.Compare(two); c != 0 {
+			return c
+		}
+	}
+	return strings.Compare(p.Version, q.Version)
+}
+
 // PackageAt is where an upstream has the bytes of a package. The zero value is of an entry that is no package, or of one
 // whose artifact lies in a registry already.
 type PackageAt struct {

@@ -64,6 +64,8 @@ const (
 	NotKnown        ReasonCode = "not-known"        // whether a gate is open could not be learnt; asked again
 	Downgrade       ReasonCode = "downgrade"        // it is older than what stands and not marked as a rollback
 	Immutable       ReasonCode = "immutable"        // the same tag stood here with other content
+	Overwrites      ReasonCode = "overwrites"       // a version of a package never changes its bytes in the last stage
+	Removes         ReasonCode = "removes"          // a version of a package does not leave a stage because its file lacks it
 	NotAll          ReasonCode = "not-all"          // the stage takes all that stands below, or nothing
 	TooLate         ReasonCode = "too-late"         // it waited for its time longer than it may
 	TooYoung        ReasonCode = "too-young"        // it has to age first; time alone mends it
@@ -173,6 +175,9 @@ type Plan struct {
 	Actions []Action `json:"actions"`
 	Before  Record   `json:"-"` // the record that was planned from
 	After   Record   `json:"-"` // the record as it would be; previews render from it
+
+	// Released gives the versions of packages that policy lets leave an upper stage whose file lists them no more.
+	Released map[Stage]map[string]bool `json:"-"`
 
 	// Dropped gives the commits that took entries which stand out of their stage file, by stage and entry.
 	Dropped map[Stage]map[string]string `json:"-"`

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
 )
@@ -65,7 +66,10 @@ type Set struct {
 	Adopt      bool                   `yaml:"adopt" jsonschema_description:"Allows to move a tag that was in the local registry before us; otherwise that is refused."`
 	Render     map[string]Node        `yaml:"render" jsonschema_description:"Kinds of override files that are written to rendered/ for each stage, with their options."`
 	Auto       map[Stage]Auto         `yaml:"auto" jsonschema_description:"What the daemon does by itself, by stage above the first, where what stands below differs from the stage file: propose a promotion, commit one, or nothing (off)."`
-	Where      Position
+	// Distribution and StaleAfter are of packages and of moving tags.
+	Distribution *Distribution `yaml:"distribution" jsonschema_description:"Makes an image of Elastic's package registry with the packages of each stage inside; for sets of packages."`
+	StaleAfter   time.Duration `yaml:"staleAfter" jsonschema:"example=720h" jsonschema_description:"Tells of an upstream tag of the set that is meant to move and has not for that long; never when it is left out."`
+	Where        Position
 
 	doc     Node // the whole document, for the places of its parts
 	unsure  bool // which stages it has is not known
@@ -80,7 +84,11 @@ type Set struct {
 	Made    []Artifact         // content of entries that lies in no registry yet
 	// Packages says that the entries are Elastic packages: the set's stages are channels, and their rules hold.
 	Packages bool
+	Frozen   []FrozenChannel  // channels that never change, by name
 	Marked   map[Stage]string // why the stage file is a rollback, where it says so
+	// Distributions are the images that Distribution asks for, by stage: those that hold what stands there now.
+	Distributions map[Stage]Reference
+	Undistributed map[Stage]string // why a stage has none, where that is known
 
 	Asked    bool   // what there is stands outside of the fleet repository and is asked for (sources.Ask)
 	Question Digest // what is asked, where Asked
@@ -196,6 +204,8 @@ func parseSet(name, file string, data []byte) (Set, Problems) {
 	if !s.unsure {
 		ps = append(ps, s.checkStages()...)
 		ps = append(ps, s.checkAuto()...)
+		ps = append(ps, s.checkDistribution()...)
+		ps = append(ps, s.checkStale()...)
 	}
 	if slices.Contains(reservedSets, name) {
 		ps.Add("FLT002", Position{File: file}, "rename the file", "a set cannot be named %q: rendered/<site>/%s holds something else", name, name)
@@ -292,7 +302,7 @@ func (s *Set) readStages(files Files) Problems {
 		}
 		s.Wanted[stage], s.Listed[stage] = lines, listed
 	}
-	return ps
+	return append(ps, s.readFrozen(files)...)
 }
 
 // strayStages finds files below stages/ that no set and stage reads: most likely a misspelt name, which
@@ -312,6 +322,9 @@ func strayStages(d Desired, files Files) Problems {
 			parts[2] = stage
 		}
 		set, ok := d.Set(parts[1])
+		if _, frozen := frozenOf(name); frozen != "" && ok {
+			continue
+		}
 		switch {
 		case path.Ext(name) == ".yml":
 			ps.Add("FLT001", Position{File: name}, "name it "+strings.TrimSuffix(name, "yml")+"yaml", "a stage file ends in .yaml")

@@ -13,6 +13,7 @@ import (
 type StageFile struct {
 	Lines    map[string]Reference // by entry, each with its digest
 	Source   Digest               // the vendor's file that the lines were made from; zero leaves the key out
+	From     Stage                // of a frozen channel: the stage that was frozen; "" leaves the key out
 	Rollback string               // why it is a rollback, for what the record does not show as one; "" for none
 }
 
@@ -53,6 +54,9 @@ func (s StageFile) Write(files Files, name string) (written Files, gone []string
 
 func (s StageFile) header() string {
 	header := ""
+	if s.From != "" {
+		header += "from: " + string(s.From) + "\n"
+	}
 	if s.Source != (Digest{}) {
 		header += "source: " + s.Source.String() + "\n"
 	}
@@ -66,7 +70,7 @@ func (s StageFile) header() string {
 var stageLine = regexp.MustCompile(`^([ \t]+\S.*?:[ \t]+)(["']?)([^\s"'#]+)(["']?)([ \t]*(?:#.*)?)$`)
 
 // headLine is a line of the keys that we set ourselves.
-var headLine = regexp.MustCompile(`^(source|rollback):`)
+var headLine = regexp.MustCompile(`^(from|source|rollback):`)
 
 // edit changes single lines of a stage file. It is false where the result would say anything else than it is to, such
 // as for a file in another form: then the whole is to be written anew.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	"github.com/sigstore/cosign/v2/pkg/cosign"
 	cbundle "github.com/sigstore/cosign/v2/pkg/cosign/bundle"
 	"github.com/sigstore/cosign/v2/pkg/oci"
@@ -29,6 +30,8 @@ type Candidate struct {
 	item   Item
 	bundle *bundle.Bundle // nil for the other forms
 
+	detached *packet.Signature // nil for the other forms
+
 	// What the annotations of the other forms hold; none of it is believed because it is there.
 	entry *cbundle.RekorBundle
 	stamp *cbundle.RFC3161Timestamp
@@ -42,7 +45,11 @@ func Prepare(it Item) (*Candidate, error) {
 	if err := checkShape(it.Form, it.Body); err != nil {
 		return nil, err
 	}
-	err := guarded(func() error {
+	err := guarded(func() (err error) {
+		if it.Form == Detached {
+			c.detached, err = readDetached(it.Body)
+			return err
+		}
 		if it.Form == Bundle {
 			c.bundle = &bundle.Bundle{}
 			if err := c.bundle.UnmarshalJSON(it.Body); err != nil {
@@ -63,6 +70,9 @@ func Prepare(it Item) (*Candidate, error) {
 // is now.
 func (c *Candidate) Prove(ctx context.Context, s Signer, d mirror.Digest, at time.Time) (Proof, error) {
 	var p Proof
+	if c.detached != nil && !s.TakesPackages() {
+		return Proof{}, stranger{errors.New("it is an OpenPGP signature")}
+	}
 	err := guarded(func() (err error) {
 		p, err = s.accept.accept(ctx, c, d, at)
 		return err

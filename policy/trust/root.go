@@ -96,7 +96,7 @@ func ParseCA(data []byte) (*Root, error) {
 
 // public refuses what is too large for what it is to be, and what nobody should commit.
 func public(data []byte, limit int) error {
-	if bytes.Contains(data, []byte("PRIVATE KEY-----")) {
+	if bytes.Contains(data, []byte("PRIVATE KEY-----")) || bytes.Contains(data, []byte("PRIVATE KEY BLOCK-----")) {
 		return errPrivateKey
 	}
 	if len(data) > limit {

@@ -23,6 +23,7 @@ const (
 	Payload  Form = iota // a simple-signing payload, signed beside it: the tag .sig, or its referrer
 	Envelope             // a DSSE envelope: the tag .att
 	Bundle               // a sigstore bundle
+	Detached             // an armored OpenPGP signature over the bytes of a package
 )
 
 // Item is one signature or attestation as it lies in a registry, not verified yet.
@@ -31,12 +32,13 @@ type Item struct {
 	Body        []byte
 	Signature   string            // base64, of a payload
 	Annotations map[string]string // of its layer: certificate, chain, log entry, timestamp
+	Over        *Signed           // of a detached signature: what it is over
 }
 
 // Proof is what somebody is proven to have said of a digest.
 type Proof struct {
 	// Identity tells who signed, the same for all signatures of one key or of one person: "key sha256:...", or
-	// issuer and subject of a keyless certificate, or "certificate" and the subject of another.
+	// issuer and subject of a keyless certificate, "certificate" and the subject of another, or "pgp" and a fingerprint.
 	Identity  string
 	Type      string          // predicate type of an attestation; "" for an image signature
 	Predicate json.RawMessage // of an attestation
@@ -67,6 +69,7 @@ type Signer struct {
 	hash     mirror.Digest // of all that it trusts
 	accept   acceptor
 	key      mirror.Digest // of a key: its DER form
+	ends     time.Time     // when its key ends, as it says itself; zero: never, or others say so
 }
 
 // acceptor verifies a candidate for one signer.
@@ -87,8 +90,11 @@ func (s stranger) Unwrap() []error { return []error{s.error, ErrStranger} }
 // Name is what policy calls the signer.
 func (s Signer) Name() string { return s.name }
 
-// Kind says in words what the signer is: ECDSA P-256, keyless, X.509.
+// Kind says in words what the signer is: ECDSA P-256, keyless, X.509, OpenPGP RSA 2048.
 func (s Signer) Kind() string { return s.kind }
+
+// Ends is when the key of an OpenPGP signer ends, as it says itself; zero: never.
+func (s Signer) Ends() time.Time { return s.ends }
 
 // Identity is the one that proofs of this signer have; "" where it accepts several.
 func (s Signer) Identity() string { return s.identity }

@@ -56,6 +56,7 @@ type Row struct {
 
 // Totals count actions by what becomes of them. Bytes count each blob once.
 type Totals struct {
+	Fetch        int   `json:"fetch,omitempty"` // packages whose bytes were not seen yet
 	Copy         int   `json:"copy"`
 	BytesToCopy  int64 `json:"bytesToCopy"`  // of blobs that are to come
 	BytesHere    int64 `json:"bytesHere"`    // of blobs that the local registry has already
@@ -99,6 +100,8 @@ func NewDocument(sizes Sizes, plans ...mirror.Plan) Document {
 
 func (t *Totals) add(a mirror.Action) {
 	switch {
+	case a.Kind == mirror.Fetch:
+		t.Fetch++
 	case a.Kind == mirror.Copy:
 		t.Copy++
 		if a.Size == (mirror.Size{}) || a.Size.Unknown != "" {
@@ -150,8 +153,8 @@ func waits(a mirror.Action) bool {
 	return a.Kind == mirror.Refuse && a.Path == "" && a.Reason.Waits()
 }
 
-// Changes says whether a sync would change anything: copy, move a tag, record or commit.
-func (t Totals) Changes() bool { return t.Copy+t.Move+t.Record+t.Drop+t.Files > 0 }
+// Changes says whether a sync would change anything: fetch, copy, move a tag, record or commit.
+func (t Totals) Changes() bool { return t.Fetch+t.Copy+t.Move+t.Record+t.Drop+t.Files > 0 }
 
 // Quiet says whether there is nothing to do and nothing that was not so at the last run.
 func (t Totals) Quiet() bool {
@@ -169,6 +172,7 @@ func (t Totals) Counts() string {
 			parts = append(parts, count(n, one, many))
 		}
 	}
+	add(t.Fetch, "to fetch", "to fetch")
 	if t.Copy > 0 {
 		parts = append(parts, count(t.Copy, "to copy", "to copy")+t.bytes())
 	}

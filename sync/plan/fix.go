@@ -79,6 +79,10 @@ func Mend(a mirror.Action) string {
 		return "promote a newer version, or say in the stage file why it goes back: rollback: <reason>"
 	case mirror.Immutable:
 		return "promote it under a tag of its own; the gate of this stage never lets a tag change its content"
+	case mirror.Overwrites:
+		return "take the line back: what changed needs a version of its own, which whoever makes the package has to give it"
+	case mirror.Removes:
+		return "put the line back into the stage file; between the first stage and the last an exception with skip: [removal] lets it go, at every stage the deny list of " + mirror.PolicyFile + " does"
 	case mirror.NotAll:
 		return "promote all that stands in the stage below: `poundlock promote " + a.Key.Set + " --to " + string(a.Stage) + "`"
 	case mirror.TooLate:

@@ -84,6 +84,8 @@ func (c *computation) first(candidate mirror.Candidate) mirror.Action {
 			a.Reason = mirror.Because(mirror.Offline, "%v", mirror.ErrOffline)
 		case errors.Is(candidate.Err, mirror.ErrNotFound):
 			a.Kind, a.Reason = mirror.Missing, mirror.Because(mirror.UpstreamMissing, "upstream has no %s", e.Image)
+		default:
+			a = unfetched(a, candidate.Err)
 		}
 		return a
 	}
@@ -97,6 +99,7 @@ func (c *computation) upper(stage mirror.Stage) []mirror.Action {
 	for _, line := range c.set.Wanted[stage] {
 		actions = append(actions, c.decide(c.action(stage, line.Entry, line.Image, line.Where)))
 	}
+	actions = append(actions, c.kept(stage)...)
 	if c.set.Atomic && slices.ContainsFunc(actions, changes) {
 		// A stage that rests may rest on a release for which its replacements were made.
 		for i, a := range actions {

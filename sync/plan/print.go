@@ -23,7 +23,7 @@ type Style struct {
 }
 
 var symbols = map[mirror.Kind]string{
-	mirror.Copy: "+", mirror.Tag: "~", mirror.Render: "~", mirror.Drop: "-", mirror.Refuse: "!", mirror.Missing: "?", mirror.Failed: "x",
+	mirror.Fetch: ">", mirror.Copy: "+", mirror.Tag: "~", mirror.Render: "~", mirror.Drop: "-", mirror.Refuse: "!", mirror.Missing: "?", mirror.Failed: "x",
 }
 
 // symbol gives the mark of an action; "" for one that is counted and not shown.
@@ -335,7 +335,7 @@ func join(parts []string, between string) string {
 }
 
 func paint(k mirror.Kind, s string) string {
-	colour := map[mirror.Kind]ansi.BasicColor{mirror.Copy: ansi.Green, mirror.Tag: ansi.Yellow, mirror.Render: ansi.Yellow, mirror.Missing: ansi.Magenta}
+	colour := map[mirror.Kind]ansi.BasicColor{mirror.Fetch: ansi.Green, mirror.Copy: ansi.Green, mirror.Tag: ansi.Yellow, mirror.Render: ansi.Yellow, mirror.Missing: ansi.Magenta}
 	c, ok := colour[k]
 	if !ok {
 		c = ansi.Red

@@ -272,7 +272,7 @@ func TestFix_EveryTroubleHasOne(t *testing.T) {
 	for _, code := range []mirror.ReasonCode{mirror.Collision, mirror.ForeignTag, mirror.NotBelow, mirror.Incomplete, mirror.Held, mirror.NotWhole, mirror.BasedOnMoved,
 		mirror.UpstreamMissing, mirror.UpstreamFailed, mirror.LocalFailed, mirror.Denied, mirror.NoRule, mirror.NoSignature, mirror.BadSignature,
 		mirror.NotPinned, mirror.NotVerified, mirror.BadContent, mirror.Offline, mirror.Paused, mirror.Drift, mirror.Soaking, mirror.OutOfWindow, mirror.Frozen,
-		mirror.NotApproved, mirror.NotChecked, mirror.NotAllowed, mirror.NotKnown, mirror.Downgrade, mirror.Immutable, mirror.NotAll, mirror.TooLate} {
+		mirror.NotApproved, mirror.NotChecked, mirror.NotAllowed, mirror.NotKnown, mirror.Downgrade, mirror.Immutable, mirror.NotAll, mirror.TooLate, mirror.Overwrites, mirror.Removes} {
 		if Fix(mirror.Action{Kind: mirror.Refuse, Reason: mirror.Reason{Code: code}}) == "" {
 			t.Errorf("%s: what mends it?", code)
 		}

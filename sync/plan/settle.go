@@ -64,6 +64,9 @@ func leave(set mirror.Set, r mirror.Record, p mirror.Plan, at time.Time) mirror.
 			continue
 		}
 		for _, entry := range unlisted(r, stage, listed) {
+			if !leaves(set, p, stage, entry) {
+				continue
+			}
 			if by := p.Dropped[stage][entry]; len(open) == 0 || by != "" && !open[by] && !open[""] {
 				r.Leave(stage, entry, at)
 			}

@@ -22,7 +22,7 @@ const (
 
 // Bounds of what a template gives, in characters.
 const (
-	maxTitle = 200
+	maxTitle = 256
 	maxBody  = 20_000
 	maxLabel = 50
 	maxHead  = 150 // of a branch, without what tells proposals apart
@@ -38,6 +38,8 @@ type ProposalFacts struct {
 	Moves    []Move
 	By       string // who asked for it; "" for the daemon itself
 	Back     bool   // it is a rollback
+	Packages bool   // what moves are packages, and the stages are channels
+	Frozen   string // the name under which the channel of the stage is frozen; "" for a promotion
 }
 
 // Summary says in a few words what the proposal does.
@@ -90,7 +92,11 @@ func (w Words) Write(f ProposalFacts) (Written, error) {
 	if err != nil {
 		return Written{}, &WordsError{"branch", err}
 	}
-	title, err := fill(cmp.Or(w.Title, defaultTitle), f)
+	standard := defaultTitle
+	if f.Packages && !f.Back {
+		standard = "{{.PackagesTitle}}"
+	}
+	title, err := fill(cmp.Or(w.Title, standard), f)
 	if title = mirror.Shorten(mirror.Printable(strings.Join(strings.Fields(title), " ")), maxTitle); err == nil && title == "" {
 		err = errors.New("gives no text")
 	}

@@ -8,6 +8,7 @@ package render
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -320,6 +321,9 @@ func unfinished(set mirror.Set, name mirror.Stage, standing mirror.Standing, p m
 		if !standing[entry].Proven {
 			return fmt.Sprintf("%s is not judged yet", entry)
 		}
+	}
+	if len(standing) > 0 && needsDistribution(set) && !set.Distributions[name].HasDigest() {
+		return cmp.Or(set.Undistributed[name], "the distribution image with what stands here is not made yet")
 	}
 	if !set.Atomic {
 		return ""

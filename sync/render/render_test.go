@@ -29,6 +29,7 @@ func readScene(t *testing.T, archive *txtar.Archive) (s fixtureScene, input []tx
 	files := mirror.Files{}
 	want = map[string]string{}
 	var entries []mirror.Entry
+	made := map[mirror.Stage]mirror.Reference{}
 	for _, f := range archive.Files {
 		dir, name, _ := strings.Cut(f.Name, "/")
 		switch dir {
@@ -41,6 +42,12 @@ func readScene(t *testing.T, archive *txtar.Archive) (s fixtureScene, input []tx
 				s.local.Prefix = words[1]
 			}
 			s.local.Insecure = slices.Contains(words, "insecure")
+		case "distribution":
+			image, err := mirror.ParseReference(strings.TrimSpace(string(f.Data)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			made[mirror.Stage(name)] = image
 		case "standing":
 			standing := mirror.Standing{}
 			for line := range strings.Lines(string(f.Data)) {
@@ -66,7 +73,8 @@ func readScene(t *testing.T, archive *txtar.Archive) (s fixtureScene, input []tx
 		t.Fatal(err)
 	}
 	for _, set := range desired.Sets {
-		set.Entries, set.Atomic = entries, set.Source.Kind == "ess"
+		set.Entries, set.Atomic, set.Packages = entries, set.Source.Kind == "ess", set.Source.Kind == "epr"
+		set.Distributions = made
 		s.sets = append(s.sets, set)
 	}
 	return s, input, want

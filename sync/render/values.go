@@ -2,13 +2,14 @@ package render
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// values are Helm values: texts, lists of values and mappings.
+// values are a tree of YAML: texts, numbers, truths, lists and mappings.
 type values = map[string]any
 
 // put writes a value at a path of keys. It is false where another value stands in the way.
@@ -55,17 +56,27 @@ func writeValues(b *bytes.Buffer, tree values, indent string) {
 		b.WriteString(indent + word(key) + ":")
 		switch value := tree[key].(type) {
 		case values:
+			if len(value) == 0 {
+				b.WriteString(" {}\n")
+				continue
+			}
 			b.WriteString("\n")
 			writeValues(b, value, indent+"  ")
 		case []any:
 			b.WriteString("\n")
 			for _, item := range value {
+				if text, ok := item.(string); ok {
+					b.WriteString(indent + "  - " + strconv.Quote(text) + "\n")
+					continue
+				}
 				var one bytes.Buffer
 				writeValues(&one, item.(values), indent+"    ")
 				b.WriteString(indent + "  - " + strings.TrimPrefix(one.String(), indent+"    "))
 			}
 		case string:
 			b.WriteString(" " + strconv.Quote(value) + "\n")
+		case int, bool:
+			fmt.Fprintf(b, " %v\n", value)
 		}
 	}
 }

@@ -1,0 +1,115 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+	"github.com/poundlock/poundlock/sources"
+)
+
+// packagesOfSet resolves the packages of one set from what is known of their bytes; it sends no request for them.
+type packagesOfSet struct {
+	sources.Resolver
+	digests map[mirror.Reference]packageDigest
+}
+
+type packageDigest struct {
+	digest mirror.Digest
+	err    error
+}
+
+// Resolve gives the digest of a package's artifact, or why none is known.
+func (s packagesOfSet) Resolve(ctx context.Context, r mirror.Reference) (mirror.Descriptor, error) {
+	known, ok := s.digests[r]
+	if !ok {
+		return s.Resolver.Resolve(ctx, r)
+	}
+	return mirror.Descriptor{Digest: known.digest}, known.err
+}
+
+// of gives who resolves the entries of a set: its packages are looked up, everything else is asked for. What stands, as the
+// believed record says, is taken for what upstream has where nothing is known of it: a state that was lost costs no zip.
+func (p *packages) of(set mirror.Set, believed mirror.Record, next sources.Resolver, at time.Time) sources.Resolver {
+	standing := believed.At(set.Stages.First())
+	s := packagesOfSet{next, map[mirror.Reference]packageDigest{}}
+	news := map[string]knownPackage{}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.named[set.Name] = map[string]bool{}
+	for _, e := range set.Entries {
+		if e.Package.IsZero() || e.Image.HasDigest() {
+			continue
+		}
+		key := keyOfPackage(e.Image, e.Package)
+		p.named[set.Name][key], p.names[e.Image.Name()] = true, true
+		line, stands := standing[e.Name]
+		known, is := p.known.get(key)
+		if !is && stands && line.Image.WithDigest(mirror.Digest{}) == e.Image {
+			known, is = knownPackage{Print: e.Package.Print, Manifest: line.Image.Digest, Zip: zipMark{Unknown: true}, At: at.UTC()}, true
+			news[key] = known
+		}
+		s.digests[e.Image] = p.digest(key, known, is)
+	}
+	for _, stage := range set.Stages.Upper() {
+		for _, line := range set.Wanted[stage] {
+			if set.Packages {
+				p.names[line.Image.Name()] = true
+			}
+		}
+	}
+	if err := p.known.set(news); err != nil {
+		p.line.log.Warn("what is known of packages is not remembered", keySet, set.Name, keyError, err)
+	}
+	return s
+}
+
+// digest gives the digest of a package, or why there is none; p.mu is held.
+func (p *packages) digest(key string, known knownPackage, is bool) packageDigest {
+	failed, trouble := p.failed[key]
+	switch {
+	case is && known.Refused != nil:
+		return packageDigest{err: fmt.Errorf("%w: %w", errBadPackage, *known.Refused)}
+	case is:
+		return packageDigest{digest: known.Manifest}
+	case trouble && p.jobs[key] == nil:
+		return packageDigest{err: failed.err}
+	}
+	return packageDigest{err: mirror.ErrNotFetched}
+}
+
+// arrived deletes what the local registry holds now from the spool, and notes where it lies there.
+func (p *packages) arrived(d mirror.Done) {
+	key, known, ok := p.known.content(d.Action.Image, d.Action.New)
+	if !ok || d.Err != nil {
+		return
+	}
+	known.Stored = d.Action.To.Name()
+	if err := p.known.set(map[string]knownPackage{key: known}); err != nil {
+		p.line.log.Warn("where a package lies is not remembered", keyRef, d.Action.Image.String(), keyError, err)
+	}
+	p.spool.drop(d.Action.Image, d.Action.New)
+}
+
+// adopt takes in what lies in the spool and is not known: an earlier process died, or lost its state, after it had fetched
+// it. What is known by now to be something else is of no use.
+func (p *packages) adopt() {
+	news := map[string]knownPackage{}
+	for _, one := range p.spool.all() {
+		known, is := p.known.get(one.Key)
+		switch {
+		case !is:
+			news[one.Key] = one.Known
+		case known.Manifest != one.Known.Manifest:
+			p.spool.drop(one.Image, one.Known.Manifest)
+		}
+	}
+	if p.spool.readonly {
+		p.known.remember(news)
+		return
+	}
+	if err := p.known.set(news); err != nil {
+		p.line.log.Warn("what is known of packages is not remembered", keyError, err)
+	}
+}

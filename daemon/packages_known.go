@@ -1,0 +1,175 @@
+package daemon
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/poundlock/poundlock/internal/mirror"
+)
+
+// bucketPackages holds what is known of the bytes of packages, by keyOfPackage.
+var bucketPackages = []byte("packages")
+
+// knownPackage is what is known of the bytes of one package of an upstream.
+type knownPackage struct {
+	Print    mirror.Digest   `json:"print,omitzero"`    // what upstream said of it when its bytes were compared last
+	Manifest mirror.Digest   `json:"manifest,omitzero"` // of its artifact; zero where its bytes are refused
+	Zip      zipMark         `json:"zip,omitzero"`
+	Refused  *mirror.Problem `json:"refused,omitempty"` // what is wrong with its bytes
+	At       time.Time       `json:"at"`                // when they were compared last
+	Stored   string          `json:"stored,omitempty"`  // repository of the local registry that holds them
+}
+
+// zipMark is what a server says of a file, and what the bytes were: enough to see without its bytes that it changed.
+type zipMark struct {
+	Size      int64         `json:"size,omitempty"` // bytes; 0 where it is not known
+	ETag      string        `json:"etag,omitempty"`
+	Modified  string        `json:"modified,omitempty"` // Last-Modified, as it was sent
+	Signature mirror.Digest `json:"signature,omitzero"` // of the signature's bytes; zero where there is none
+	Unknown   bool          `json:"unknown,omitempty"`  // they were never seen: what stands was believed
+}
+
+// knownPackages is knownPackage of all packages, in memory and in the state.
+type knownPackages struct {
+	state *State
+
+	mu  sync.Mutex
+	all map[string]knownPackage
+	by  map[contentKey]string // keyOfPackage by repository and digest of the artifact
+}
+
+// contentKey names content of a repository, which is named as references call it.
+type contentKey struct {
+	repository string
+	digest     mirror.Digest
+}
+
+// keptPackages is how many packages are known at most; the ones that were compared longest ago are forgotten first.
+const keptPackages = 200_000
+
+// readPackages reads what the state knows. What cannot be read is as if it were not known.
+func readPackages(s *State) (*knownPackages, error) {
+	k := &knownPackages{state: s, all: map[string]knownPackage{}, by: map[contentKey]string{}}
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket(bucketPackages)
+		if bucket == nil {
+			return nil // of an older version, for a process that only looks
+		}
+		return bucket.ForEach(func(key, text []byte) error {
+			var one knownPackage
+			if json.Unmarshal(text, &one) == nil {
+				k.index(string(key), one)
+			}
+			return nil
+		})
+	})
+	return k, err
+}
+
+func (k *knownPackages) index(key string, one knownPackage) {
+	if before, ok := k.all[key]; ok {
+		delete(k.by, contentKey{repositoryOf(key), before.Manifest})
+	}
+	if k.all[key] = one; one.Manifest != (mirror.Digest{}) {
+		k.by[contentKey{repositoryOf(key), one.Manifest}] = key
+	}
+}
+
+// repositoryOf gives the repository of the reference that a keyOfPackage begins with.
+func repositoryOf(key string) string { return imageOf(key).Name() }
+
+func imageOf(key string) mirror.Reference {
+	for i := range key {
+		if key[i] == ' ' {
+			key = key[:i]
+			break
+		}
+	}
+	r, err := mirror.ParseReference(key)
+	if err != nil {
+		return mirror.Reference{} // no reference of ours
+	}
+	return r
+}
+
+func (k *knownPackages) get(key string) (knownPackage, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	one, ok := k.all[key]
+	return one, ok
+}
+
+// content gives what is known of content by its digest.
+func (k *knownPackages) content(r mirror.Reference, d mirror.Digest) (key string, one knownPackage, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	key, ok = k.by[contentKey{r.Name(), d}]
+	return key, k.all[key], ok
+}
+
+// set remembers packages, in memory and in the state.
+func (k *knownPackages) set(news map[string]knownPackage) error {
+	k.mu.Lock()
+	pairs := map[string]string{}
+	for key, one := range news {
+		k.index(key, one)
+		if text, err := json.Marshal(one); err == nil { // values of ours can be written
+			pairs[key] = string(text)
+		}
+	}
+	gone := k.forget()
+	k.mu.Unlock()
+	if err := k.state.put(bucketPackages, pairs); err != nil {
+		return err
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	return k.state.db.Batch(func(tx *bbolt.Tx) error {
+		for _, key := range gone {
+			if err := tx.Bucket(bucketPackages).Delete([]byte(key)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// forget drops what was compared longest ago, where too much is known: a tenth at once.
+func (k *knownPackages) forget() (gone []string) {
+	if len(k.all) <= keptPackages {
+		return nil
+	}
+	gone = slices.SortedFunc(maps.Keys(k.all), func(a, b string) int { return k.all[a].At.Compare(k.all[b].At) })[:keptPackages/10]
+	for _, key := range gone {
+		delete(k.by, contentKey{repositoryOf(key), k.all[key].Manifest})
+		delete(k.all, key)
+	}
+	return gone
+}
+
+// stored notes where content lies in the local registry. It is written with the next change: to find it out again costs
+// nothing.
+func (k *knownPackages) stored(image, at mirror.Reference) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if key, ok := k.by[contentKey{image.Name(), image.Digest}]; ok {
+		one := k.all[key]
+		one.Stored = at.Name()
+		k.all[key] = one
+	}
+}
+
+// remember takes in packages in memory alone.
+func (k *knownPackages) remember(news map[string]knownPackage) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for key, one := range news {
+		k.index(key, one)
+	}
+}
