@@ -124,7 +124,7 @@ var rooms = []room{
 	{"schemas know no document of ours", []string{"internal/schema"}, nil, nil},
 	{"registry and git know the nouns alone", []string{"internal/registry", "internal/registry/embedded", "internal/git"}, append(nouns, "internal/file"), testWorld},
 	{"what reads charts knows the nouns and charts, never a sibling", []string{"sources", "sync/render"}, append(nouns, "internal/charts", "internal/elastic", "internal/registry"), testWorld},
-	{"a step of the line knows nouns and registries, never a sibling", []string{"sync/plan", "sync/transfer", "sync/promote", "sync/publish", "internal/epr"}, append(nouns, "internal/elastic", "internal/registry"), testWorld},
+	{"a step of the line knows nouns and registries, never a sibling", []string{"sync/plan", "sync/transfer", "sync/promote", "sync/publish", "sync/export", "sync/assemble", "internal/epr"}, append(nouns, "internal/elastic", "internal/registry"), testWorld},
 	{"trust material knows the nouns alone", []string{"policy/trust"}, nouns, testWorld},
 	{"our own statements are signed and read with trust material", []string{"policy/attest"}, append(nouns, "internal/registry", "policy/trust"), testWorld},
 	{"policy judges by trust material and statements", []string{"policy"}, append(nouns, "internal/elastic", "internal/registry", "policy/trust", "policy/attest"), testWorld},

@@ -22,10 +22,13 @@ func (p *progress) unresolve() {
 	p.candidates, p.before = nil, nil
 }
 
-// reask makes the next step resolve the entries again, each from what is known of it.
+// reask makes the next step resolve the entries again, each from what is known of it, and try again what lacked bytes that
+// were fetched since.
 func (p *progress) reask() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	maps.DeleteFunc(p.failed, func(_ string, f failure) bool { return isNotFetched(f.err) })
+	maps.DeleteFunc(p.judged, func(_ string, j judgement) bool { return isNotFetched(j.err) })
 	if p.candidates != nil {
 		p.before, p.candidates = p.candidates, nil
 	}

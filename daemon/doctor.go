@@ -60,7 +60,7 @@ type doctor struct {
 // installed yet: it asks nothing of any network and needs no rights elsewhere.
 func Doctor(ctx context.Context, c config.Config, before bool, now func() time.Time) ([]Check, error) {
 	d := &doctor{config: c, now: now, skew: map[string]time.Duration{}, asked: map[string]bool{}}
-	groups := []func(context.Context) []Check{d.checkConfig, d.checkProxy, d.checkCA, d.checkDisk}
+	groups := []func(context.Context) []Check{d.checkConfig, d.checkEPR, d.checkProxy, d.checkCA, d.checkDisk, d.checkPackages}
 	if before {
 		groups = slices.Insert(append(groups, d.checkOurClock), 1, d.checkSiteTrust)
 		return d.all(ctx, groups), nil

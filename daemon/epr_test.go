@@ -26,12 +26,12 @@ type shop struct {
 	*site
 	t      *testing.T
 	outlet *outlet
-	items  map[mirror.Reference]epr.Item
+	stored map[string]mirror.Artifact // by name-version
 }
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
-	s := &shop{site: newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy}), t: t, items: map[mirror.Reference]epr.Item{}}
+	s := &shop{site: newSite(t, map[string]string{"desired/policy.yaml": pinnedPolicy}), t: t, stored: map[string]mirror.Artifact{}}
 	s.config += "epr: {listen: \"127.0.0.1:0\", refresh: 1s}\n"
 	s.open()
 	s.outlet = s.newOutlet()
@@ -51,16 +51,19 @@ func (s *shop) newOutlet() *outlet {
 	return o
 }
 
-// store puts the artifact of a package into the local registry, as the line does once it is verified.
+// store puts the artifact of a package into the local registry, as the line does once it is verified; the same one each time.
 func (s *shop) store(p testenv.EPRPackage) epr.Standing {
 	s.t.Helper()
-	up := must(testenv.NewEPR(testenv.EPROptions{}, p))(s.t)
-	defer up.Close()
-	zip := up.Zip(p.ID())
-	name := must(mirror.ParsePackage(p.ID()))(s.t)
-	facts := must(elastic.Check(bytes.NewReader(zip), int64(len(zip)), name))(s.t)
 	at := mirror.Reference{Host: localName, Repository: "mirror/epr.elastic.co/" + p.Name}
-	a := elastic.PackHere(at, zip, up.Signature(p.ID()), facts)
+	name := must(mirror.ParsePackage(p.ID()))(s.t)
+	a, made := s.stored[p.ID()]
+	if !made {
+		up := must(testenv.NewEPR(testenv.EPROptions{}, p))(s.t)
+		defer up.Close()
+		zip := up.Zip(p.ID())
+		a = elastic.PackHere(at, zip, up.Signature(p.ID()), must(elastic.Check(bytes.NewReader(zip), int64(len(zip)), name))(s.t))
+		s.stored[p.ID()] = a
+	}
 	if err := s.line.writeMade(s.t.Context(), a, at); err != nil {
 		s.t.Fatal(err)
 	}
@@ -258,12 +261,9 @@ func TestOutlet_SwitchesAChannelOfFiftyThousandUnderLoad(t *testing.T) {
 	s := newShop(t)
 	item := s.template()
 	before := manyPackages(5000, 10, "production")
-	began := time.Now()
 	s.publish(inProduction, item, before...)
-	t.Log("written", time.Since(began))
 	s.catalog("elastic/production")
 	s.outlet.refresh(t.Context())
-	t.Log("loaded", time.Since(began))
 	served := httptest.NewServer(s.outlet.routes())
 	defer served.Close()
 
@@ -314,7 +314,6 @@ func TestOutlet_SwitchesAChannelOfFiftyThousandUnderLoad(t *testing.T) {
 	for was := fresh.Load(); fresh.Load() < was+4 && failed.Load() == 0; {
 		time.Sleep(time.Millisecond) // until the load saw the new channel
 	}
-	t.Log("switched", time.Since(began))
 	close(done)
 	workers.Wait()
 	if failed.Load() > 0 || old.Load() == 0 || fresh.Load() == 0 {

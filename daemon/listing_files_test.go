@@ -122,3 +122,21 @@ func TestListing_AnUnchangedCycleOfPackagesCostsOneSearch(t *testing.T) {
 		t.Errorf("got %+v", again)
 	}
 }
+
+// What is large is kept packed, and comes back as it was; so does what an older release kept.
+func TestState_KeepsLargeListingsPacked(t *testing.T) {
+	t.Parallel()
+	text := []byte(`{"entries":["` + strings.Repeat("https://epr.example.org/epr/nginx/nginx-1.0.0.zip ", 4000) + `"]}`)
+	kept := packed(text)
+	if len(kept)*20 > len(text) || string(unpacked(kept)) != string(text) || string(packed(text)) != string(kept) {
+		t.Errorf("%d bytes are kept as %d", len(text), len(kept))
+	}
+	for _, as := range []string{"", "{}", `{"at":1}`} {
+		if got := unpacked(packed([]byte(as))); string(got) != as {
+			t.Errorf("%q came back as %q", as, got)
+		}
+	}
+	if unpacked(kept[:len(kept)-9]) != nil {
+		t.Error("half of it came back")
+	}
+}

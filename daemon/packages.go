@@ -29,6 +29,7 @@ type packages struct {
 	jobs    map[string]*packageJob     // by keyOfPackage: wanted and not ended
 	wanted  map[string]map[string]bool // by set: the keys of its jobs
 	failed  map[string]packageFailure  // by keyOfPackage: how the last job ended, where it failed
+	again   map[string]fetchedAgain    // by key: known packages whose bytes were nowhere
 	ended   map[string]bool            // sets of which a job ended, not handed out
 	news    func()                     // called when a job ended; nil: nobody waits
 	named   map[string]map[string]bool // by set: the keys of what it names now
@@ -62,6 +63,18 @@ type packageFailure struct {
 	again time.Time
 }
 
+// fetchedAgain counts how often the bytes of a package that is known were fetched, since they were nowhere.
+type fetchedAgain struct {
+	times int
+	since time.Time
+}
+
+// Bytes that go as soon as they came must not be fetched for ever: a few times within a while.
+const (
+	maxFetchedAgain = 3
+	fetchedAgainIn  = time.Hour
+)
+
 // openPackages gives what fetches the packages of a line. One that only looks reads the spool and fetches nothing.
 func (l *Line) openPackages() error {
 	known, err := readPackages(l.state)
@@ -70,7 +83,7 @@ func (l *Line) openPackages() error {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p := &packages{line: l, known: known, ctx: ctx, stop: stop, room: make(chan struct{}, max(1, l.config.Packages.AtOnce)),
-		jobs: map[string]*packageJob{}, wanted: map[string]map[string]bool{}, failed: map[string]packageFailure{}, ended: map[string]bool{},
+		jobs: map[string]*packageJob{}, wanted: map[string]map[string]bool{}, failed: map[string]packageFailure{}, again: map[string]fetchedAgain{}, ended: map[string]bool{},
 		named: map[string]map[string]bool{}, names: map[string]bool{}}
 	p.spool = openSpool(spoolDir(l.config), l.config.Packages.SpoolLimit<<20, l.temporary || l.offline)
 	for _, trouble := range p.spool.sweep(l.now()) {
@@ -244,7 +257,8 @@ func (l *Line) wantPackages(v *view, w Wake, at time.Time) {
 		return
 	}
 	l.packages.standing(v)
-	jobs := l.packages.due(v, w.Audit, at)
+	l.metrics.spooled.Set(float64(l.packages.spool.size()))
+	jobs := l.packages.due(v, w, at)
 	if l.limit.saved != nil {
 		jobs = nil // what the saved plan did not know is not done
 	}

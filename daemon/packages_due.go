@@ -27,7 +27,7 @@ var errBadPackage = fmt.Errorf("the package is not acceptable: %w", mirror.ErrRe
 
 // due gives what is to be fetched or compared for a set after a step: what its plan lacks, what upstream says something
 // new of and, at an audit, what was compared long ago.
-func (p *packages) due(v *view, audit bool, at time.Time) (jobs []packageJob) {
+func (p *packages) due(v *view, w Wake, at time.Time) (jobs []packageJob) {
 	first := map[string]mirror.Action{}
 	lacks := map[mirror.Reference]bool{}
 	for _, a := range v.plan.Actions {
@@ -52,13 +52,17 @@ func (p *packages) due(v *view, audit bool, at time.Time) (jobs []packageJob) {
 		switch {
 		case p.jobs[job.key] != nil:
 			job.compare = p.jobs[job.key].compare // it goes on
-		case trouble && at.Before(failed.again):
+		case trouble && !w.Resolve && at.Before(failed.again):
 			continue
+		case lacks[e.Image] && is && known.Refused == nil:
+			if !p.mayFetchAgain(job.key, at) {
+				continue
+			}
 		case lacks[e.Image] || !is:
 		case known.Print != e.Package.Print:
 			job.compare = true
 		case known.Refused != nil && !at.Before(known.At.Add(refusedAgain)):
-		case known.Refused == nil && audit && audited < packageAuditsLimit && known.old(e.Package, at):
+		case known.Refused == nil && w.Audit && audited < packageAuditsLimit && known.old(e.Package, at):
 			audited++
 			job.compare = true
 		default:
@@ -67,6 +71,17 @@ func (p *packages) due(v *view, audit bool, at time.Time) (jobs []packageJob) {
 		jobs = append(jobs, job)
 	}
 	return jobs
+}
+
+// mayFetchAgain counts that a known package is fetched once more; p.mu is held.
+func (p *packages) mayFetchAgain(key string, at time.Time) bool {
+	again := p.again[key]
+	if at.Sub(again.since) >= fetchedAgainIn {
+		again = fetchedAgain{since: at}
+	}
+	again.times++
+	p.again[key] = again
+	return again.times <= maxFetchedAgain
 }
 
 // old says whether a package was compared so long ago that an audit compares it again.

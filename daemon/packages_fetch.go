@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -28,7 +27,7 @@ type packageOrigin interface {
 }
 
 const (
-	packageWithin   = 2 * time.Hour // for one package; what came until then is gone on with
+	packageWithin = 2 * time.Hour // for one package; what came until then is gone on with
 	fetchReceives = 12            // streams of one package, before the next try has to wait
 	fetchStands   = 3             // of those, how many in a row may bring nothing
 )
@@ -236,8 +235,10 @@ func (p *packages) receive(ctx context.Context, from packageOrigin, t *part, at 
 	}
 	_, err = io.Copy(countedPart{t, p}, io.LimitReader(body, room+1-t.got))
 	switch {
+	case err != nil && sameAgain(err):
+		return 0, err // the disk
 	case err != nil:
-		return 0, err
+		return 0, fmt.Errorf("the stream broke off after %d bytes: %v", t.got, err)
 	case t.got > elastic.MaxZip:
 		return 0, tooLarge(at, t.got)
 	case t.got > p.spool.limit:
@@ -245,7 +246,7 @@ func (p *packages) receive(ctx context.Context, from packageOrigin, t *part, at 
 	case mark.Size > 0 && t.got > mark.Size:
 		return 0, errors.Join(t.reset(), fmt.Errorf("more than the %d bytes that were told: %w", mark.Size, errAnswer))
 	case mark.Size > 0 && t.got < mark.Size:
-		return 0, io.ErrUnexpectedEOF
+		return 0, fmt.Errorf("the stream ended after %d of %d bytes", t.got, mark.Size)
 	}
 	return 0, nil
 }
@@ -282,7 +283,7 @@ func (p *packages) largerThanSpool(at mirror.PackageAt, size int64) error {
 
 // told gives what is in the way in words that help, where it is the disk.
 func (p *packages) told(err error) error {
-	if trouble := diskTrouble(p.spool.dir, err); trouble != nil && !slices.Contains([]error{mirror.ErrNotFound}, err) {
+	if trouble := diskTrouble(p.spool.dir, err); trouble != nil {
 		trouble.Problem.Code, trouble.Problem.Fix = "PKG022", "free space there, or set packages.spoolLimit to less than there is; what is fetched is tried again by itself"
 		return trouble
 	}

@@ -78,11 +78,6 @@ func spoolDir(c config.Config) string { return filepath.Join(c.StateDir, "spool"
 // openSpool reads what lies in a spool. One that cannot be used says so where something is to be put into it.
 func openSpool(dir string, limit int64, readonly bool) *spool {
 	s := &spool{dir: dir, limit: limit, readonly: readonly, items: map[string]*spooled{}, parts: map[string]int64{}, left: map[string]int64{}, freed: make(chan struct{})}
-	if !readonly {
-		if s.failed = os.MkdirAll(dir, 0o700); s.failed != nil {
-			return s
-		}
-	}
 	folders, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.failed = err
@@ -104,6 +99,9 @@ func (s *spool) sweep(now time.Time) (troubles []error) {
 		return nil
 	}
 	folders, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // no package was fetched yet
+	}
 	if err != nil {
 		return []error{err}
 	}

@@ -76,7 +76,7 @@ func (l *Line) aside() (_ *Line, err error) {
 // beside gives a line that knows nothing of what the steps of the sets are at, and has no state.
 func (l *Line) beside() *Line {
 	c := &Line{config: l.config, local: l.local, git: l.git, forge: l.forge, registry: l.registry, web: l.web, evidence: l.evidence, log: l.log, now: l.now,
-		metrics: newMetrics(l.shared.version), wakes: newWakes(), copying: newCopying(), settled: l.settled, offline: l.offline, attester: l.attester, temporary: true, sets: map[string]*progress{}}
+		metrics: newMetrics(l.shared.version), wakes: newWakes(), copying: newCopying(), settled: l.settled, packages: l.packages.aside(), offline: l.offline, attester: l.attester, temporary: true, sets: map[string]*progress{}}
 	c.shared = &shared{metrics: c.metrics, heart: l.shared.heart, events: &history{}, looked: func(*Line) {}, command: l.shared.command, version: l.shared.version, since: l.shared.since}
 	c.fleet.Store(l.fleet.Load())
 	if l.desk != nil {

@@ -80,7 +80,7 @@ func (l *Line) view(ctx context.Context, f *fleet, set mirror.Set, w Wake, at ti
 		return nil, err
 	}
 	v := &view{set: set, record: trusted, holds: inventory.Whole}
-	v.plan = plan.Compute(f.desired, l.local, set, candidates, inventory, trusted)
+	v.plan = plan.Stale(set, trusted, plan.Compute(f.desired, l.local, set, candidates, inventory, trusted), at)
 	l.explain(v.plan, candidates)
 	if l.offline {
 		v.plan = unknown(v.plan, inventory)
@@ -198,12 +198,20 @@ func lacking(v mirror.Verdict) bool {
 // prove judges the lines of the record that nobody proved and no action is about, so that they do not hold up
 // what is rendered, as far as the ration of the step goes.
 func (l *Line) prove(ctx context.Context, f *fleet, v *view, p *progress, rest *ration, at time.Time) {
+	type lineKey struct {
+		stage mirror.Stage
+		entry string
+		image mirror.Reference
+	}
+	planned := map[lineKey]bool{}
+	for _, a := range v.plan.Actions {
+		if a.Reason.Code != mirror.Removes {
+			planned[lineKey{a.Stage, a.Key.Entry, a.Image}] = true
+		}
+	}
 	for stage, standing := range v.record.Stages {
 		for entry, line := range standing {
-			planned := slices.ContainsFunc(v.plan.Actions, func(a mirror.Action) bool {
-				return a.Stage == stage && a.Key.Entry == entry && a.Image == line.Image && a.Reason.Code != mirror.Removes
-			})
-			if line.Proven || planned {
+			if line.Proven || planned[lineKey{stage, entry, line.Image}] {
 				continue
 			}
 			a := mirror.Action{Kind: mirror.Unchanged, Key: mirror.Key{Set: v.set.Name, Entry: entry}, Stage: stage, Image: line.Image,

@@ -30,6 +30,10 @@ func waiting(a mirror.Action) bool {
 // waits gives what of a plan waits. Since when, is as it was before.
 func waits(p mirror.Plan, before []Wait, at time.Time) []Wait {
 	all := []Wait{}
+	was := map[string][]Wait{} // by entry
+	for _, w := range before {
+		was[w.Entry] = append(was[w.Entry], w)
+	}
 	for _, a := range p.Actions {
 		if !waiting(a) {
 			continue
@@ -40,8 +44,8 @@ func waits(p mirror.Plan, before []Wait, at time.Time) []Wait {
 		if a.Until.IsZero() || slices.ContainsFunc(w.Gates, func(g mirror.Gate) bool { return g.Until.IsZero() }) {
 			w.Until = time.Time{}
 		}
-		if i := slices.IndexFunc(before, func(o Wait) bool { return o.Entry == w.Entry && o.Image == w.Image && o.same(w) }); i >= 0 {
-			w.Since = before[i].Since
+		if i := slices.IndexFunc(was[w.Entry], func(o Wait) bool { return o.Image == w.Image && o.same(w) }); i >= 0 {
+			w.Since = was[w.Entry][i].Since
 		}
 		all = append(all, w)
 	}

@@ -20,7 +20,7 @@ type eprOptions struct {
 	Exclude      []string      `yaml:"exclude" jsonschema:"example=*_otel,example=nginx-1.19.*" jsonschema_description:"Globs over names and over name-version of what is not taken from the package registry, before the newest are chosen."`
 	Types        []packageType `yaml:"types" jsonschema:"minItems=1,example=integration" jsonschema_description:"Types of packages: integration, input or content; every type when it is left out."`
 	Categories   []string      `yaml:"categories" jsonschema:"minItems=1,example=security" jsonschema_description:"Categories of which a package has one, itself or in a policy template; sub-categories are named themselves. The newest versions are chosen before."`
-	Versions     versions      `yaml:"versions" jsonschema:"example=3,example=all" jsonschema_description:"How many of the newest versions of each name are taken, for each Kibana version, or all."`
+	Versions     versions      `yaml:"versions" jsonschema:"oneof_type=string;integer,title=a number or all,example=3,example=all" jsonschema_description:"How many of the newest versions of each name are taken, for each Kibana version, or all."`
 	Prereleases  bool          `yaml:"prereleases" jsonschema_description:"Takes prereleases such as 2.0.0-beta1 and packages that call themselves experimental, too."`
 	Kibana       []string      `yaml:"kibana" jsonschema:"minItems=1,example=9.3.0" jsonschema_description:"Versions of Kibana: only packages that say they work with one of them. What follows the first hyphen, such as -SNAPSHOT, does not count."`
 	Spec         specRange     `yaml:"spec" jsonschema_description:"Range of the package format, as the package registry applies it."`

@@ -90,6 +90,9 @@ func Read(set *mirror.Set, files mirror.Files) mirror.Problems {
 	}
 	set.Atomic, set.Follow, set.Origin, set.Made, set.Asked = l.atomic, l.follow, l.origin, l.made, l.ask != nil
 	set.Paths, set.Packages = withPaths(set.Paths, l.paths), l.packages
+	if ps = set.CheckFrozen(); len(ps) > 0 {
+		return ps
+	}
 	if set.Asked {
 		set.Question = questionOf(*set, l)
 		set.Entries = l.entries

@@ -29,6 +29,8 @@ webhooks: {receivers: {local: {kind: generic, secret: {file: /run/w}}}}
 forge: {kind: github, repository: a/b, token: {file: /run/f}, tls: {certFile: /c.pem, keyFile: /k.pem}}
 notify: {local: {kind: webhook, url: {file: /run/n}, tls: {certFile: /c.pem, keyFile: /k.pem}}}
 secrets: {credentials: {local: {username: reader, password: {file: /run/l}}}, age: {recipients: [age17yjsr0tqgaf6yp5yp4tq065arzqkpxk3vau6768fw6qy72yhtgkqa2d9xj], identity: {file: /run/i}}}
+packages: {signing: {key: {file: /run/g}}}
+epr: {listen: "0.0.0.0:8080", tls: {certFile: /c.pem, keyFile: /k.pem}}
 calls: {local: {url: {file: /run/c}, tls: {certFile: /c.pem, keyFile: /k.pem}}}
 `
 
@@ -37,7 +39,7 @@ var samples = []struct {
 	end   string
 	value any
 }{
-	{"timeZone", "Europe/Berlin"}, {"schedule", "5 4 * * *"}, {"listen", "127.0.0.1:9999"}, {"url", "https://git.example.org/other.git"}, {"signing.format", "openpgp"},
+	{"epr.ports.elastic/production", "0.0.0.0:8081"}, {"timeZone", "Europe/Berlin"}, {"schedule", "5 4 * * *"}, {"listen", "127.0.0.1:9999"}, {"url", "https://git.example.org/other.git"}, {"signing.format", "openpgp"},
 	{"host", "other.example.org:5000"}, {"endpoint", "https://other.example.org"}, {"prefix", "a/b"}, {"message", "{{.Subject}}\n\nmore, of it"},
 	{"git.path", "sites/x"}, {"stateDir", "/x"}, {"socket", "/x.sock"}, {"knownHosts", "/x"}, {"certFile", "/x.pem"}, {"keyFile", "/x-key.pem"},
 	{"caFiles", []any{"/a.pem", "/b.pem"}}, {"dir", "/x"}, {"trust.floor", "/floor.yaml"}, {"allowedSigners", "/x"}, {"keyring", "/x.asc"},
@@ -127,7 +129,12 @@ func TestConfig_EveryKeyIsTheSameInEveryLayer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := allKeys(configType, nil, func([]string) []string { return []string{LocalRegistry} })
+	keys := allKeys(configType, nil, func(path []string) []string {
+		if strings.Join(path, ".") == "epr.ports" {
+			return []string{"elastic/production"}
+		}
+		return []string{LocalRegistry}
+	})
 	if len(keys) < 50 {
 		t.Fatalf("only %d keys are found", len(keys))
 	}

@@ -20,6 +20,7 @@ import (
 var (
 	yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")
 	keyFile   = regexp.MustCompile(`key: (keys/[a-z0-9-]+\.pub)`)
+	pgpFile   = regexp.MustCompile(`pgp: (keys/[A-Za-z0-9-]+\.asc)`)
 	named     = regexp.MustCompile(`^# (\S+)\n`)
 )
 
@@ -34,6 +35,13 @@ func material(t *testing.T, text string) mirror.Files {
 			t.Fatal(err)
 		}
 		files[m[1]] = []byte(s.PublicPEM())
+	}
+	for _, m := range pgpFile.FindAllStringSubmatch(text, -1) {
+		k, err := testenv.NewPGPKey("Package Maker", testenv.PGPOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[m[1]] = []byte(k.Public())
 	}
 	authority, err := testenv.NewAuthority()
 	if err != nil {
@@ -64,7 +72,7 @@ func loaded(t *testing.T, block string) error {
 	}
 	switch file := name[1]; file {
 	case mirror.PolicyFile, policy.TestsFile:
-		files := mirror.Files{file: []byte(block)}
+		files := mirror.Files{file: []byte(block), "desired/elastic.yaml": []byte("version: 1\nsource: {kind: epr, url: https://epr.elastic.co}\n")}
 		if file == mirror.PolicyFile {
 			for below, data := range material(t, block) {
 				files["desired/"+below] = data

@@ -49,14 +49,16 @@ func TestDemo_RefusesExactlyTheBadImages(t *testing.T) {
 	}
 	last := out[strings.LastIndex(out, "set tools\n"):]
 	for _, want := range []string{"! ghcr.io/example-tools/unsigned:1.0.0", "! ghcr.io/example-tools/wrong-key:1.0.0", "! quay.io/example-tools/tampered:1.0.0",
-		"? quay.io/example-tools/missing:1.0.0", "Plan: 3 refused, 1 missing upstream, 80 unchanged.", "kind: ConfigMap",
-		"poundlock/sync: success 38 entries stand as asked for", "Merge pull request '[staging] ess: 38 entries from snapshot' (#1)",
-		"  rendered/demo/consumers/workers/registries.yaml\n", "== rendered/demo/consumers/workers/certs.d/docker.io/hosts.toml\n", "/v2/staging/docker.io\"]\n"} {
+		"? quay.io/example-tools/missing:1.0.0", "Plan: 4 refused, 1 missing upstream, 88 unchanged.", "kind: ConfigMap",
+		"poundlock/sync: success 2 entries stand as asked for", "Merge pull request '[staging] Promote packages from snapshot (fleet_server-1.6.0, nginx-1.20.0)' (#2)", "Merge pull request '[staging] ess: 38 entries from snapshot' (#1)",
+		"  rendered/demo/consumers/workers/registries.yaml\n", "== rendered/demo/consumers/workers/certs.d/docker.io/hosts.toml\n", "/v2/staging/docker.io\"]\n",
+		"/epr/staging/\n    fleet_server-1.6.0  nginx-1.20.0\n", "/epr/production/\n    (nothing yet)\n"} {
 		if !strings.Contains(last, want) {
 			t.Errorf("the end of the demo lacks %q:\n%s", want, last)
 		}
 	}
-	for _, want := range []string{"gates: denied ✔  previous ✔", "opened http://127.0.0.1:", "== what alice reads at http", "poundlock/plan: success 38 to copy", "poundlock/policy: success"} {
+	for _, want := range []string{"gates: denied ✔  previous ✔", "opened http://127.0.0.1:", "== what alice reads at http", "poundlock/plan: success 38 to copy", "poundlock/policy: success",
+		"poundlock/sync: success 38 entries stand as asked for", "! threat_feed-0.4.0", "elastic: snapshot → staging"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the demo lacks %q:\n%s", want, out)
 		}

@@ -127,8 +127,8 @@ func packageDir(name, to string) (string, error) {
 		return "", err
 	}
 	if out == whole || strings.HasPrefix(out, whole+string(filepath.Separator)) {
-		return "", mirror.Problem{Code: "PKG015", What: "the zip would lie in the folder that it is made of", Where: mirror.Position{File: name},
-			Fix: "go to another folder, or name one with --to"}
+		return "", mirror.Problems{{Code: "PKG015", What: "the zip would lie in the folder that it is made of", Where: mirror.Position{File: name},
+			Fix: "go to another folder, or name one with --to"}}
 	}
 	if name = filepath.Clean(name); name == "." || name == ".." {
 		name = whole

@@ -101,7 +101,7 @@ func (a *app) root() *cobra.Command {
 		a.planCommand(), a.syncCommand(), a.runCommand(), a.eprCommand(), a.statusCommand(), a.triggerCommand(), a.suspendCommand(), a.resumeCommand(), a.acknowledgeCommand(),
 		a.promoteCommand(), a.freezeCommand(), a.rollbackCommand(), a.holdCommand(), a.releaseCommand(),
 		a.getCommand(), a.diffCommand(), a.traceCommand(), a.waitCommand(), a.eventsCommand(), a.verifyCommand(), a.verifyBundleCommand(), a.explainVerdictCommand(), a.policyCommand(),
-		a.renderCommand(), a.lintCommand(), a.packageCommand(), a.chartRenderCommand(),
+		a.renderCommand(), a.exportCommand(), a.lintCommand(), a.packageCommand(), a.chartRenderCommand(),
 		a.supportBundleCommand(), a.versionCommand(), a.manCommand(),
 	)
 	root.SetHelpCommand(a.helpCommand())

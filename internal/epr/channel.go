@@ -73,10 +73,11 @@ func NewChannel(items []Item) *Channel {
 	return c
 }
 
+// readRange gives a range of versions; nil for one that cannot be read.
 func readRange(text string) *semver.Constraints {
 	c, err := semver.NewConstraint(text)
 	if err != nil {
-		panic("epr: a range that newKnown read cannot be read: " + err.Error())
+		return nil
 	}
 	return c
 }

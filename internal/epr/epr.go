@@ -52,14 +52,14 @@ func NewItem(f elastic.Facts, local mirror.Reference, l elastic.Layers) (Item, e
 // read makes of the search document what searches ask for. It is not changed: whoever reads an item from where it was kept
 // calls this once, and copies share what was made.
 func (i *Item) read() error {
-	var b base
-	if err := json.Unmarshal(i.Search, &b); err != nil {
+	var a asked
+	if err := json.Unmarshal(i.Search, &a); err != nil {
 		return fmt.Errorf("package %s: what a search tells of it: %w", i.Package, err)
 	}
-	if said := (mirror.Package{Name: string(b.Name), Version: string(b.Version)}); said != i.Package {
+	if said := (mirror.Package{Name: a.Name, Version: a.Version}); said != i.Package {
 		return fmt.Errorf("package %s: what a search tells of it is not of it", i.Package)
 	}
-	k, err := newKnown(b, i.Format)
+	k, err := newKnown(a, i.Format)
 	if err != nil {
 		return fmt.Errorf("package %s: %w", i.Package, err)
 	}

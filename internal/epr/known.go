@@ -26,60 +26,57 @@ type known struct {
 	shown        atomic.Pointer[[]byte]
 }
 
-// newKnown reads it from what a search tells, and the format of the manifest. What could not be asked for is an error.
-func newKnown(b base, format string) (*known, error) {
-	k := &known{kind: string(b.Type), experimental: b.Release == "experimental", categories: texts(b.Categories), deprecated: b.Deprecated}
+// asked is what is read of a search document: tens of thousands are read at a start, and most of each is only shown.
+type asked struct {
+	Name       string     `json:"name"`
+	Version    string     `json:"version"`
+	Release    string     `json:"release"`
+	Type       string     `json:"type"`
+	Categories []string   `json:"categories"`
+	Discovery  *discovery `json:"discovery"`
+	Conditions struct {
+		Kibana  struct{ Version string } `json:"kibana"`
+		Agent   struct{ Version string } `json:"agent"`
+		Elastic struct {
+			Capabilities []string `json:"capabilities"`
+		} `json:"elastic"`
+	} `json:"conditions"`
+	PolicyTemplates []struct {
+		Categories []string `json:"categories"`
+	} `json:"policy_templates"`
+	Deprecated *deprecated `json:"deprecated"`
+}
+
+// newKnown makes it of that, and of the format of the manifest. A range of versions that cannot be read is left to the
+// channel, where no version fits it: to read one takes longer than all else, and there are few different ones.
+func newKnown(a asked, format string) (*known, error) {
+	k := &known{kind: shared(a.Type), experimental: a.Release == "experimental", kibana: shared(a.Conditions.Kibana.Version),
+		agent: shared(a.Conditions.Agent.Version), categories: allShared(a.Categories), capabilities: allShared(a.Conditions.Elastic.Capabilities), deprecated: a.Deprecated}
 	var err error
-	if k.version, err = semver.StrictNewVersion(string(b.Version)); err != nil {
+	if k.version, err = semver.StrictNewVersion(a.Version); err != nil {
 		return nil, fmt.Errorf("version: %w", err)
 	}
 	k.prerelease = k.version.Prerelease() != ""
 	if v, err := semver.StrictNewVersion(format); err == nil {
 		k.spec = shared(fmt.Sprintf("%d.%d.0", v.Major(), v.Minor()))
 	}
-	if c := b.Conditions; c != nil {
-		if k.kibana, err = rangeOf(c.Kibana); err != nil {
-			return nil, fmt.Errorf("conditions.kibana.version: %w", err)
-		}
-		if k.agent, err = rangeOf(c.Agent); err != nil {
-			return nil, fmt.Errorf("conditions.agent.version: %w", err)
-		}
-		if c.Elastic != nil {
-			k.capabilities = texts(c.Elastic.Capabilities)
-		}
-	}
-	if d := b.Discovery; d != nil {
+	if d := a.Discovery; d != nil {
 		k.fields, k.datasets = names(d.Fields), names(d.Datasets)
 	}
-	for _, t := range b.PolicyTemplates {
-		k.templates = append(k.templates, texts(t.Categories))
+	for _, t := range a.PolicyTemplates {
+		k.templates = append(k.templates, allShared(t.Categories))
 	}
 	return k, nil
-}
-
-// rangeOf gives the range of versions of a condition, as text: there are few different ones, and a channel reads each once.
-func rangeOf(c *versionCondition) (string, error) {
-	if c == nil {
-		return "", nil
-	}
-	if _, err := semver.NewConstraint(string(c.Version)); err != nil {
-		return "", err
-	}
-	return shared(string(c.Version)), nil
 }
 
 // shared gives a text that thousands of packages have as one and the same.
 func shared(s string) string { return unique.Make(s).Value() }
 
-func texts(all []text) []string {
-	if len(all) == 0 {
-		return nil
+func allShared(all []string) []string {
+	for i, one := range all {
+		all[i] = shared(one)
 	}
-	out := make([]string, len(all))
-	for i, t := range all {
-		out[i] = shared(string(t))
-	}
-	return out
+	return all
 }
 
 func names(all []named) []string {

@@ -37,7 +37,7 @@ func fits(ranges []*semver.Constraints, v *semver.Version) []bool {
 	}
 	is := make([]bool, len(ranges))
 	for i, r := range ranges {
-		is[i] = r.Check(v)
+		is[i] = r != nil && r.Check(v)
 	}
 	return is
 }

@@ -75,20 +75,20 @@ func (s *Set) readFrozen(files Files) Problems {
 			stage, _ := doc.From.Text()
 			switch from := Stage(stage); {
 			case !slices.Contains(s.Stages, from):
-				problems.Add("FLT061", orAt(doc.From.Where(), part), "write from: and the stage that was frozen: "+strings.Join(stageNames(s.Stages), ", "), "a frozen channel says from which stage it is; %q is none of set %s", stage, s.Name)
+				problems.Add("FLT081", orAt(doc.From.Where(), part), "write from: and the stage that was frozen: "+strings.Join(stageNames(s.Stages), ", "), "a frozen channel says from which stage it is; %q is none of set %s", stage, s.Name)
 			case one.From != "" && one.From != from:
-				problems.Add("FLT061", doc.From.Where(), "keep one of them", "another part of this document says from: %s", one.From)
+				problems.Add("FLT081", doc.From.Where(), "keep one of them", "another part of this document says from: %s", one.From)
 			default:
 				one.From = from
 			}
 		}
 		switch {
 		case !s.IsFrozenName(name):
-			problems.Add("FLT060", one.Where, "write small letters, digits, dots and dashes, such as 9.3.0, and no name of a stage", "%q cannot be the name of a frozen channel", name)
+			problems.Add("FLT080", one.Where, "write small letters, digits, dots and dashes, such as 9.3.0, and no name of a stage", "%q cannot be the name of a frozen channel", name)
 		case len(lines) == 0 && len(problems) == 0:
-			problems.Add("FLT060", one.Where, "make it with `poundlock freeze`, or delete the file", "the frozen channel %s lists nothing", name)
+			problems.Add("FLT080", one.Where, "make it with `poundlock freeze`, or delete the file", "the frozen channel %s lists nothing", name)
 		case marked != "":
-			problems.Add("FLT060", one.Where, "delete the key", "rollback: a frozen channel never changes")
+			problems.Add("FLT080", one.Where, "delete the key", "rollback: a frozen channel never changes")
 		}
 		one.Lines = lines
 		if ps = append(ps, problems...); len(problems) == 0 {
@@ -110,7 +110,7 @@ func (s Set) CheckFrozen() Problems {
 	var ps Problems
 	for _, f := range s.Frozen {
 		if !s.Packages {
-			ps.Add("FLT062", f.Where, "delete the file; what stands at a stage of this set can be promoted or rolled back", "set %s has no channels of packages, so nothing of it can be frozen", s.Name)
+			ps.Add("FLT082", f.Where, "delete the file; what stands at a stage of this set can be promoted or rolled back", "set %s has no channels of packages, so nothing of it can be frozen", s.Name)
 		}
 	}
 	return ps

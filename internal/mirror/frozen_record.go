@@ -16,7 +16,9 @@ type FrozenLine struct {
 }
 
 // frozenFile names the document of a site's frozen channels; no stage has one there.
-func frozenFile(dir, set string) string { return dir + "/record/" + set + "/" + frozenDir + "/channels" }
+func frozenFile(dir, set string) string {
+	return dir + "/record/" + set + "/" + frozenDir + "/channels"
+}
 
 // FrozenFiles writes what is remembered of the frozen channels of a set; nothing where there are none.
 func FrozenFiles(dir string, set Set, lines map[string]FrozenLine) Files {

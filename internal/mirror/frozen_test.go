@@ -28,12 +28,12 @@ func TestFrozen_IsReadAndRefused(t *testing.T) {
 	}{
 		{"good", "9.3.0.yaml", good, "", ""},
 		{"a part of a folder", "9.3.0.d/n.yaml", good, "", ""},
-		{"no stage", "9.3.0.yaml", "version: 1\nentries:\n" + packageLine("nginx-1.20.0", "a"), "FLT061", `"" is none of set elastic`},
-		{"unknown stage", "9.3.0.yaml", strings.Replace(good, "production", "prod", 1), "FLT061", `"prod"`},
-		{"nothing in it", "9.3.0.yaml", "version: 1\nfrom: production\nentries: {}\n", "FLT060", "lists nothing"},
-		{"name of a stage", "staging.yaml", good, "FLT060", `"staging" cannot be`},
-		{"capital letters", "Prod.yaml", good, "FLT060", `"Prod" cannot be`},
-		{"a rollback", "9.3.0.yaml", "rollback: no\n" + good, "FLT060", "rollback"},
+		{"no stage", "9.3.0.yaml", "version: 1\nentries:\n" + packageLine("nginx-1.20.0", "a"), "FLT081", `"" is none of set elastic`},
+		{"unknown stage", "9.3.0.yaml", strings.Replace(good, "production", "prod", 1), "FLT081", `"prod"`},
+		{"nothing in it", "9.3.0.yaml", "version: 1\nfrom: production\nentries: {}\n", "FLT080", "lists nothing"},
+		{"name of a stage", "staging.yaml", good, "FLT080", `"staging" cannot be`},
+		{"capital letters", "Prod.yaml", good, "FLT080", `"Prod" cannot be`},
+		{"a rollback", "9.3.0.yaml", "rollback: no\n" + good, "FLT080", "rollback"},
 		{"a line without a digest", "9.3.0.yaml", "version: 1\nfrom: production\nentries:\n  nginx-1.20.0: epr.elastic.co/nginx:1.20.0\n", "FLT010", "not a reference with a digest"},
 		{"too deep", "9.3.0/x/y.yaml", good, "FLT007", "no such stage"},
 	} {
@@ -59,7 +59,7 @@ func TestFrozen_IsReadAndRefused(t *testing.T) {
 func TestFrozen_OnlyItsDocumentSaysFrom(t *testing.T) {
 	body := "version: 1\nfrom: snapshot\nentries:\n" + packageLine("nginx-1.20.0", "a")
 	_, ps := ParseDesired("c", frozenFleet(Files{"stages/elastic/staging.yaml": []byte(body)}))
-	if len(ps) != 1 || ps[0].Code != "FLT061" || ps[0].Where.Line != 2 {
+	if len(ps) != 1 || ps[0].Code != "FLT081" || ps[0].Where.Line != 2 {
 		t.Errorf("told %v", ps)
 	}
 }

@@ -48,7 +48,7 @@ func ParseStageFile(files Files, name string) (lines []Wanted, marked string, li
 			problems = CheckVersion(doc.Version, 1, doc.Where)
 		}
 		if !doc.From.IsZero() && path.Base(path.Dir(name)) != frozenDir {
-			problems.Add("FLT061", doc.From.Where(), "delete the key", "from: only a frozen channel has it")
+			problems.Add("FLT081", doc.From.Where(), "delete the key", "from: only a frozen channel has it")
 		}
 		ps = append(ps, problems...)
 		if why, said := mark(doc.Rollback, &ps); said && marked != "" && why != marked {
