@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/poundlock/poundlock/daemon/config"
@@ -27,7 +29,10 @@ func (d *doctor) checkEPR(ctx context.Context) []Check {
 	if err == nil {
 		names, err = epr.ReadCatalog(ctx, d.registry, at.WithDigest(tagged.Digest))
 	}
+	_, ran := os.Stat(d.config.StateDir)
 	switch {
+	case errors.Is(err, mirror.ErrNotFound) && errors.Is(ran, fs.ErrNotExist):
+		return append(checks, none("target", "channels", "no channel of packages was written yet: nothing ran here"))
 	case errors.Is(err, mirror.ErrNotFound):
 		p := adviser{d.config}.problem("EPR015", "epr", "%s: no channel of packages was written yet", at)
 		p.Fix = "let the daemon run once on a fleet with a set of packages, and compare host and prefix of registries.local"
