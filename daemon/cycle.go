@@ -122,10 +122,18 @@ func (l *Line) again(set string, w Wake, at time.Time, err error) error {
 // waits for a stage below that is about to be filled is in none, and what waits at a gate is told by wait.
 func (l *Line) tell(v *view, moved []mirror.Done) {
 	l.metrics.plan(v.plan)
+	type content struct {
+		mirror.Key
+		mirror.Digest
+	}
+	coming := map[content]bool{}
+	for _, a := range v.plan.Actions {
+		if a.Kind == mirror.Copy || a.Kind == mirror.Tag {
+			coming[content{a.Key, a.New}] = true
+		}
+	}
 	rising := func(a mirror.Action) bool {
-		return waitsBelow(a) && (len(moved) > 0 || slices.ContainsFunc(v.plan.Actions, func(o mirror.Action) bool {
-			return o.Key == a.Key && o.New == a.New && (o.Kind == mirror.Copy || o.Kind == mirror.Tag)
-		}))
+		return waitsBelow(a) && (len(moved) > 0 || coming[content{a.Key, a.New}])
 	}
 	var events []Event
 	quiet := func(a mirror.Action) bool { return rising(a) || waiting(a) }

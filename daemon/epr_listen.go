@@ -90,7 +90,11 @@ func (o *outlet) change(c config.Config, stop time.Duration) error {
 		}
 		o.servers[at].channel.Store(only)
 		if opened[at] != nil {
-			o.log.Info("channels are served", keyAddress, opened[at].listener.Addr().String(), keyChannel, channels[key].String())
+			channel := "every"
+			if only != nil {
+				channel = only.String()
+			}
+			o.log.Info("channels are served", keyAddress, opened[at].listener.Addr().String(), keyChannel, channel)
 		}
 	}
 	err = closeAll(gone, stop)

@@ -31,7 +31,12 @@ func (o *outlet) routes() http.Handler {
 	mux.HandleFunc("GET /{$}", o.list)
 	mux.HandleFunc("/epr/", func(w http.ResponseWriter, r *http.Request) {
 		offer, base := o.offerOf(r.URL.Path)
-		if offer == nil {
+		switch {
+		case offer == nil && len(*o.offers.Load()) == 0:
+			w.Header().Set("Retry-After", "5")
+			http.Error(w, "no channel was read yet", http.StatusServiceUnavailable) // nobody knows yet what there is
+			return
+		case offer == nil:
 			http.Error(w, "channel not found", http.StatusNotFound)
 			return
 		}

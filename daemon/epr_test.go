@@ -134,8 +134,10 @@ func TestOutlet_ServesEachChannelBelowItsPath(t *testing.T) {
 	nginx, system := s.store(testenv.EPRPackage{Name: "nginx", Version: "1.20.0"}), s.store(testenv.EPRPackage{Name: "system", Version: "2.0.0"})
 	s.publish(inProduction, s.line.itemOf, nginx)
 	s.publish(inSnapshot, s.line.itemOf, nginx, system)
-	if w := ask(s.outlet, "/readyz"); w.Code != http.StatusServiceUnavailable {
-		t.Errorf("ready before anything was read: %d", w.Code)
+	for _, path := range []string{"/readyz", "/epr/elastic/production/search"} {
+		if w := ask(s.outlet, path); w.Code != http.StatusServiceUnavailable {
+			t.Errorf("%s before anything was read: %d", path, w.Code)
+		}
 	}
 	s.catalog("elastic/production", "elastic/snapshot")
 	s.outlet.refresh(t.Context())

@@ -37,9 +37,15 @@ type said struct {
 
 // covers says whether what was asked was asked about all of some moves: an answer is good for no other.
 func (s said) covers(moves []callMove) bool {
-	return !slices.ContainsFunc(moves, func(m callMove) bool {
-		return !slices.ContainsFunc(s.moves, func(o callMove) bool { return o.Entry == m.Entry && o.image == m.image })
-	})
+	type move struct {
+		entry string
+		image mirror.Reference
+	}
+	asked := map[move]bool{}
+	for _, m := range s.moves {
+		asked[move{m.Entry, m.image}] = true
+	}
+	return !slices.ContainsFunc(moves, func(m callMove) bool { return !asked[move{m.Entry, m.image}] })
 }
 
 // begin forgets what a wake asks to find out anew, and what is due.

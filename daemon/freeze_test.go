@@ -101,3 +101,23 @@ func TestPromote_OfPackages(t *testing.T) {
 		t.Errorf("a glob: %+v", p.Moves)
 	}
 }
+
+func TestReview_KnowsWhatASourceThatIsAskedNamed(t *testing.T) {
+	t.Parallel()
+	s := newPackageSite(t, testenv.EPRPackage{Name: "nginx", Version: "1.0.0"}, testenv.EPRPackage{Name: "system", Version: "2.0.0"})
+	f := s.reviewedAt("gitea")
+	f.forge.AddUser("alice", false)
+	s.sync()
+	line := ""
+	for l := range strings.Lines(s.file("rendered/demo/elastic/snapshot.yaml")) {
+		if strings.Contains(l, "nginx-1.0.0:") {
+			line = l
+		}
+	}
+	n, _ := f.proposes("rise", map[string]string{"stages/elastic/staging.yaml": "version: 1\nentries:\n" + line})
+	f.attends()
+	text := f.told(n)
+	if !strings.Contains(text, "1 tag to move") || strings.Contains(text, "no longer asked for") {
+		t.Errorf("the comment says\n%s", text)
+	}
+}

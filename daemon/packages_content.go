@@ -98,13 +98,7 @@ func (p *packages) gone(key string, r mirror.Reference) error {
 func (k *knownPackages) places(r mirror.Reference) []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	places := map[string]bool{}
-	for content, key := range k.by {
-		if place := k.all[key].Stored; content.repository == r.Name() && place != "" {
-			places[place] = true
-		}
-	}
-	return sortedKeys(places)
+	return sortedKeys(k.at[r.Name()])
 }
 
 // blob opens a part of a package in the spool. From its start on it is held against its digest.

@@ -40,7 +40,8 @@ type knownPackages struct {
 
 	mu  sync.Mutex
 	all map[string]knownPackage
-	by  map[contentKey]string // keyOfPackage by repository and digest of the artifact
+	by  map[contentKey]string      // keyOfPackage by repository and digest of the artifact
+	at  map[string]map[string]bool // where the local registry holds, or held, packages of a repository
 }
 
 // contentKey names content of a repository, which is named as references call it.
@@ -54,7 +55,7 @@ const keptPackages = 200_000
 
 // readPackages reads what the state knows. What cannot be read is as if it were not known.
 func readPackages(s *State) (*knownPackages, error) {
-	k := &knownPackages{state: s, all: map[string]knownPackage{}, by: map[contentKey]string{}}
+	k := &knownPackages{state: s, all: map[string]knownPackage{}, by: map[contentKey]string{}, at: map[string]map[string]bool{}}
 	err := s.db.View(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(bucketPackages)
 		if bucket == nil {
@@ -77,7 +78,19 @@ func (k *knownPackages) index(key string, one knownPackage) {
 	}
 	if k.all[key] = one; one.Manifest != (mirror.Digest{}) {
 		k.by[contentKey{repositoryOf(key), one.Manifest}] = key
+		k.place(repositoryOf(key), one.Stored)
 	}
+}
+
+// place notes a place of packages of a repository; k.mu is held.
+func (k *knownPackages) place(repository, at string) {
+	if at == "" || k.at[repository][at] {
+		return
+	}
+	if k.at[repository] == nil {
+		k.at[repository] = map[string]bool{}
+	}
+	k.at[repository][at] = true
 }
 
 // repositoryOf gives the repository of the reference that a keyOfPackage begins with.
@@ -162,6 +175,7 @@ func (k *knownPackages) stored(image, at mirror.Reference) {
 		one := k.all[key]
 		one.Stored = at.Name()
 		k.all[key] = one
+		k.place(image.Name(), one.Stored)
 	}
 }
 

@@ -206,10 +206,7 @@ func (p *part) keep(a mirror.Artifact, one spooled) error {
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
-	for _, before := range s.items {
-		item.since = max(item.since, before.since+1)
-	}
-	s.items[name] = item
+	s.put(name, item)
 	return syncDir(s.dir)
 }
 

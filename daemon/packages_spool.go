@@ -26,11 +26,14 @@ type spool struct {
 	readonly bool
 
 	mu     sync.Mutex
-	items  map[string]*spooled // by folder, see spoolName
-	parts  map[string]int64    // bytes that are taken by what is being fetched, by its folder
-	left   map[string]int64    // bytes of broken off parts that nobody fetches now, by their folder
-	freed  chan struct{}       // closed and made anew when room came
-	failed error               // why the folder cannot be used
+	items  map[string]*spooled     // by folder, see spoolName
+	parted map[contentKey][]string // folders of items by repository and digest of their blobs
+	held   int64                   // bytes of items
+	last   int                     // the newest since of items
+	parts  map[string]int64        // bytes that are taken by what is being fetched, by its folder
+	left   map[string]int64        // bytes of broken off parts that nobody fetches now, by their folder
+	freed  chan struct{}           // closed and made anew when room came
+	failed error                   // why the folder cannot be used
 }
 
 // spooled is one package that lies in the spool.
@@ -77,7 +80,7 @@ func spoolDir(c config.Config) string { return filepath.Join(c.StateDir, "spool"
 
 // openSpool reads what lies in a spool. One that cannot be used says so where something is to be put into it.
 func openSpool(dir string, limit int64, readonly bool) *spool {
-	s := &spool{dir: dir, limit: limit, readonly: readonly, items: map[string]*spooled{}, parts: map[string]int64{}, left: map[string]int64{}, freed: make(chan struct{})}
+	s := &spool{dir: dir, limit: limit, readonly: readonly, items: map[string]*spooled{}, parted: map[contentKey][]string{}, parts: map[string]int64{}, left: map[string]int64{}, freed: make(chan struct{})}
 	folders, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.failed = err
@@ -86,8 +89,8 @@ func openSpool(dir string, limit int64, readonly bool) *spool {
 		if strings.HasPrefix(folder.Name(), partPrefix) {
 			s.left[folder.Name()] = sizeBelow(filepath.Join(dir, folder.Name()))
 		} else if one, err := s.read(folder.Name()); err == nil {
-			one.since, one.adopted = len(s.items), true
-			s.items[folder.Name()] = one
+			one.adopted = true
+			s.put(folder.Name(), one)
 		}
 	}
 	return s
@@ -190,12 +193,23 @@ func (s *spool) whole(r mirror.Reference, d mirror.Digest) (*spooled, bool) {
 func (s *spool) holding(r mirror.Reference, d mirror.Digest) (*spooled, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, one := range s.items {
-		if one.Image.Name() == r.Name() && slices.ContainsFunc(one.Parts.Blobs(), func(b mirror.Descriptor) bool { return b.Digest == d }) {
-			return one, true
-		}
+	folders := s.parted[contentKey{r.Name(), d}]
+	if len(folders) == 0 {
+		return nil, false
 	}
-	return nil, false
+	return s.items[folders[0]], true
+}
+
+// put takes in a whole package as the newest; s.mu is held.
+func (s *spool) put(name string, one *spooled) {
+	s.last++
+	one.since = s.last
+	s.items[name] = one
+	s.held += one.size
+	for _, b := range one.Parts.Blobs() {
+		key := contentKey{one.Image.Name(), b.Digest}
+		s.parted[key] = append(s.parted[key], name)
+	}
 }
 
 // size gives how many bytes lie in the spool.
@@ -205,10 +219,8 @@ func (s *spool) size() int64 {
 	return s.sum()
 }
 
-func (s *spool) sum() (n int64) {
-	for _, one := range s.items {
-		n += one.size
-	}
+func (s *spool) sum() int64 {
+	n := s.held
 	for _, sizes := range []map[string]int64{s.parts, s.left} {
 		for _, size := range sizes {
 			n += size
@@ -251,6 +263,15 @@ func (s *spool) drop(r mirror.Reference, d mirror.Digest) {
 
 // remove deletes the folder of a package; s.mu is held. What is left of it is swept at the next start.
 func (s *spool) remove(name string) {
+	if one := s.items[name]; one != nil {
+		s.held -= one.size
+		for _, b := range one.Parts.Blobs() {
+			key := contentKey{one.Image.Name(), b.Digest}
+			if s.parted[key] = slices.DeleteFunc(s.parted[key], func(folder string) bool { return folder == name }); len(s.parted[key]) == 0 {
+				delete(s.parted, key)
+			}
+		}
+	}
 	delete(s.items, name)
 	_ = os.RemoveAll(filepath.Join(s.dir, name))
 }

@@ -123,7 +123,7 @@ func (f *fleet) merged(p forge.Proposal, files mirror.Files, sign func(*mirror.D
 	problems = append(problems, sign(&next.desired)...)
 	next.named, next.policy = pinsOf(next.desired), next.rules.WithFloor(f.least)
 	next.version, next.inputs, next.parsed = "proposal "+p.HeadCommit+" on "+f.version, "", ""
-	next.mistake, next.wrong, next.proposed = nil, nil, &p
+	next.mistake, next.wrong, next.proposed, next.filled = nil, nil, &p, false // its sets were read anew
 	return &next, problems
 }
 

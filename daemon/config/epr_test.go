@@ -50,7 +50,7 @@ func TestEPR_MistakesAreTold(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := Load(file, nil, nil); !slices.Equal(codesOf(t, err), tt.want) {
-				t.Errorf("got %v, want %v", err, tt.want)
+				t.Errorf("got %q: %v, want %q", codesOf(t, err), err, tt.want)
 			}
 		})
 	}
@@ -66,7 +66,7 @@ func TestLoadOutlet_NeedsTheLocalRegistryAlone(t *testing.T) {
 		"no local registry":       {"version: 1\nepr: {listen: 0.0.0.0:8080}\n", []string{"CFG001 registries.local"}},
 		"a login that is missing": {"version: 1\nregistries: {local: {host: registry.example.org, auth: {token: {file: /nowhere}}}}\nepr: {listen: 0.0.0.0:8080}\n", []string{"CFG017 registries.local.auth.token"}},
 		"a mistake of epr":        {outletFile + "epr: {listen: 0.0.0.0:8080, refresh: 2h}\n", []string{"CFG137 epr.refresh"}},
-		"an unknown key":          {outletFile + "epr: {listens: 0.0.0.0:8080}\n", []string{"DOC002 "}},
+		"an unknown key":          {outletFile + "epr: {listens: 0.0.0.0:8080}\n", []string{"DOC002 epr.listen"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "epr.yaml")
@@ -74,7 +74,7 @@ func TestLoadOutlet_NeedsTheLocalRegistryAlone(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := LoadOutlet(file, nil, nil); !slices.Equal(codesOf(t, err), tt.want) {
-				t.Errorf("got %v, want %v", err, tt.want)
+				t.Errorf("got %q: %v, want %q", codesOf(t, err), err, tt.want)
 			}
 		})
 	}

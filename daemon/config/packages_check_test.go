@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -41,10 +42,11 @@ func TestLoad_ChecksHowPackagesAreFetched(t *testing.T) {
 
 func TestLoad_ADropFolderIsNotTheState(t *testing.T) {
 	for dir, want := range map[string]bool{"/var/lib/poundlock": true, "/var/lib/poundlock/spool": true, "/var/lib": true, "/var/lib/poundlock-drop": false} {
-		k := &checker{}
-		k.packages(Config{StateDir: "/var/lib/poundlock", Packages: Packages{SpoolLimit: 1, AtOnce: 1, Drop: map[string]string{"team": dir}}})
-		if got := len(k.ps) == 1 && k.ps[0].Code == "CFG147"; got != want || !want && len(k.ps) > 0 {
-			t.Errorf("%s: %v", dir, k.ps)
+		_, err := loaded(t, strings.Replace(minimal, "stateDir: state", "stateDir: /var/lib/poundlock", 1)+"packages: {drop: {team: "+dir+"}}\n", nil, nil)
+		var problems mirror.Problems
+		errors.As(err, &problems)
+		if got := len(problems) == 1 && problems[0].Code == "CFG147"; got != want || !want && err != nil {
+			t.Errorf("%s: %v", dir, err)
 		}
 	}
 }

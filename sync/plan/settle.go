@@ -50,11 +50,11 @@ func leave(set mirror.Set, r mirror.Record, p mirror.Plan, at time.Time) mirror.
 		r.Leave(set.Stages.First(), entry, at)
 	}
 	for _, stage := range set.Stages.Upper() {
-		listed, open := map[string]bool{}, map[string]bool{}
+		listed, open, asked := map[string]bool{}, map[string]bool{}, asking(p, stage)
 		for _, line := range set.Wanted[stage] {
 			listed[line.Entry] = true
 			if r.At(stage)[line.Entry].Image != line.Image {
-				open[asks(p, stage, line.Entry)] = true
+				open[asked[line.Entry]] = true
 			}
 		}
 		refused := slices.ContainsFunc(p.Actions, func(a mirror.Action) bool {
@@ -89,14 +89,15 @@ func unlisted(r mirror.Record, stage mirror.Stage, listed map[string]bool) (all 
 	return all
 }
 
-// asks gives the commit that asks for a line of a stage file; "" where that is not known.
-func asks(p mirror.Plan, stage mirror.Stage, entry string) string {
+// asking gives the commits that ask for the lines of a stage file, by entry, as far as they are known.
+func asking(p mirror.Plan, stage mirror.Stage) map[string]string {
+	by := map[string]string{}
 	for _, a := range p.Actions {
-		if a.Stage == stage && a.Key.Entry == entry {
-			return a.Asked
+		if _, known := by[a.Key.Entry]; a.Stage == stage && !known {
+			by[a.Key.Entry] = a.Asked
 		}
 	}
-	return ""
+	return by
 }
 
 // settled says whether the first stage belongs to the source file as it is now. While the same tag still
