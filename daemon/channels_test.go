@@ -242,3 +242,29 @@ func TestChannels_WaitForARegistryThatIsAway(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// Of two daemons the one that heard nothing of what people wrote must not take channels away, or bring them back.
+func TestChannels_AnOldFleetLeavesTheCatalogAlone(t *testing.T) {
+	k := newKept(t)
+	k.records(map[mirror.Stage][]testenv.EPRPackage{"production": {{Name: "nginx", Version: "1.20.0"}}})
+	k.mustWrite(false)
+	at, old := epr.CatalogIn(localName, "mirror"), k.line.fleet.Load()
+	had := must(k.line.registry.Resolve(t.Context(), at))(t)
+	k.commit("the set of packages goes", map[string]string{"desired/policy.yaml": pinnedPolicy + "# newer\n"})
+	k.sync()
+	k.line.channels.wants("elastic", true)
+	if err := k.line.settleChannels(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	newer := must(k.line.registry.Resolve(t.Context(), at))(t)
+	if newer.Digest == had.Digest {
+		t.Fatal("the newer fleet has the same channels")
+	}
+	k.line.fleet.Store(old)
+	if err := k.write(true); err != nil {
+		t.Error(err)
+	}
+	if after := must(k.line.registry.Resolve(t.Context(), at))(t); after.Digest != newer.Digest {
+		t.Errorf("the catalog is %s again, want %s", after.Digest, newer.Digest)
+	}
+}

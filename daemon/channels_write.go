@@ -93,12 +93,12 @@ func (l *Line) keepChannels(ctx context.Context) error {
 			return ctx.Err()
 		case <-l.channels.signal:
 		}
-		began := l.now()
 		select { // what comes meanwhile is written with it
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-pause.C:
 		}
+		began := l.now() // after the pause: one that counts itself is four times as long each time
 		wait := l.writeDue(ctx)
 		pause.Reset(max(wait, 4*l.now().Sub(began))) // writing takes a part of the time, never all of it
 	}
@@ -148,6 +148,9 @@ func (l *Line) writeChannels(ctx context.Context, due map[string]bool) error {
 		record, err := l.state.Record(name)
 		if err != nil {
 			return err
+		}
+		if set.Frozen, err = l.frozenAsEver(f, set, record); err != nil {
+			errs = append(errs, err)
 		}
 		for _, c := range channelsOf(l.local, set, record) {
 			if err := l.writeChannel(ctx, f, c, due[name]); errors.Is(err, publish.ErrSuperseded) || errors.Is(err, errSuspended) {
@@ -341,7 +344,23 @@ func (l *Line) writeCatalog(ctx context.Context, f *fleet, audit bool) error {
 	if err != nil && !errors.Is(err, mirror.ErrNotFound) {
 		return err
 	}
-	if tagged.Digest != digest || audit {
+	whole := tagged.Digest == digest
+	for blob := range a.Blobs {
+		if !whole || !audit {
+			break
+		}
+		if whole, err = l.registry.HasBlob(ctx, at, blob); err != nil {
+			return err
+		}
+	}
+	if !whole {
+		// A daemon that heard nothing of a newer fleet would take its channels from those who use them. It will hear of it.
+		switch err := l.fence(f, "")(ctx); {
+		case errors.Is(err, publish.ErrSuperseded):
+			return nil
+		case err != nil:
+			return err
+		}
 		if err := l.writeMade(ctx, a, at); err != nil {
 			return err
 		}

@@ -238,7 +238,14 @@ func (k *dropLook) copy(w io.Writer, file string, limit int64) (*os.File, int64,
 	if err != nil {
 		return nil, 0, err
 	}
-	n, err := io.Copy(w, io.LimitReader(f, limit+1))
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("it is no plain file any more") // reading of a pipe that somebody holds open would wait
+	}
+	var n int64
+	if err == nil {
+		n, err = io.Copy(w, io.LimitReader(f, limit+1))
+	}
 	if err == nil && n > limit {
 		err = mirror.ErrTooLarge
 	}

@@ -32,6 +32,7 @@ type outlet struct {
 	wake    chan struct{} // look at the registry now
 	inForce atomic.Pointer[supply]
 	offers  atomic.Pointer[map[epr.Name]*offer]
+	cache   *epr.Cache       // of all channels, which have most packages in common
 	catalog mirror.Reference // that offers are of; of the one who refreshes
 	absent  string           // why there is no catalog, as the log told; the same
 
@@ -65,7 +66,7 @@ type loaded struct {
 }
 
 func newOutlet(log *slog.Logger, now func() time.Time, m *metrics, alone bool) *outlet {
-	o := &outlet{log: log, now: now, alone: alone, metrics: m.outlet, wake: make(chan struct{}, 1), servers: map[listenAt]*outletServer{}}
+	o := &outlet{log: log, now: now, alone: alone, metrics: m.outlet, cache: epr.NewCache(), wake: make(chan struct{}, 1), servers: map[listenAt]*outletServer{}}
 	o.offers.Store(&map[epr.Name]*offer{})
 	return o
 }
@@ -184,7 +185,7 @@ func (o *outlet) readCatalog(ctx context.Context, s *supply) error {
 
 func (o *outlet) newOffer(name epr.Name) *offer {
 	offer := &offer{Name: name}
-	offer.handler = epr.Handler(func() *epr.Channel { return offer.now.Load().channel }, supplied{o}, epr.OnFailure(func(r *http.Request, err error) { o.failed(offer, r, err) }))
+	offer.handler = epr.Handler(func() *epr.Channel { return offer.now.Load().channel }, supplied{o}, epr.Sharing(o.cache), epr.OnFailure(func(r *http.Request, err error) { o.failed(offer, r, err) }))
 	return offer
 }
 

@@ -3,6 +3,8 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/poundlock/poundlock/daemon/config"
@@ -124,22 +126,33 @@ func (s *shared) closeOutlet(within time.Duration) error {
 	return err
 }
 
-// checkOutlet tries what an outlet of a changed configuration needs, beside the one that runs.
+// checkOutlet tries what an outlet of a changed configuration needs, beside the one that runs. What is not told here would end
+// the daemon when the configuration is put in force.
 func checkOutlet(c, now config.Config) error {
 	if _, err := certificateOf(c); err != nil {
 		return err
 	}
 	_, listens, _ := addressesOf(now.EPR)
 	keys, addresses, _ := addressesOf(c.EPR)
+	asBefore := (c.EPR.TLS.CertFile == "") == (now.EPR.TLS.CertFile == "")
 	for _, key := range keys {
-		taken := false
+		address, stays, held := addresses[key], false, ""
 		for _, before := range listens {
-			taken = taken || samePort(before, addresses[key])
+			stays = stays || before == address && asBefore
+			if samePort(before, address) {
+				held = before
+			}
 		}
-		if taken {
+		if stays {
 			continue
 		}
-		if err := canListen(addresses[key]); err != nil {
+		err := canListen(address)
+		if held != "" && errors.Is(err, syscall.EADDRINUSE) {
+			return mirror.Problems{{Code: "CFG029", Path: key, Where: c.PlaceOf(key),
+				What: fmt.Sprintf("%s: %s cannot be taken while channels are served at %s, which has the same port", key, address, held),
+				Fix:  "restart the daemon, or choose another port"}}
+		}
+		if err != nil {
 			return &listenError{key, err}
 		}
 	}

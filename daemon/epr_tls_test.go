@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log/slog"
 	"math/big"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/poundlock/poundlock/daemon/config"
+	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 // writePair writes a certificate of a name and its key.
@@ -118,5 +120,33 @@ func TestOutlet_RunsOnARegistryAlone(t *testing.T) {
 	c.EPR.Listen = ""
 	if err := o.Run(t.Context()); err == nil {
 		t.Error("it runs without an address")
+	}
+}
+
+// What cannot be put in force while the daemon serves is refused before: a line that cannot listen ends the daemon.
+func TestCheckOutlet_AnAddressThatIsHeldByItself(t *testing.T) {
+	held := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	defer held.Close()
+	at := held.Addr().String()
+	_, port, _ := net.SplitHostPort(at)
+	dir := t.TempDir()
+	pair := config.ServerTLS{CertFile: filepath.Join(dir, "c.pem"), KeyFile: filepath.Join(dir, "k.pem")}
+	writePair(t, pair, "first")
+	for _, tt := range []struct {
+		name    string
+		next    config.EPR
+		refused bool
+	}{
+		{"as it is", config.EPR{Listen: at}, false},
+		{"by another key", config.EPR{Ports: map[string]string{"elastic/production": at}}, false},
+		{"with TLS", config.EPR{Listen: at, TLS: pair}, true},
+		{"at every address of the machine", config.EPR{Listen: "0.0.0.0:" + port}, true},
+		{"elsewhere", config.EPR{Listen: "127.0.0.1:0", TLS: pair}, false},
+		{"nowhere", config.EPR{}, false},
+	} {
+		err := checkOutlet(config.Config{EPR: tt.next}, config.Config{EPR: config.EPR{Listen: at}})
+		if refused := errors.As(err, new(mirror.Problems)); refused != tt.refused || !refused && err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
 	}
 }

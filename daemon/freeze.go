@@ -77,6 +77,20 @@ func (l *Line) freezes(f *fleet, v *view, record mirror.Record, old mirror.Files
 	return mirror.FrozenFiles(l.renderedDir(), v.set, lines)
 }
 
+// frozenAsEver gives the frozen channels of a set that list what they listed when they were first seen. Another one is refused
+// by the plan, and what it held then stays served.
+func (l *Line) frozenAsEver(f *fleet, set mirror.Set, record mirror.Record) ([]mirror.FrozenChannel, error) {
+	if len(set.Frozen) == 0 {
+		return nil, nil
+	}
+	old, err := l.outlineAt(l.renderedAt(f), l.ownedDirs(set)...)
+	if err != nil {
+		return nil, fmt.Errorf("read what is remembered of frozen channels: %w", err)
+	}
+	kept, _ := set.Keep(mirror.ParseFrozen(l.renderedDir(), set, old), record, l.now())
+	return kept, nil
+}
+
 // document names what a promotion changes, without its ending.
 func (a ascent) document() string {
 	if a.frozen != "" {

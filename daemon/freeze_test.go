@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/poundlock/poundlock/internal/epr"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/testenv"
 )
@@ -119,5 +120,34 @@ func TestReview_KnowsWhatASourceThatIsAskedNamed(t *testing.T) {
 	text := f.told(n)
 	if !strings.Contains(text, "1 tag to move") || strings.Contains(text, "no longer asked for") {
 		t.Errorf("the comment says\n%s", text)
+	}
+}
+
+func TestFreeze_AnEditedChannelIsServedAsItWas(t *testing.T) {
+	t.Parallel()
+	s := frozenSite(t)
+	s.promotes(PromoteOrder{Set: "elastic", Stage: "production", Freeze: "9.3.0"}, PromotedCommitted)
+	s.sync()
+	holds := func() (names string) {
+		at := epr.Name{Set: "elastic", Channel: "9.3.0"}.In(s.line.local.Host, s.line.local.Prefix)
+		tagged := must(s.line.registry.Resolve(t.Context(), at))(t)
+		for _, i := range must(epr.ReadContents(t.Context(), s.line.registry, at.WithDigest(tagged.Digest)))(t).Items {
+			names += i.Package.String() + " "
+		}
+		return names
+	}
+	if got := holds(); got != "nginx-1.0.0 " {
+		t.Fatalf("it holds %q", got)
+	}
+	body, never := s.file("stages/elastic/frozen/9.3.0.yaml"), must(s.line.state.Record("elastic"))(t).At("snapshot")["nginx-1.1.0"].Image
+	s.commit("edited", map[string]string{"stages/elastic/frozen/9.3.0.yaml": "version: 1\nfrom: production\nentries:\n  nginx-1.1.0: " + never.String() + "\n"})
+	s.sync()
+	if got := holds(); got != "nginx-1.0.0 " {
+		t.Errorf("the edit was refused, and the channel holds %q", got)
+	}
+	s.commit("as it was", map[string]string{"stages/elastic/frozen/9.3.0.yaml": body})
+	s.sync()
+	if got := holds(); got != "nginx-1.0.0 " {
+		t.Errorf("it holds %q", got)
 	}
 }

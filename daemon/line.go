@@ -66,6 +66,8 @@ type Line struct {
 	auditing   atomic.Pointer[time.Time] // since when audits are made; nil: the line does not run
 	temporary  bool
 
+	records mirror.RecordReader
+
 	reading sync.Mutex              // guards the two that follow
 	pastOf  string                  // the head that history belongs to
 	history map[string]map[pin]bool // what earlier commits pin, by id

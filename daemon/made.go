@@ -128,6 +128,9 @@ func (o origins) Tagged(ctx context.Context, r mirror.Reference) (mirror.Manifes
 
 // Resolve says what a tag, or a digest, names.
 func (o origins) Resolve(ctx context.Context, r mirror.Reference) (mirror.Descriptor, error) {
+	if o.packages != nil && !r.HasDigest() && o.packages.tagAbout(r) {
+		return mirror.Descriptor{}, fmt.Errorf("%s: %w", r, mirror.ErrNotFound)
+	}
 	if m, ok, err := o.fetched(ctx, r, r.Digest); ok {
 		return m.Descriptor, err
 	}

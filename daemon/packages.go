@@ -26,14 +26,17 @@ type packages struct {
 	wg   sync.WaitGroup
 
 	mu      sync.Mutex
-	jobs    map[string]*packageJob     // by keyOfPackage: wanted and not ended
-	wanted  map[string]map[string]bool // by set: the keys of its jobs
-	failed  map[string]packageFailure  // by keyOfPackage: how the last job ended, where it failed
-	again   map[string]fetchedAgain    // by key: known packages whose bytes were nowhere
-	ended   map[string]bool            // sets of which a job ended, not handed out
-	news    func()                     // called when a job ended; nil: nobody waits
-	named   map[string]map[string]bool // by set: the keys of what it names now
-	names   map[string]bool            // repositories that hold packages, as references call them
+	jobs    map[string]*packageJob              // by keyOfPackage: wanted and not ended
+	last    map[string]chan struct{}            // by key: closed when the job that was started last has let go of everything
+	wanted  map[string]map[string]bool          // by set: the keys of its jobs
+	failed  map[string]packageFailure           // by keyOfPackage: how the last job ended, where it failed
+	again   map[string]fetchedAgain             // by key: known packages whose bytes were nowhere
+	ended   map[string]bool                     // sets of which a job ended, not handed out
+	news    func()                              // called when a job ended; nil: nobody waits
+	named   map[string]map[string]bool          // by set: the keys of what it names now
+	doubted map[string]map[string]bool          // by set: the keys of what stands otherwise than it is known
+	stands  map[string]map[string]mirror.Digest // by key and set: what stands at the first stage
+	names   map[string]bool                     // repositories that hold packages, as references call them
 	moved   PackagesMoved
 	closing bool
 }
@@ -83,8 +86,8 @@ func (l *Line) openPackages() error {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p := &packages{line: l, known: known, ctx: ctx, stop: stop, room: make(chan struct{}, max(1, l.config.Packages.AtOnce)),
-		jobs: map[string]*packageJob{}, wanted: map[string]map[string]bool{}, failed: map[string]packageFailure{}, again: map[string]fetchedAgain{}, ended: map[string]bool{},
-		named: map[string]map[string]bool{}, names: map[string]bool{}}
+		jobs: map[string]*packageJob{}, last: map[string]chan struct{}{}, wanted: map[string]map[string]bool{}, failed: map[string]packageFailure{}, again: map[string]fetchedAgain{}, ended: map[string]bool{},
+		named: map[string]map[string]bool{}, doubted: map[string]map[string]bool{}, stands: map[string]map[string]mirror.Digest{}, names: map[string]bool{}}
 	p.spool = openSpool(spoolDir(l.config), l.config.Packages.SpoolLimit<<20, l.temporary || l.offline)
 	for _, trouble := range p.spool.sweep(l.now()) {
 		l.log.Warn("the spool of packages could not be put in order", keyError, trouble)
@@ -148,12 +151,19 @@ func (p *packages) want(set string, jobs []packageJob) {
 	}
 }
 
-// start runs a job as soon as there is room; p.mu is held.
+// start runs a job as soon as there is room, and one of the same package that was broken off has let go of its part; p.mu is
+// held.
 func (p *packages) start(job *packageJob) {
 	ctx, cancel := context.WithCancel(p.ctx)
 	job.cancel = cancel
+	before, done := p.last[job.key], make(chan struct{})
+	p.last[job.key] = done
 	p.wg.Go(func() {
 		defer cancel()
+		defer p.letGo(job.key, done)
+		if before != nil {
+			<-before
+		}
 		select {
 		case p.room <- struct{}{}:
 			defer func() { <-p.room }()
@@ -161,10 +171,21 @@ func (p *packages) start(job *packageJob) {
 			return
 		}
 		if ctx.Err() == nil {
-			changed, err := p.fetch(ctx, job)
+			p.mu.Lock()
+			one := *job // another set may want it otherwise meanwhile
+			p.mu.Unlock()
+			changed, err := p.fetch(ctx, &one)
 			p.end(job, changed, err)
 		}
 	})
+}
+
+func (p *packages) letGo(key string, done chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if close(done); p.last[key] == done {
+		delete(p.last, key)
+	}
 }
 
 // end takes in how a job ended, and wakes its sets where that changed something. One that was broken off meanwhile ends in

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -37,7 +38,7 @@ func (p *packages) of(set mirror.Set, believed mirror.Record, next sources.Resol
 	news := map[string]knownPackage{}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.named[set.Name] = map[string]bool{}
+	p.named[set.Name], p.doubted[set.Name] = map[string]bool{}, map[string]bool{}
 	for _, e := range set.Entries {
 		if e.Package.IsZero() || e.Image.HasDigest() {
 			continue
@@ -51,6 +52,16 @@ func (p *packages) of(set mirror.Set, believed mirror.Record, next sources.Resol
 			news[key] = known
 		}
 		s.digests[e.Image] = p.digest(key, known, is)
+		p.stood(key, set.Name, line.Image.Digest)
+		switch at := line.Image.Digest; {
+		case !is || known.Refused != nil || !stands:
+		case known.Manifest != at && known.Over[set.Name] != at:
+			p.doubted[set.Name][key], s.digests[e.Image] = true, packageDigest{digest: at}
+		case known.Manifest == at && known.Over[set.Name] != (mirror.Digest{}):
+			known.Over = maps.Clone(known.Over)
+			delete(known.Over, set.Name)
+			news[key] = known
+		}
 	}
 	for _, stage := range set.Stages.Upper() {
 		for _, line := range set.Wanted[stage] {
@@ -63,6 +74,42 @@ func (p *packages) of(set mirror.Set, believed mirror.Record, next sources.Resol
 		p.line.log.Warn("what is known of packages is not remembered", keySet, set.Name, keyError, err)
 	}
 	return s
+}
+
+// stood notes what stands of a package in a set; p.mu is held. What stands and is neither what is known nor what stood when
+// that was found out, another daemon of the site brought, which saw upstream later: it is believed until the bytes were
+// compared. Two daemons would put back what the other one brought for ever otherwise.
+func (p *packages) stood(key, set string, d mirror.Digest) {
+	switch {
+	case d != mirror.Digest{}:
+		if p.stands[key] == nil {
+			p.stands[key] = map[string]mirror.Digest{}
+		}
+		p.stands[key][set] = d
+	case p.stands[key] != nil:
+		delete(p.stands[key], set)
+	}
+}
+
+// over gives what stands of a package otherwise than its bytes are, by set.
+func (p *packages) over(key string, now mirror.Digest) map[string]mirror.Digest {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	over := maps.Clone(p.stands[key])
+	maps.DeleteFunc(over, func(_ string, stands mirror.Digest) bool { return stands == now })
+	return over
+}
+
+// doubts says whether a set waits for the bytes of a package to be compared.
+func (p *packages) doubts(key string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, doubted := range p.doubted {
+		if doubted[key] {
+			return true
+		}
+	}
+	return false
 }
 
 // digest gives the digest of a package, or why there is none; p.mu is held.

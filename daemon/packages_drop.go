@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -43,7 +44,7 @@ func (p packageDrop) file(name string) (*os.File, os.FileInfo, error) {
 	if info, err := root.Stat(name); err != nil || !info.Mode().IsRegular() { // the opening of a pipe would wait
 		return nil, nil, errors.Join(err, missingUnless(err, name))
 	}
-	f, err := root.Open(name)
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // also where it became one since
 	if err != nil {
 		return nil, nil, err
 	}

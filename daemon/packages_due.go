@@ -14,7 +14,8 @@ import (
 const (
 	comparedAgain      = 24 * time.Hour
 	refusedAgain       = 6 * time.Hour
-	packageAuditsLimit = 2000 // comparisons that one audit asks for
+	signatureAgain     = time.Hour // of a package that is refused for the want of one
+	packageAuditsLimit = 2000      // comparisons that one audit asks for
 )
 
 func isNotFetched(err error) bool { return errors.Is(err, mirror.ErrNotFetched) }
@@ -59,10 +60,10 @@ func (p *packages) due(v *view, w Wake, at time.Time) (jobs []packageJob) {
 				continue
 			}
 		case lacks[e.Image] || !is:
-		case known.Print != e.Package.Print:
+		case known.Print != e.Package.Print, p.doubted[v.set.Name][job.key]:
 			job.compare = true
 		case known.Refused != nil && !at.Before(known.At.Add(refusedAgain)):
-		case known.Refused == nil && w.Audit && audited < packageAuditsLimit && known.old(e.Package, at):
+		case known.Refused == nil && audited < packageAuditsLimit && (w.Audit && known.old(e.Package, at) || a.Reason.Code == mirror.NoSignature && known.lacksSignature(e.Package, at)):
 			audited++
 			job.compare = true
 		default:
@@ -82,6 +83,12 @@ func (p *packages) mayFetchAgain(key string, at time.Time) bool {
 	again.times++
 	p.again[key] = again
 	return again.times <= maxFetchedAgain
+}
+
+// lacksSignature says whether the signature of a package that upstream names was not there when it was asked for, and is
+// asked for once more. Elastic's server answers 500 for one that is not there and for one that it cannot read now.
+func (k knownPackage) lacksSignature(at mirror.PackageAt, now time.Time) bool {
+	return at.Signature != "" && !k.Zip.Unknown && k.Zip.Signature == (mirror.Digest{}) && !now.Before(k.At.Add(signatureAgain))
 }
 
 // old says whether a package was compared so long ago that an audit compares it again.

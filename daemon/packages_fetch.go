@@ -62,8 +62,8 @@ func (p *packages) fetch(ctx context.Context, job *packageJob) (changed bool, er
 			return false, fmt.Errorf("compare package %s with what upstream has: %w", job.at.Package, err)
 		}
 		if same {
-			known.Print, known.At, known.Zip = job.at.Print, p.line.now().UTC(), mark
-			return false, p.known.set(map[string]knownPackage{job.key: known})
+			known.Print, known.At, known.Zip, known.Over = job.at.Print, p.line.now().UTC(), mark, p.over(job.key, known.Manifest)
+			return p.doubts(job.key), p.known.set(map[string]knownPackage{job.key: known})
 		}
 	}
 	if err = p.bring(ctx, from, job, known); err != nil {
@@ -164,6 +164,7 @@ func (p *packages) bring(ctx context.Context, from packageOrigin, job *packageJo
 	zip := mirror.Descriptor{MediaType: mirror.NewMediaType(mirror.PackageZip), Digest: t.digest(), Size: t.got}
 	artifact := elastic.Pack(mirror.Reference{Host: job.image.Host, Repository: job.image.Repository}, zip, signature, facts)
 	known.Manifest = artifact.Manifest.Descriptor.Digest
+	known.Over = p.over(job.key, known.Manifest)
 	known.Stored = ""
 	if err := t.keep(artifact, spooled{Key: job.key, Image: artifact.Image, Known: known}); err != nil {
 		return err

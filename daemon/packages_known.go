@@ -23,6 +23,8 @@ type knownPackage struct {
 	Refused  *mirror.Problem `json:"refused,omitempty"` // what is wrong with its bytes
 	At       time.Time       `json:"at"`                // when they were compared last
 	Stored   string          `json:"stored,omitempty"`  // repository of the local registry that holds them
+
+	Over map[string]mirror.Digest `json:"over,omitempty"` // by set: what stood when they were compared, where it is something else
 }
 
 // zipMark is what a server says of a file, and what the bytes were: enough to see without its bytes that it changed.
@@ -73,9 +75,7 @@ func readPackages(s *State) (*knownPackages, error) {
 }
 
 func (k *knownPackages) index(key string, one knownPackage) {
-	if before, ok := k.all[key]; ok {
-		delete(k.by, contentKey{repositoryOf(key), before.Manifest})
-	}
+	k.unindex(key)
 	if k.all[key] = one; one.Manifest != (mirror.Digest{}) {
 		k.by[contentKey{repositoryOf(key), one.Manifest}] = key
 		k.place(repositoryOf(key), one.Stored)
@@ -91,6 +91,14 @@ func (k *knownPackages) place(repository, at string) {
 		k.at[repository] = map[string]bool{}
 	}
 	k.at[repository][at] = true
+}
+
+// unindex forgets which content a package is. The same content may be known of another address, too.
+func (k *knownPackages) unindex(key string) {
+	content := contentKey{repositoryOf(key), k.all[key].Manifest}
+	if k.by[content] == key {
+		delete(k.by, content)
+	}
 }
 
 // repositoryOf gives the repository of the reference that a keyOfPackage begins with.
@@ -160,7 +168,7 @@ func (k *knownPackages) forget() (gone []string) {
 	}
 	gone = slices.SortedFunc(maps.Keys(k.all), func(a, b string) int { return k.all[a].At.Compare(k.all[b].At) })[:keptPackages/10]
 	for _, key := range gone {
-		delete(k.by, contentKey{repositoryOf(key), k.all[key].Manifest})
+		k.unindex(key)
 		delete(k.all, key)
 	}
 	return gone

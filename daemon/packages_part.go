@@ -39,18 +39,24 @@ func (s *spool) begin(key string) (*part, error) {
 		return nil, s.failed
 	}
 	p := &part{spool: s, name: partPrefix + mirror.DigestOf([]byte(key)).Hex, hash: sha256.New()}
-	if err := os.MkdirAll(p.dir(), 0o700); err != nil {
-		return nil, err
-	}
-	var err error
-	if p.file, err = os.OpenFile(filepath.Join(p.dir(), spoolZip), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return nil, err
-	}
+	// First of all: who needs room removes what is left of a part that nobody fetches.
 	s.mu.Lock()
 	p.room = s.left[p.name]
 	delete(s.left, p.name)
 	s.parts[p.name] = p.room
 	s.mu.Unlock()
+	err := os.MkdirAll(p.dir(), 0o700)
+	if err == nil {
+		p.file, err = os.OpenFile(filepath.Join(p.dir(), spoolZip), os.O_RDWR|os.O_CREATE, 0o600)
+	}
+	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.parts, p.name)
+		s.left[p.name] = sizeBelow(p.dir())
+		s.open()
+		return nil, err
+	}
 	text, err := os.ReadFile(filepath.Join(p.dir(), spoolMark))
 	if err == nil && json.Unmarshal(text, &p.mark) == nil {
 		p.got, err = io.Copy(p.hash, p.file)
@@ -101,8 +107,6 @@ func (p *part) digest() mirror.Digest {
 	return d
 }
 
-// errNoRoom says that the spool has no room for a package now.
-var errNoRoom = errors.New("the spool of packages is full")
 
 // takes takes room for so many bytes of the whole file; false where there is none now.
 func (p *part) takes(size int64) bool {

@@ -70,3 +70,52 @@ func TestPackages_AnUpstreamInTroubleTakesNothingAway(t *testing.T) {
 	}
 	s.whole()
 }
+
+// A registry that fails for a moment says nothing of whether a package is signed.
+func TestPackages_ASignatureThatFailsForAMomentIsNotGone(t *testing.T) {
+	t.Parallel()
+	s := newPackageSite(t, testenv.EPRPackage{Name: "nginx", Version: "1.20.0"})
+	s.sync()
+	s.epr.Proxy().Break(testenv.Always(testenv.OfSignature(""), testenv.Fault{Status: http.StatusInternalServerError}))
+	s.epr.Say(func(items []json.RawMessage) []byte {
+		return []byte(strings.Replace(string(must(json.Marshal(items))(t)), `"title":"`, `"title":"New `, 1))
+	})
+	s.now = s.now.Add(time.Hour)
+	reports, _ := s.trySync() // that it could not be compared is told
+	s.epr.Proxy().Break(nil)
+	for _, a := range reports["elastic"].Plan.Actions {
+		if a.Kind == mirror.Refuse {
+			t.Errorf("it is taken for another one, without a signature: %+v", a)
+		}
+	}
+	if got := s.stands("snapshot"); got != "nginx-1.20.0" || len(reports) == 0 {
+		t.Errorf("stands %q, want nginx-1.20.0; %d reports", got, len(reports))
+	}
+}
+
+// A server that sends a part whatever the condition says must not make one zip of two.
+func TestZipMark_APartOfAnotherFileIsNoContinuation(t *testing.T) {
+	m := zipMark{Size: 100, ETag: `"a"`, Modified: "Mon, 02 Jan 2006 15:04:05 GMT"}
+	for _, tt := range []struct {
+		name, span, etag, modified string
+		want                       bool
+	}{
+		{"the rest", "bytes 40-99/100", `"a"`, m.Modified, true},
+		{"nothing said of the file", "bytes 40-99/100", "", "", true},
+		{"another part", "bytes 0-99/100", `"a"`, m.Modified, false},
+		{"another length", "bytes 40-99/101", `"a"`, m.Modified, false},
+		{"another tag", "bytes 40-99/100", `"b"`, m.Modified, false},
+		{"another time", "bytes 40-99/100", "", "Tue, 03 Jan 2006 15:04:05 GMT", false},
+	} {
+		header := http.Header{"Content-Range": {tt.span}}
+		if tt.etag != "" {
+			header.Set("ETag", tt.etag)
+		}
+		if tt.modified != "" {
+			header.Set("Last-Modified", tt.modified)
+		}
+		if got := m.continues(&http.Response{Header: header}, 40); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}

@@ -22,7 +22,9 @@ type packageWeb struct {
 	at  mirror.PackageAt
 }
 
-// signature reads the signature. A registry of Elastic answers 500 for a package that it has and that has none.
+// signature reads the signature. A registry of Elastic answers 500 for a package that it has and that has none, and names no
+// signature of such a package: where it names one, 500 is trouble like any other, or one bad moment would turn what is signed
+// into what is not. A package that nothing was told of has no Print.
 func (p packageWeb) signature(ctx context.Context) ([]byte, error) {
 	if p.at.Signature == "" {
 		return nil, nil
@@ -32,9 +34,9 @@ func (p packageWeb) signature(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusOK:
-	case http.StatusNotFound, http.StatusGone, http.StatusInternalServerError:
+	switch told := p.at.Print != (mirror.Digest{}); {
+	case resp.StatusCode == http.StatusOK:
+	case resp.StatusCode == http.StatusNotFound, resp.StatusCode == http.StatusGone, resp.StatusCode == http.StatusInternalServerError && !told:
 		return nil, nil
 	default:
 		return nil, p.answered(p.at.Signature, resp)
@@ -74,6 +76,11 @@ func (p packageWeb) stat(ctx context.Context) (zipMark, error) {
 
 // open streams the zip. It goes on with what is there only where the server can say that the file is still the same.
 func (p packageWeb) open(ctx context.Context, from int64, mark partMark) (io.ReadCloser, int64, zipMark, error) {
+	if from > 0 && from == mark.Size && mark.Address == p.at.Zip && mark.condition() != "" { // all of it came: what followed broke off
+		if now, err := p.stat(ctx); err == nil && now == mark.zipMark {
+			return http.NoBody, from, now, nil
+		}
+	}
 	header := http.Header{}
 	if condition := mark.condition(); from > 0 && condition != "" && mark.Address == p.at.Zip && from < mark.Size {
 		header.Set("Range", fmt.Sprintf("bytes=%d-", from))
@@ -104,11 +111,14 @@ func (m zipMark) condition() string {
 	return m.Modified
 }
 
-// continues says whether an answer is the rest of a file from a byte on.
+// continues says whether an answer is the rest of the same file from a byte on. A server may send a part without having looked
+// at the condition; what it says of the file tells.
 func (m zipMark) continues(resp *http.Response, from int64) bool {
 	span, total, ok := strings.Cut(resp.Header.Get("Content-Range"), "/")
 	size, err := strconv.ParseInt(total, 10, 64)
-	return ok && err == nil && size == m.Size && strings.HasPrefix(span, fmt.Sprintf("bytes %d-", from))
+	now := markOfAnswer(resp)
+	same := (now.ETag == "" || now.ETag == m.ETag) && (now.Modified == "" || now.Modified == m.Modified)
+	return ok && err == nil && same && size == m.Size && strings.HasPrefix(span, fmt.Sprintf("bytes %d-", from))
 }
 
 func markOfAnswer(resp *http.Response) zipMark {

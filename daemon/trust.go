@@ -22,7 +22,7 @@ func (l *Line) record(f *fleet, set mirror.Set) (mirror.Record, error) {
 	} else if err != nil {
 		return mirror.Record{}, fmt.Errorf("record of set %s: %w", set.Name, err)
 	}
-	return mirror.ParseRecord(dir, set, files), nil
+	return l.records.Parse(dir, set, files), nil
 }
 
 // confirm gives the record as far as more than the file speaks for it. A line that we committed counts as we

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"time"
 
@@ -81,7 +82,7 @@ func adoptLine(record mirror.Record, stage mirror.Stage, entry string, said mirr
 	standing := record.Stages[stage]
 	line = standing[entry]
 	line.Recorded, line.Claimed = said.Was, said.Claimed
-	if line.Stood == nil {
+	if line.Stood = maps.Clone(line.Stood); line.Stood == nil {
 		line.Stood = map[mirror.Digest]time.Duration{}
 	}
 	for d, age := range said.Stood {
@@ -102,7 +103,7 @@ func (l *Line) asTwinWrote(ctx context.Context, f *fleet, set mirror.Set, record
 		return record, err
 	}
 	dir := l.renderedDir()
-	ours := mirror.ParseRecord(dir, set, mirror.RecordFiles(dir, set, known)) // as it would be read
+	ours := l.records.Parse(dir, set, mirror.RecordFiles(dir, set, known)) // as it would be read
 	var written *mirror.Record
 	next := record.Clone()
 	take := func(of func(mirror.Record) mirror.Standing) error {

@@ -139,7 +139,7 @@ func TestCheckSecrets_EachIsToldAtItsLine(t *testing.T) {
 	for _, want := range []string{
 		"error[CFG017]: git.auth.password: secret: there is no file /nowhere/password\n  --> env POUNDLOCK_GIT__AUTH__PASSWORD__FILE\n fix: create it",
 		"error[CFG017]: git.signing.key: secret: there are no credentials: CREDENTIALS_DIRECTORY is not set\n  --> flag --set git.signing.key.credential\n fix: add LoadCredential=commit-key:",
-		"config.yaml:11:41\n 11 |     auth: {username: ***, password: {env: ***}}\n", "11 problems",
+		"config.yaml:11:41\n 11 |     auth: {username: ***, password: {env: ***}}\n", "12 problems",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in:\n%s", want, text)

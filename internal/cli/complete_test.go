@@ -41,7 +41,7 @@ func completionOffersLiveNames(t *testing.T, config string) {
 		{"sync --only tools/quay.io/example-tools/pro", "tools/quay.io/example-tools/probe:3.2"},
 		{"trace probe", "tools/quay.io/example-tools/probe:3.2"},
 		{"get entries -o ", "table wide json yaml name"},
-		{"get ", "entries promotions runs sets stages"},
+		{"get ", "entries packages promotions runs sets stages"},
 		{"help poli", "policy"},
 		{"help CFG00", "CFG001 CFG002 CFG003 CFG004 CFG005 CFG006 CFG007 CFG008 CFG009"},
 	} {

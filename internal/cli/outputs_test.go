@@ -31,7 +31,7 @@ var machineCommands = map[string][]string{
 	"status":          nil,
 	"suspend":         {"ess", "--reason", "the vendor ships broken images"},
 	"promote":         {"tools", "quay.io/example-tools/probe:3.2", "--to", "staging", "--direct"},
-	"freeze":          {"elastic", "staging", "as", "9.3.0", "--direct"},
+	"freeze":          {"elastic", "snapshot", "as", "9.3.0", "--direct"},
 	"rollback":        {"tools", "--stage", "staging", "--direct"},
 	"hold":            {"tools", "--stage", "staging", "--reason", "ticket 4711"},
 	"release":         {"tools", "--stage", "staging"},
@@ -189,7 +189,7 @@ func vouched(t *testing.T, w *testenv.World, file string) string {
 }
 
 func TestOutputs_EveryCommandKeepsItsSchema(t *testing.T) {
-	w, config := inWorld(t)
+	w, config := inPackageWorld(t)
 	commands := speaksJSON((&app{out: io.Discard, talk: &talker{to: io.Discard}}).root())
 	// What there is to tell of comes about first; the last one wants a daemon.
 	turn := map[string]int{"sync": -5, "promote": -4, "rollback": -3, "suspend": -2, "resume": -1, "trigger": 1}

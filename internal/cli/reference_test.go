@@ -117,6 +117,9 @@ func gather(n mirror.Node, prefix string, into map[string]bool) {
 		}
 		into[path] = true
 		gather(n.Key(key), path+".", into)
+		for _, item := range n.Key(key).Items() {
+			gather(item, path+"[].", into)
+		}
 	}
 }
 

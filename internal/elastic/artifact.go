@@ -139,6 +139,11 @@ func decodeFacts(body []byte) (Facts, error) {
 	if len(f.Files) > MaxEntries || len(f.Folders) > MaxEntries {
 		return Facts{}, fmt.Errorf("%d files: %w", len(f.Files)+len(f.Folders), mirror.ErrTooLarge)
 	}
+	for name, text := range f.Documents {
+		if len(text) > maxDocument {
+			return Facts{}, fmt.Errorf("%q has %d bytes: %w", cut(name), len(text), mirror.ErrTooLarge)
+		}
+	}
 	p, err := mirror.NewPackage(f.Name, f.Version)
 	if err != nil {
 		return Facts{}, err

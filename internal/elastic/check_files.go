@@ -16,6 +16,9 @@ import (
 const (
 	manifestFile = "manifest.yml"
 	readmeFile   = "docs/README.md"
+
+	// maxDocument bounds one manifest, in bytes: as a tree it takes a hundred times as much, before anybody judged it.
+	maxDocument = 1 << 20
 )
 
 // readRoot finds the one directory at the top that holds the manifest.
@@ -48,6 +51,9 @@ func (c *checked) readFiles() error {
 		var keep strings.Builder
 		into := io.Discard
 		if isDocument(name) {
+			if f.UncompressedSize64 > maxDocument {
+				return c.problem("PKG010", "split the package", "%s has more than %d MiB", cut(name), maxDocument>>20)
+			}
 			if documents += int(f.UncompressedSize64); documents > MaxFacts {
 				return c.problem("PKG010", "split the package", "its manifests have more than %d MiB", MaxFacts>>20)
 			}

@@ -22,12 +22,26 @@ const (
 
 // face answers requests of Kibana.
 type face struct {
-	now       func() *Channel
-	content   mirror.Content
-	failed    func(*http.Request, error)
-	documents *cache[documentKey, []byte]
-	zips      *cache[mirror.Digest, *directory]
+	now     func() *Channel
+	content mirror.Content
+	failed  func(*http.Request, error)
+	*Cache
 }
+
+// Cache keeps what was read of packages. It is bounded, and for many handlers of the same content: channels have most packages
+// in common.
+type Cache struct {
+	documents *cache[documentKey, []byte]
+	zips      *cache[directoryKey, *directory]
+}
+
+// NewCache gives an empty cache.
+func NewCache() *Cache {
+	return &Cache{newCache[documentKey, []byte](maxDocuments), newCache[directoryKey, *directory](maxDirectories)}
+}
+
+// Sharing lets a handler keep what it read in a cache that others use too.
+func Sharing(c *Cache) Option { return func(f *face) { f.Cache = c } }
 
 // Option changes a handler.
 type Option func(*face)
@@ -39,8 +53,7 @@ func OnFailure(told func(*http.Request, error)) Option { return func(f *face) { 
 // may be another one at each request, or nil as long as there is none; content is where packages lie. Behind
 // http.StripPrefix it answers below a prefix.
 func Handler(now func() *Channel, content mirror.Content, options ...Option) http.Handler {
-	f := &face{now: now, content: content, failed: func(*http.Request, error) {},
-		documents: newCache[documentKey, []byte](maxDocuments), zips: newCache[mirror.Digest, *directory](maxDirectories)}
+	f := &face{now: now, content: content, failed: func(*http.Request, error) {}, Cache: NewCache()}
 	for _, o := range options {
 		o(f)
 	}

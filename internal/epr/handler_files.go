@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/poundlock/poundlock/internal/elastic"
@@ -98,6 +99,12 @@ func (f *face) file(w http.ResponseWriter, r *http.Request, parts []string) {
 // send answers with a file or the parts of it that are asked for. broken says afterwards why its bytes ended early.
 func (f *face) send(w http.ResponseWriter, r *http.Request, modified time.Time, body io.ReadSeeker, broken *error) {
 	keep(w, otherAge)
+	if strings.Contains(r.Header.Get("Range"), ",") {
+		// Each part would cost a request to the registry, or unpacking all before it, for a byte of the answer: whoever
+		// asks for several gets the whole, as a server may answer.
+		r = r.Clone(r.Context())
+		r.Header.Del("Range")
+	}
 	late := &lateWriter{ResponseWriter: w}
 	// Without a name no table of the machine is asked for the type.
 	http.ServeContent(late, r, "", modified, body)

@@ -105,6 +105,39 @@ func TestHandler_ReadsOnlyThePartsOfAZipThatAreAskedFor(t *testing.T) {
 	}
 }
 
+func TestHandler_ChannelsShareWhatWasRead(t *testing.T) {
+	at := newPantry()
+	items := []Item{at.put(t, simple(t, "nginx-1.0.0"), nil)}
+	shared := NewCache()
+	for i, want := range []bool{true, false} {
+		at.asked = 0
+		h := at.serve(items, Sharing(shared))
+		if have := get(h, "/package/nginx/1.0.0/"); have.Code != http.StatusOK {
+			t.Fatal(have.Code)
+		}
+		if asked := at.asked > 0; asked != want {
+			t.Errorf("handler %d asked for %d blobs", i, at.asked)
+		}
+	}
+}
+
+// TestHandler_AFileThatFailedOnceIsReadTheNextTime: what did not come of a zip must not be taken for what lies there.
+func TestHandler_AFileThatFailedOnceIsReadTheNextTime(t *testing.T) {
+	at := newPantry()
+	h := at.serve([]Item{at.put(t, simple(t, "nginx-1.0.0"), nil)})
+	if have := get(h, "/package/nginx/1.0.0/docs/README.md"); have.Code != http.StatusOK {
+		t.Fatal(have.Code)
+	}
+	at.fault = func(mirror.Digest, int64) error { return errors.New("503 Service Unavailable") }
+	if have := get(h, "/package/nginx/1.0.0/img/icon.svg"); have.Code != http.StatusInternalServerError {
+		t.Fatalf("%d while the registry is away", have.Code)
+	}
+	at.fault = nil
+	if have := get(h, "/package/nginx/1.0.0/img/icon.svg"); have.Code != http.StatusOK || have.Body.String() != "<svg/>\n" {
+		t.Errorf("once it is back: %d %q", have.Code, have.Body)
+	}
+}
+
 func TestHandler_SendsLargeFilesOfAZip(t *testing.T) {
 	at := newPantry()
 	h := at.serve([]Item{at.put(t, large(t, "big-1.0.0", 12<<20), nil)})

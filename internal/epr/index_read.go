@@ -13,9 +13,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/poundlock/poundlock/internal/elastic"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -58,6 +60,8 @@ func ReadContents(ctx context.Context, content mirror.Content, at mirror.Referen
 	}
 	c := &Contents{Index: x, parts: map[mirror.Digest]part{}}
 	var mu sync.Mutex
+	left := atomic.Int64{} // what all shards may still have: a small artifact must not unpack to more before that is seen
+	left.Store(maxChannel)
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
 	for _, n := range slices.Sorted(maps.Keys(x.shards)) {
@@ -69,7 +73,7 @@ func ReadContents(ctx context.Context, content mirror.Content, at mirror.Referen
 			continue
 		}
 		group.Go(func() error {
-			p, err := readShard(gctx, content, at, n, s)
+			p, err := readShard(gctx, content, at, n, s, &left)
 			mu.Lock()
 			defer mu.Unlock()
 			c.parts[s.Digest] = p
@@ -114,7 +118,7 @@ func partOf(before []*Contents, d mirror.Digest, n int) (part, bool) {
 }
 
 // readShard reads one shard and checks every item of it.
-func readShard(ctx context.Context, content mirror.Content, at mirror.Reference, n int, s shard) (part, error) {
+func readShard(ctx context.Context, content mirror.Content, at mirror.Reference, n int, s shard, left *atomic.Int64) (part, error) {
 	packed, err := readBlob(ctx, content, at, s.Descriptor, maxPacked)
 	if err != nil {
 		return part{}, fmt.Errorf("shard %d: %w", n, err)
@@ -128,7 +132,7 @@ func readShard(ctx context.Context, content mirror.Content, at mirror.Reference,
 	lines := bufio.NewReaderSize(io.LimitReader(z, maxShard+1), 64<<10)
 	for {
 		line, err := lines.ReadBytes('\n')
-		if p.bytes += int64(len(line)); p.bytes > maxShard {
+		if p.bytes += int64(len(line)); p.bytes > maxShard || left.Add(-int64(len(line))) < 0 {
 			return part{}, malformed("shard %d: %w", n, mirror.ErrTooLarge)
 		}
 		if errors.Is(err, io.EOF) && len(line) == 0 {
@@ -171,15 +175,16 @@ func readItem(at mirror.Reference, n int, line []byte) (Item, error) {
 		return item, fmt.Errorf("%s is of another shard", item.Package)
 	case item.Local.Host != at.Host || !item.Local.HasDigest() || !strings.HasPrefix(item.Local.Repository, ours):
 		return item, fmt.Errorf("%s lies outside of what this registry holds for us", item.Package)
-	case !isBlob(item.Layers.Zip) || !isBlob(item.Layers.Facts) || item.Layers.Signature.Digest != (mirror.Digest{}) && !isBlob(item.Layers.Signature):
+	case !isBlob(item.Layers.Zip, elastic.MaxZip) || !isBlob(item.Layers.Facts, elastic.MaxFacts) ||
+		item.Layers.Signature.Digest != (mirror.Digest{}) && !isBlob(item.Layers.Signature, elastic.MaxSignature):
 		return item, fmt.Errorf("%s: its layers are malformed", item.Package)
 	}
 	return item, item.read()
 }
 
-func isBlob(d mirror.Descriptor) bool {
+func isBlob(d mirror.Descriptor, limit int64) bool {
 	_, err := mirror.ParseDigest(d.Digest.String())
-	return err == nil && d.Size >= 0
+	return err == nil && d.Size >= 0 && d.Size <= limit
 }
 
 // readBlob reads a small blob whole; its digest is checked by content.

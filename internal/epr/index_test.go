@@ -276,6 +276,7 @@ func TestReadContents_RefusesWhatWeDoNotWrite(t *testing.T) {
 		{name: "another part of the registry", lines: line(func(i *Item) { i.Local.Repository = "secret/app" }), want: "outside"},
 		{name: "no digest", lines: line(func(i *Item) { i.Local.Digest, i.Local.Tag = mirror.Digest{}, "1" }), want: "outside"},
 		{name: "no zip", lines: line(func(i *Item) { i.Layers.Zip = mirror.Descriptor{} }), want: "cannot parse hash"},
+		{name: "a zip that is larger than a package may be", lines: line(func(i *Item) { i.Layers.Zip.Size = elastic.MaxZip + 1 }), want: "layers are malformed"},
 		{name: "a bomb", lines: strings.Repeat(" ", maxShard+1), want: "larger than the limit"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -161,7 +162,9 @@ func (w *writer) known(ctx context.Context, n int, old shard) map[mirror.Referen
 	if old.Digest == (mirror.Digest{}) {
 		return known
 	}
-	part, err := readShard(ctx, w.content, w.at, n, old)
+	left := atomic.Int64{}
+	left.Store(maxShard)
+	part, err := readShard(ctx, w.content, w.at, n, old, &left)
 	if err != nil {
 		return known
 	}

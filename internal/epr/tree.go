@@ -13,8 +13,11 @@ import (
 // errYAML is told of a manifest without its text: the position says where to look.
 var errYAML = errors.New("it is no mapping of texts")
 
-// maxNodes bounds what aliases of YAML may grow a manifest to.
-const maxNodes = 500_000
+// What aliases of YAML may grow a manifest to: each is written out where it stands.
+const (
+	maxNodes = 500_000
+	maxText  = 16 << 20 // bytes
+)
 
 // tree reads a manifest as Elastic's registry does: YAML 1.1, where yes and off are truths, and keys with dots are nested
 // mappings. Values are map[string]any, []any, string, int64, uint64, float64, bool and nil.
@@ -27,7 +30,7 @@ func tree(manifest string) (map[string]any, error) {
 	if doc.Kind == yaml.DocumentNode && len(doc.Content) == 1 {
 		n = doc.Content[0]
 	}
-	r := reader{left: maxNodes}
+	r := reader{left: maxNodes, text: maxText}
 	v, err := r.value(n, 0)
 	if err != nil {
 		return nil, err
@@ -39,10 +42,11 @@ func tree(manifest string) (map[string]any, error) {
 	return m, nil
 }
 
-type reader struct{ left int }
+type reader struct{ left, text int }
 
 func (r *reader) value(n *yaml.Node, depth int) (any, error) {
-	if r.left--; r.left < 0 || depth > 100 {
+	r.left, r.text = r.left-1, r.text-len(n.Value)
+	if r.left < 0 || r.text < 0 || depth > 100 {
 		return nil, errors.New("it is nested too deep, or its aliases grow too large")
 	}
 	switch n.Kind {

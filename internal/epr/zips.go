@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	maxDirectories = 200_000   // files of all zips whose directories are kept
+	maxDirectories = 64 << 20  // bytes of all directories that are kept, about
+	fileWeight     = 400       // bytes of a file in a directory beside its name
 	maxDirectory   = 24 << 20  // bytes that are read for one directory
 	blockSize      = 128 << 10 // bytes of one request for a part of a directory
 	maxInMemory    = 4 << 20   // larger files are unpacked while they are sent
@@ -29,6 +30,12 @@ type directory struct {
 	modified time.Time            // of the newest file
 	window   *window
 	mu       sync.Mutex
+}
+
+// directoryKey names a zip in a repository, which it is read from.
+type directoryKey struct {
+	repository string
+	zip        mirror.Digest
 }
 
 // window is the part of a zip that was read last.
@@ -61,7 +68,7 @@ func (w *window) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // move shows what is wanted and some more: a directory is read from its end first, then from its beginning on.
-func (w *window) move(off, n int64) (err error) {
+func (w *window) move(off, n int64) error {
 	start, end := off, min(off+max(n, w.block), w.is.Size)
 	if end == w.is.Size {
 		start = min(off, max(0, end-w.block))
@@ -69,14 +76,19 @@ func (w *window) move(off, n int64) (err error) {
 	if w.left -= end - start; w.left < 0 {
 		return fmt.Errorf("directory of the zip: %w", mirror.ErrTooLarge)
 	}
-	w.start = start
-	w.data, err = readAll(w.ctx, w.content, w.at, w.is, start, end-start)
-	return err
+	data, err := readAll(w.ctx, w.content, w.at, w.is, start, end-start)
+	if err != nil {
+		w.data = nil // what did not come must not be shown to the next one as zeros
+		return err
+	}
+	w.start, w.data = start, data
+	return nil
 }
 
 // directory reads the directory of a package's zip, by two or three small requests, once.
 func (f *face) directory(ctx context.Context, v *version) (*directory, error) {
-	if d, ok := f.zips.get(v.Layers.Zip.Digest); ok {
+	key := directoryKey{v.Local.Name(), v.Layers.Zip.Digest}
+	if d, ok := f.zips.get(key); ok {
 		return d, nil
 	}
 	w := &window{ctx: ctx, content: f.content, at: v.Local, is: v.Layers.Zip, block: blockSize, left: maxDirectory}
@@ -85,7 +97,10 @@ func (f *face) directory(ctx context.Context, v *version) (*directory, error) {
 		return nil, fmt.Errorf("zip of %s: %w", v.Package, err)
 	}
 	d := &directory{files: make(map[string]*zip.File, len(z.File)), window: w}
+	weight := fileWeight
 	for _, one := range z.File {
+		one.Extra, one.Comment = nil, "" // as long as somebody likes, and of no use
+		weight += fileWeight + 2*len(one.Name)
 		name, inside := strings.CutPrefix(one.Name, v.Package.String()+"/")
 		if inside && !strings.HasSuffix(name, "/") {
 			d.files[name] = one
@@ -96,7 +111,7 @@ func (f *face) directory(ctx context.Context, v *version) (*directory, error) {
 	}
 	// From now on only the 30 bytes before a file are read through the window.
 	w.block, w.data, w.left = 0, nil, 1<<40
-	f.zips.add(v.Layers.Zip.Digest, d, len(z.File)+1)
+	f.zips.add(key, d, weight)
 	return d, nil
 }
 

@@ -3,7 +3,6 @@ package mirror
 import (
 	"bytes"
 	"cmp"
-	"fmt"
 	"path"
 	"regexp"
 	"slices"
@@ -97,35 +96,47 @@ func document(name, header string, lines map[string]string) Files {
 			}
 		}
 	})
+	head := header + "version: 1\nentries:"
+	texts, safe := map[string]string{}, map[string]string{}
+	for _, e := range entries {
+		texts[e], safe[e] = "  "+plain(e)+": "+lines[e]+"\n", unsafeInPath.ReplaceAllString(e, "_")
+	}
+	size := func(entries []string) int {
+		n := len(head) + 1
+		for _, e := range entries {
+			n += len(texts[e])
+		}
+		return n
+	}
 	write := func(entries []string) []byte {
 		var b bytes.Buffer
-		b.WriteString(header)
-		b.WriteString("version: 1\nentries:")
+		b.Grow(size(entries) + 3)
+		b.WriteString(head)
 		if len(entries) == 0 {
 			b.WriteString(" {}")
 		}
 		b.WriteString("\n")
 		for _, e := range entries {
-			fmt.Fprintf(&b, "  %s: %s\n", plain(e), lines[e])
+			b.WriteString(texts[e])
 		}
 		return b.Bytes()
 	}
-	if whole := write(entries); len(whole) <= MaxShard {
-		return Files{name + ".yaml": whole}
+	if size(entries) <= MaxShard {
+		return Files{name + ".yaml": write(entries)}
 	}
 	files := Files{}
 	var split func(entries []string, length int)
 	split = func(entries []string, length int) {
 		groups := map[string][]string{}
 		for _, e := range entries {
-			p := shard(e, length)
+			p := safe[e][:min(len(safe[e]), length)]
 			groups[p] = append(groups[p], e)
 		}
 		for p, group := range groups {
-			if body := write(group); len(body) <= shardSize || len(p) < length {
-				files[ShardDir(name)+"/"+p+".yaml"] = body
+			if size(group) <= shardSize || len(p) < length {
+				files[ShardDir(name)+"/"+p+".yaml"] = write(group)
 			} else {
-				split(group, max(length, common(group))+1)
+				split(group, max(length, common(safe, group))+1)
 			}
 		}
 	}
@@ -134,14 +145,13 @@ func document(name, header string, lines map[string]string) Files {
 }
 
 // common gives how many characters the shard names of entries share: no shorter name tells them apart.
-func common(entries []string) int {
-	first := unsafeInPath.ReplaceAllString(entries[0], "_")
+func common(safe map[string]string, entries []string) int {
+	first := safe[entries[0]]
 	n := len(first)
 	for _, e := range entries[1:] {
-		safe := unsafeInPath.ReplaceAllString(e, "_")
-		n = min(n, len(safe))
+		n = min(n, len(safe[e]))
 		for i := range n {
-			if safe[i] != first[i] {
+			if safe[e][i] != first[i] {
 				n = i
 				break
 			}
@@ -151,15 +161,6 @@ func common(entries []string) int {
 }
 
 var unsafeInPath = regexp.MustCompile(`[^A-Za-z0-9.-]`)
-
-// shard gives the name of the shard that holds entry when entries are told apart by length characters.
-func shard(entry string, length int) string {
-	safe := unsafeInPath.ReplaceAllString(entry, "_")
-	if len(safe) >= length {
-		return safe[:length]
-	}
-	return safe
-}
 
 var plainPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_./@:+-]*$`)
 

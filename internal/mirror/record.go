@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -236,30 +237,38 @@ func (l Line) stoodText() string {
 // ParseRecord reads what RecordFiles wrote. A line that cannot be read is left out, as if it were not
 // there: the record is a memory, and what it forgot is judged and tagged anew.
 func ParseRecord(dir string, set Set, files Files) Record {
+	return new(RecordReader).Parse(dir, set, files)
+}
+
+// RecordReader reads records as ParseRecord does, and remembers what it read: of a large record that was read before only
+// the files that changed are read anew. The zero value is ready; it may be used by several at once.
+type RecordReader struct {
+	mu    sync.Mutex
+	parts map[Digest]recordPart // by the bytes of the file
+}
+
+// recordPart is what one file of a record says. Nobody changes it.
+type recordPart struct {
+	source         Digest
+	standing, left Standing
+	ok             bool
+}
+
+// keptParts is how many files a RecordReader remembers; beyond that it begins anew.
+const keptParts = 10_000
+
+// Parse reads what RecordFiles wrote.
+func (p *RecordReader) Parse(dir string, set Set, files Files) Record {
 	r := Record{Stages: map[Stage]Standing{}, Left: map[Stage]Standing{}}
 	for _, stage := range set.Stages {
 		standing, left := Standing{}, Standing{}
 		for _, file := range files.Document(dir + "/record/" + set.Name + "/" + string(stage)) {
-			var doc struct {
-				Version int             `yaml:"version"`
-				Source  Digest          `yaml:"source"`
-				Entries map[string]Node `yaml:"entries"`
+			part := p.part(file, files[file])
+			if part.ok && stage == set.Stages.First() {
+				r.Origin = part.source
 			}
-			if ps := Decode(file, files[file], &doc); len(ps) > 0 || doc.Version != 1 {
-				continue
-			}
-			if stage == set.Stages.First() {
-				r.Origin = doc.Source
-			}
-			for entry, node := range doc.Entries {
-				switch line, ok := parseLine(node); {
-				case !ok:
-				case line.Image.IsZero():
-					left[entry] = line
-				default:
-					standing[entry] = line
-				}
-			}
+			maps.Copy(standing, part.standing)
+			maps.Copy(left, part.left)
 		}
 		r.Stages[stage] = standing
 		if len(left) > 0 {
@@ -267,6 +276,47 @@ func ParseRecord(dir string, set Set, files Files) Record {
 		}
 	}
 	return r
+}
+
+// part reads one file, or remembers it.
+func (p *RecordReader) part(file string, body []byte) recordPart {
+	key := DigestOf(body)
+	p.mu.Lock()
+	part, known := p.parts[key]
+	p.mu.Unlock()
+	if known {
+		return part
+	}
+	part = parsePart(file, body)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.parts == nil || len(p.parts) >= keptParts {
+		p.parts = map[Digest]recordPart{}
+	}
+	p.parts[key] = part
+	return part
+}
+
+func parsePart(file string, body []byte) recordPart {
+	var doc struct {
+		Version int             `yaml:"version"`
+		Source  Digest          `yaml:"source"`
+		Entries map[string]Node `yaml:"entries"`
+	}
+	if ps := Decode(file, body, &doc); len(ps) > 0 || doc.Version != 1 {
+		return recordPart{}
+	}
+	part := recordPart{doc.Source, Standing{}, Standing{}, true}
+	for entry, node := range doc.Entries {
+		switch line, ok := parseLine(node); {
+		case !ok:
+		case line.Image.IsZero():
+			part.left[entry] = line
+		default:
+			part.standing[entry] = line
+		}
+	}
+	return part
 }
 
 // parseLine reads what text wrote.
