@@ -67,7 +67,7 @@ func (l *Line) Rendered(ctx context.Context, o RenderOptions) (folders []Renderi
 	if err != nil {
 		return nil, f.head, fmt.Errorf("read what is rendered: %w", err)
 	}
-	all := renderedBy(l.local, f.desired, records, old, o)
+	all := renderedBy(l.local, f.desired, records, old, l.distributedBy(f.desired, records), o)
 	return all, f.head, l.keepsFor(f, all)
 }
 
@@ -108,8 +108,9 @@ func proven(r mirror.Record) mirror.Record {
 	return r
 }
 
-// renderedBy gives the folders of a fleet from records; old is what lies below rendered/ now.
-func renderedBy(local mirror.Local, desired mirror.Desired, records map[string]mirror.Record, old mirror.Files, o RenderOptions) []Rendering {
+// renderedBy gives the folders of a fleet from records; old is what lies below rendered/ now, and images the distribution
+// images that are known to be those of the records.
+func renderedBy(local mirror.Local, desired mirror.Desired, records map[string]mirror.Record, old mirror.Files, images map[setStage]mirror.Reference, o RenderOptions) []Rendering {
 	all := []Rendering{}
 	for _, set := range desired.Sets {
 		if o.Of != "" && o.Of != set.Name || len(set.Render) == 0 {
@@ -117,6 +118,11 @@ func renderedBy(local mirror.Local, desired mirror.Desired, records map[string]m
 		}
 		set.Render = o.kinds(set.Render)
 		set.Distributions = distributionsIn(local, set, old)
+		for _, stage := range set.Stages {
+			if image, known := images[setStage{set.Name, stage}]; known {
+				set.Distributions[stage] = image
+			}
+		}
 		made := fits(path.Join("rendered", local.Site), render.Files(local, set, records[set.Name], asStands(set, records[set.Name]), desired.Files))
 		for _, stage := range set.Stages {
 			if o.Stage == "" || o.Stage == stage {

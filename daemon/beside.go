@@ -26,7 +26,6 @@ type derived struct {
 	images   map[setStage]distribution
 	layers   map[mirror.Digest]elastic.Layers // of packages, by the digest of their artifact
 	measured map[string]mirror.Digest         // layers of distribution images, by their key
-	learned  map[string]bool                  // sets whose images of before told their layers
 	exports  map[string]exported              // by folder
 }
 
@@ -38,7 +37,7 @@ type setStage struct {
 
 func newDerived() *derived {
 	return &derived{signal: make(chan struct{}, 1), images: map[setStage]distribution{}, layers: map[mirror.Digest]elastic.Layers{},
-		measured: map[string]mirror.Digest{}, learned: map[string]bool{}, exports: map[string]exported{}}
+		measured: map[string]mirror.Digest{}, exports: map[string]exported{}}
 }
 
 // besidesDue tells that a set was stepped. Any set may be the one that a distribution image has its server from. An audit

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -29,11 +30,16 @@ type ingredients struct {
 }
 
 // ingredientsOf gives what an image is to be made of by a record. What cannot be is a mirror.Problem: it waits for a change.
-func (l *Line) ingredientsOf(f *fleet, set mirror.Set, record mirror.Record, stage mirror.Stage) (in ingredients, err error) {
+func (l *Line) ingredientsOf(f *fleet, set mirror.Set, record mirror.Record, stage mirror.Stage) (ingredients, error) {
+	return ingredientsFrom(l.local, f.desired, set, record, stage, l.state.Record)
+}
+
+// ingredientsFrom is ingredientsOf with the records of the other sets, by name, from recordOf.
+func ingredientsFrom(local mirror.Local, desired mirror.Desired, set mirror.Set, record mirror.Record, stage mirror.Stage, recordOf func(string) (mirror.Record, error)) (in ingredients, err error) {
 	refuse := func(code, fix, format string, args ...any) (ingredients, error) {
 		return in, mirror.Problem{Code: code, Where: set.KeyAt("distribution"), What: fmt.Sprintf("set %s at %s: no distribution image: ", set.Name, stage) + fmt.Sprintf(format, args...), Fix: fix}
 	}
-	c := channelAt(l.local, set, record, stage, set.Stages[slices.Index(set.Stages, stage):])
+	c := channelAt(local, set, record, stage, set.Stages[slices.Index(set.Stages, stage):])
 	if len(c.unproven) > 0 {
 		return refuse("RND151", "wait: it is judged at the next look", "%s is not judged yet", c.unproven[0].Package)
 	}
@@ -42,18 +48,18 @@ func (l *Line) ingredientsOf(f *fleet, set mirror.Set, record mirror.Record, sta
 	}
 	var standing []mirror.Line
 	places := map[mirror.Reference]mirror.Reference{}
-	for _, other := range f.desired.Sets {
+	for _, other := range desired.Sets {
 		if !slices.Contains(other.Stages, stage) {
 			continue
 		}
-		rec, err := l.state.Record(other.Name)
+		rec, err := recordOf(other.Name)
 		if err != nil {
 			return in, err
 		}
 		for entry, line := range rec.At(stage) {
 			if line.Proven {
 				standing = append(standing, line)
-				places[line.Image] = l.local.Pointer(other, stage, entry, line.Image).AtDigest(line.Image.Digest)
+				places[line.Image] = local.Pointer(other, stage, entry, line.Image).AtDigest(line.Image.Digest)
 			}
 		}
 	}
@@ -114,45 +120,78 @@ func (l *Line) distribute(ctx context.Context, f *fleet, set mirror.Set, audit b
 	return changed, errors.Join(errs...)
 }
 
-// makeDistribution makes the image of a stage, or finds it: its tag is that of what it is made of, so a state that was lost
-// costs one request. The tag of the stage comes last.
+// makeDistribution makes the image of a stage, or finds it where we made it before. Its tag in the registry is where it lies,
+// never what says which one it is: others may be able to push there, and the digest goes into Git. That is told by the state,
+// or else by computing the image. The tag of the stage comes last.
 func (l *Line) makeDistribution(ctx context.Context, f *fleet, set mirror.Set, stage mirror.Stage, in ingredients) (mirror.Reference, error) {
 	at := l.local.DistributionRepository(set)
 	fixed := at.WithTag("content-" + in.recipe)
-	found, err := l.registry.Resolve(ctx, fixed)
-	if errors.Is(err, mirror.ErrNotFound) {
-		found.Digest, err = l.assemble(ctx, f, set, fixed, in)
-	}
-	if err != nil {
-		return mirror.Reference{}, err
-	}
-	tagged, err := l.registry.Resolve(ctx, at.WithTag(string(stage)))
+	tagged, err := l.registry.Resolve(ctx, fixed)
 	if err != nil && !errors.Is(err, mirror.ErrNotFound) {
 		return mirror.Reference{}, err
 	}
-	if tagged.Digest != found.Digest {
+	made := l.state.Distributed(set.Name, stage)
+	if made.Recipe != in.recipe || made.Digest == (mirror.Digest{}) || made.Digest != tagged.Digest {
+		if made, err = l.assemble(ctx, f, set, stage, fixed, in, tagged.Digest); err != nil {
+			return mirror.Reference{}, err
+		}
+	}
+	named, err := l.registry.Resolve(ctx, at.WithTag(string(stage)))
+	if err != nil && !errors.Is(err, mirror.ErrNotFound) {
+		return mirror.Reference{}, err
+	}
+	if named.Digest != made.Digest {
 		if err := l.fence(f, set.Name)(ctx); err != nil {
 			return mirror.Reference{}, err
 		}
-		if err := l.mover.Write(ctx, l.registry, at.WithDigest(found.Digest), at.WithTag(string(stage))); err != nil {
+		if err := l.mover.Write(ctx, l.registry, at.WithDigest(made.Digest), at.WithTag(string(stage))); err != nil {
 			return mirror.Reference{}, err
 		}
-		l.log.Info("distribution image in place", keySet, set.Name, keyStage, string(stage), keyRef, at.WithTag(string(stage)).WithDigest(found.Digest).String(), keyPackages, len(in.packages))
+		l.log.Info("distribution image in place", keySet, set.Name, keyStage, string(stage), keyRef, at.WithTag(string(stage)).WithDigest(made.Digest).String(), keyPackages, len(in.packages))
 	}
-	return at.WithTag(string(stage)).WithDigest(found.Digest), nil
+	return at.WithTag(string(stage)).WithDigest(made.Digest), nil
 }
 
-// assemble makes an image and writes it under its fixed tag. Layers that an image of before has are not read again.
-func (l *Line) assemble(ctx context.Context, f *fleet, set mirror.Set, fixed mirror.Reference, in ingredients) (mirror.Digest, error) {
-	if err := l.learnLayers(ctx, set); err != nil {
-		return mirror.Digest{}, err
+// assemble makes an image, and writes it under its fixed tag where that names nothing, or something else. The packages of
+// layers that we measured before are not read again.
+func (l *Line) assemble(ctx context.Context, f *fleet, set mirror.Set, stage mirror.Stage, fixed mirror.Reference, in ingredients, tagged mirror.Digest) (made madeDistribution, err error) {
+	packages, err := l.signedPackages(ctx, set, in)
+	if err != nil {
+		return made, err
 	}
-	var packages []assemble.Package
+	layers, err := l.measured(ctx, set, assemble.Layers(packages, set.Distribution.GroupCount()))
+	if err != nil {
+		return made, err
+	}
+	image, err := assemble.Assemble(ctx, l.registry, in.base, layers)
+	if err != nil {
+		return made, err
+	}
+	made = madeDistribution{Recipe: in.recipe, Digest: image.Root.Descriptor.Digest, Layers: map[string]mirror.Digest{}}
+	for _, layer := range layers {
+		made.Layers[layer.Key] = layer.Digest
+	}
+	if tagged != made.Digest {
+		if err := l.fence(f, set.Name)(ctx); err != nil {
+			return made, err
+		}
+		if tagged != (mirror.Digest{}) {
+			l.log.Warn("the tag of a distribution image names another one than we make of the same packages: it was moved by somebody else and is ours again", keyCode, "RND153", keySet, set.Name, keyStage, string(stage), keyRef, fixed.String(), keyMoved, tagged.String())
+		}
+		if err := l.mover.Write(ctx, image, in.base.AtDigest(made.Digest), fixed); err != nil {
+			return made, err
+		}
+	}
+	return made, l.state.SetDistributed(set.Name, stage, made)
+}
+
+// signedPackages gives the packages that go into an image: those that have a signature.
+func (l *Line) signedPackages(ctx context.Context, set mirror.Set, in ingredients) (packages []assemble.Package, err error) {
 	var unsigned []string
 	for _, s := range in.packages {
 		parts, err := l.layersOf(ctx, s)
 		if err != nil {
-			return mirror.Digest{}, err
+			return nil, err
 		}
 		if parts.Signature.Digest == (mirror.Digest{}) {
 			unsigned = append(unsigned, s.Package.String())
@@ -164,63 +203,36 @@ func (l *Line) assemble(ctx context.Context, f *fleet, set mirror.Set, fixed mir
 		l.log.Warn("packages without signature are not in the distribution image: the server would not start", keyCode, "RND152", keySet, set.Name, keyPackages, strings.Join(unsigned[:min(len(unsigned), 5)], ", "))
 	}
 	if len(packages) == 0 {
-		return mirror.Digest{}, mirror.Problem{Code: "RND152", Where: set.KeyAt("distribution"), What: fmt.Sprintf("set %s: no distribution image: none of its packages has a signature", set.Name),
+		return nil, mirror.Problem{Code: "RND152", Where: set.KeyAt("distribution"), What: fmt.Sprintf("set %s: no distribution image: none of its packages has a signature", set.Name),
 			Fix: "sign them: `poundlock help packages-image`"}
 	}
-	layers := assemble.Layers(packages, set.Distribution.GroupCount())
-	for i, layer := range layers {
-		l.besides.mu.Lock()
-		known, ok := l.besides.measured[layer.Key]
-		l.besides.mu.Unlock()
-		if layers[i].Digest = known; ok {
-			continue
-		}
-		measured, err := layer.Measure(ctx, l.registry)
-		if err != nil {
-			return mirror.Digest{}, err
-		}
-		layers[i] = measured
-		l.besides.mu.Lock()
-		l.besides.measured[layer.Key] = measured.Digest
-		l.besides.mu.Unlock()
-	}
-	image, err := assemble.Assemble(ctx, l.registry, in.base, layers)
-	if err != nil {
-		return mirror.Digest{}, err
-	}
-	if err := l.fence(f, set.Name)(ctx); err != nil {
-		return mirror.Digest{}, err
-	}
-	digest := image.Root.Descriptor.Digest
-	return digest, l.mover.Write(ctx, image, in.base.AtDigest(digest), fixed)
+	return packages, nil
 }
 
-// learnLayers reads once which layers the images of a set have that were made before.
-func (l *Line) learnLayers(ctx context.Context, set mirror.Set) error {
-	l.besides.mu.Lock()
-	known := l.besides.learned[set.Name]
-	l.besides.learned[set.Name] = true
-	l.besides.mu.Unlock()
-	if known {
-		return nil
-	}
-	at := l.local.DistributionRepository(set)
+// measured gives layers with their digests. Those that no image has which we made are read once from the local registry.
+func (l *Line) measured(ctx context.Context, set mirror.Set, layers []assemble.Layer) ([]assemble.Layer, error) {
+	known := map[string]mirror.Digest{}
 	for _, stage := range set.Stages {
-		tagged, err := l.registry.Resolve(ctx, at.WithTag(string(stage)))
-		if errors.Is(err, mirror.ErrNotFound) {
+		maps.Copy(known, l.state.Distributed(set.Name, stage).Layers)
+	}
+	l.besides.mu.Lock()
+	maps.Copy(known, l.besides.measured)
+	l.besides.mu.Unlock()
+	for i, layer := range layers {
+		var ok bool
+		if layers[i].Digest, ok = known[layer.Key]; ok {
 			continue
 		}
+		one, err := layer.Measure(ctx, l.registry)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		layers := assemble.Measured(ctx, l.registry, at.WithDigest(tagged.Digest))
+		layers[i] = one
 		l.besides.mu.Lock()
-		for key, digest := range layers {
-			l.besides.measured[key] = digest
-		}
+		l.besides.measured[layer.Key] = one.Digest // also where what comes next fails
 		l.besides.mu.Unlock()
 	}
-	return nil
+	return layers, nil
 }
 
 // withDistributions gives a set with the images that hold just what its record says, for renderers.
@@ -230,9 +242,7 @@ func (l *Line) withDistributions(f *fleet, set mirror.Set, record mirror.Record)
 	}
 	set.Distributions, set.Undistributed = map[mirror.Stage]mirror.Reference{}, map[mirror.Stage]string{}
 	for _, stage := range set.Stages {
-		l.besides.mu.Lock()
-		made := l.besides.images[setStage{set.Name, stage}]
-		l.besides.mu.Unlock()
+		made := l.distributionOf(set, stage)
 		in, err := l.ingredientsOf(f, set, record, stage)
 		switch {
 		case err == nil && made.recipe == in.recipe && made.image.HasDigest():
@@ -244,8 +254,43 @@ func (l *Line) withDistributions(f *fleet, set mirror.Set, record mirror.Record)
 	return set
 }
 
-// distributionsIn gives the distribution images that rendered files name. Which image a record led to, the local registry knows
-// and nobody asks it: so this says nothing of whether it is the right one, and what else such a file says is compared.
+// distributionOf gives the image of a stage that this process made or found last. One that only looks makes none, and tells by
+// the state which one the daemon made.
+func (l *Line) distributionOf(set mirror.Set, stage mirror.Stage) distribution {
+	if l.besides == nil || l.temporary || l.offline {
+		made := l.state.Distributed(set.Name, stage)
+		if made.Digest == (mirror.Digest{}) {
+			return distribution{}
+		}
+		return distribution{recipe: made.Recipe, image: l.local.DistributionRepository(set).WithTag(string(stage)).WithDigest(made.Digest)}
+	}
+	l.besides.mu.Lock()
+	defer l.besides.mu.Unlock()
+	return l.besides.images[setStage{set.Name, stage}]
+}
+
+// distributedBy gives the distribution images that we made of records, as far as the state knows them; nobody is asked.
+func (l *Line) distributedBy(desired mirror.Desired, records map[string]mirror.Record) map[setStage]mirror.Reference {
+	all := map[setStage]mirror.Reference{}
+	recordOf := func(name string) (mirror.Record, error) { return records[name], nil }
+	for _, set := range desired.Sets {
+		for _, stage := range set.Stages {
+			if set.Distribution == nil {
+				continue
+			}
+			made := l.state.Distributed(set.Name, stage)
+			in, err := ingredientsFrom(l.local, desired, set, records[set.Name], stage, recordOf)
+			if err == nil && made.Recipe == in.recipe && made.Digest != (mirror.Digest{}) {
+				all[setStage{set.Name, stage}] = l.local.DistributionRepository(set).WithTag(string(stage)).WithDigest(made.Digest)
+			}
+		}
+	}
+	return all
+}
+
+// distributionsIn gives the distribution images that rendered files name. Without the state of the daemon nobody knows which
+// image a record led to (its tag in the registry is no proof): so this says nothing of whether it is the right one, and what
+// else such a file says is compared.
 func distributionsIn(local mirror.Local, set mirror.Set, rendered mirror.Files) map[mirror.Stage]mirror.Reference {
 	all := map[mirror.Stage]mirror.Reference{}
 	if set.Distribution == nil {

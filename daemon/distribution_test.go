@@ -143,7 +143,7 @@ func TestDistribution_CarriesThePackagesOfEachStage(t *testing.T) {
 		t.Error("a promotion changed the image of the stage below")
 	}
 
-	// The state may be lost: the image is found again by what it is made of.
+	// The state may be lost: the same packages give the same image.
 	s.close()
 	if err := os.RemoveAll(filepath.Join(s.dir, "state")); err != nil {
 		t.Fatal(err)
@@ -153,9 +153,51 @@ func TestDistribution_CarriesThePackagesOfEachStage(t *testing.T) {
 		t.Errorf("another image without the state: %s, want %s", s.image("snapshot"), second)
 	}
 
+	// What somebody else lets its tags name is never believed, with the state or without it.
+	in := must(s.line.ingredientsOf(s.line.fleet.Load(), must2(s.line.fleet.Load().desired.Set("elastic"))(t), must(s.line.state.Record("elastic"))(t), "snapshot"))(t)
+	for _, lost := range []bool{false, true} {
+		for _, tag := range []string{"content-" + in.recipe, "snapshot"} {
+			foreign := must(testenv.Push(t.Context(), s.local.Back(), second.Repository, tag, testenv.Index("foreign "+tag)))(t)
+			if foreign == second.Digest {
+				t.Fatal("the test pushes the image itself")
+			}
+		}
+		s.close()
+		if lost {
+			if err := os.RemoveAll(filepath.Join(s.dir, "state")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.sync()
+		if s.image("snapshot") != second {
+			t.Errorf("state lost %v: rendered is %s, want %s", lost, s.image("snapshot"), second)
+		}
+		for _, tag := range []string{"content-" + in.recipe, "snapshot"} {
+			if now := must(s.line.registry.Resolve(t.Context(), second.WithDigest(mirror.Digest{}).WithTag(tag)))(t); now.Digest != second.Digest {
+				t.Errorf("state lost %v: the tag %s names %s", lost, tag, now.Digest)
+			}
+		}
+	}
+
+	// A rendered file that names another image is not as it should be.
+	file := "rendered/demo/elastic/snapshot/package-registry.yaml"
+	written := s.file(file)
+	other := strings.ReplaceAll(written, second.Digest.String(), mirror.DigestOf([]byte("another")).String())
+	s.commit("another image", map[string]string{file: other})
+	folders, _, err := s.line.Rendered(t.Context(), RenderOptions{Of: "elastic", Stage: "snapshot"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(folders, func(r Rendering) bool {
+		return slices.ContainsFunc(r.Files, func(f RenderedFile) bool { return f.Path == file && f.State == FileDiffers && f.Text == written })
+	}) {
+		t.Errorf("the file with another image is as it should be: %+v", folders)
+	}
+	s.sync()
+
 	// Without a server at the stage nothing is made anew, and the reason is told.
 	s.commit("no server", map[string]string{"desired/elastic.yaml": packageSet("versions: all", strings.Replace(distributionSet, "elastic/package-registry,", "elastic/other,", 1))})
-	_, err := s.trySync()
+	_, err = s.trySync()
 	if p := new(mirror.Problem); !errors.As(err, p) || p.Code != "RND150" || !strings.Contains(p.What, "does not stand") {
 		t.Errorf("got %v", err)
 	}

@@ -32,6 +32,9 @@ const imagesAsked = 5
 func (d *doctor) checkSources(ctx context.Context, desired mirror.Desired) []Check {
 	wanted := map[string][]mirror.Reference{}
 	for _, set := range desired.Sets {
+		if set.Packages {
+			continue // a package registry knows no images: asked for one, it has none, or anything
+		}
 		for _, e := range set.Entries {
 			if e.Image.Host != d.config.Registries[config.LocalRegistry].Host && !makes(set, e.Image) && len(wanted[e.Image.Host]) < imagesAsked {
 				wanted[e.Image.Host] = append(wanted[e.Image.Host], e.Image)

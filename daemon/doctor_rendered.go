@@ -39,7 +39,7 @@ func (d *doctor) checkRendered(repo *git.Repo, head string, desired mirror.Desir
 	}
 	var checks []Check
 	told := map[string]bool{}
-	for _, folder := range renderedBy(localOf(d.config), desired, records, old, RenderOptions{}) {
+	for _, folder := range renderedBy(localOf(d.config), desired, records, old, nil, RenderOptions{}) {
 		for _, note := range folder.Notes {
 			if !told[note] {
 				checks = append(checks, d.warned("fleet", "rendered", mirror.Problem{Code: "RND104", What: mirror.Clean(note), Where: mirror.Position{File: folder.Folder},

@@ -54,6 +54,10 @@ func (l *Line) Explain(ctx context.Context, query string, stage mirror.Stage, fr
 		return Explained{}, err
 	}
 	a, since, err := g.about(ctx, query, stage)
+	if errors.Is(err, mirror.ErrNotFetched) {
+		verdict := notFetchedYet(l.now())
+		return Explained{Image: a.Image, Stage: stage, Commit: f.desired.Commit, Source: VerdictAsked, Verdict: verdict, Policy: []policy.Explanation{}, Fix: verdict.Reason.Fix}, nil
+	}
 	if err != nil {
 		return Explained{}, err
 	}
@@ -172,6 +176,8 @@ func (g *glance) about(ctx context.Context, query string, stage mirror.Stage) (a
 	case image.IsZero() && (asked.ref.IsZero() || asked.ref.Host == g.line.local.Host):
 		return a, since, mirror.Problem{Code: "TRC001", What: mirror.Clean(fmt.Sprintf("nothing of %s stands or is wanted at any stage", query)),
 			Fix: "name an image by its tag or digest; `poundlock get entries` tells what stands where"}
+	case image.IsZero() && g.isPackage(asked.ref):
+		return a, since, mirror.Problem{Code: "TRC001", What: mirror.Clean(fmt.Sprintf("no package %s stands or is wanted at any stage", query)), Fix: "`poundlock get packages` lists what stands where"}
 	case image.IsZero():
 		image = asked.ref
 	}
@@ -179,11 +185,12 @@ func (g *glance) about(ctx context.Context, query string, stage mirror.Stage) (a
 		return g.line.standing(g.fleet, in, record, stage, entry), line.Since, nil
 	}
 	if !image.HasDigest() {
-		d, err := g.line.registry.Resolve(ctx, image)
+		d, err := g.digestOf(ctx, in, entry, image)
 		if err != nil {
+			a.Image = image
 			return a, since, err
 		}
-		image = image.WithDigest(d.Digest)
+		image = image.WithDigest(d)
 	}
 	a = coming(g.fleet, image, stage)
 	if best == noMatch {

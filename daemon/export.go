@@ -124,7 +124,7 @@ func (l *Line) tellExport(e config.Export, r export.Result, before string) strin
 	if r.Added+r.Removed > 0 {
 		l.log.Info("packages exported", keySet, e.Set, "dir", e.Dir, "added", r.Added, "removed", r.Removed, keyBytes, r.Bytes)
 	}
-	now := strings.Join(slices.Concat(r.LeftOut, r.Foreign), " ")
+	now := strings.Join(slices.Concat(r.LeftOut, r.Foreign, r.Kept), " ")
 	if now == before {
 		return now
 	}
@@ -133,6 +133,9 @@ func (l *Line) tellExport(e config.Export, r export.Result, before string) strin
 	}
 	if len(r.Foreign) > 0 {
 		l.log.Warn("files in the folder are not ours and stay as they are", keyCode, "CFG155", keySet, e.Set, "dir", e.Dir, "files", mirror.OneLine(few(r.Foreign)))
+	}
+	if len(r.Kept) > 0 {
+		l.log.Info("packages stay in a lower folder until a higher one has them", keySet, e.Set, "dir", e.Dir, keyPackages, mirror.OneLine(few(r.Kept)))
 	}
 	return now
 }

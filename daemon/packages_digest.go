@@ -35,9 +35,18 @@ func (s packagesOfSet) Resolve(ctx context.Context, r mirror.Reference) (mirror.
 func (p *packages) of(set mirror.Set, believed mirror.Record, next sources.Resolver, at time.Time) sources.Resolver {
 	standing := believed.At(set.Stages.First())
 	s := packagesOfSet{next, map[mirror.Reference]packageDigest{}}
-	news := map[string]knownPackage{}
+	if err := p.known.update(p.look(set, standing, s.digests, at)); err != nil {
+		p.line.log.Warn("what is known of packages is not remembered", keySet, set.Name, keyError, err)
+	}
+	return s
+}
+
+// look looks up the packages of a set, and gives what is to be remembered of them.
+func (p *packages) look(set mirror.Set, standing mirror.Standing, digests map[mirror.Reference]packageDigest, at time.Time) map[string]knownChange {
+	news := map[string]knownChange{}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	before := p.named[set.Name]
 	p.named[set.Name], p.doubted[set.Name] = map[string]bool{}, map[string]bool{}
 	for _, e := range set.Entries {
 		if e.Package.IsZero() || e.Image.HasDigest() {
@@ -49,18 +58,21 @@ func (p *packages) of(set mirror.Set, believed mirror.Record, next sources.Resol
 		known, is := p.known.get(key)
 		if !is && stands && line.Image.WithDigest(mirror.Digest{}) == e.Image {
 			known, is = knownPackage{Print: e.Package.Print, Manifest: line.Image.Digest, Zip: zipMark{Unknown: true}, At: at.UTC()}, true
-			news[key] = known
+			news[key] = believed(known)
 		}
-		s.digests[e.Image] = p.digest(key, known, is)
+		digests[e.Image] = p.digest(key, known, is)
 		p.stood(key, set.Name, line.Image.Digest)
 		switch at := line.Image.Digest; {
 		case !is || known.Refused != nil || !stands:
 		case known.Manifest != at && known.Over[set.Name] != at:
-			p.doubted[set.Name][key], s.digests[e.Image] = true, packageDigest{digest: at}
+			p.doubted[set.Name][key], digests[e.Image] = true, packageDigest{digest: at}
 		case known.Manifest == at && known.Over[set.Name] != (mirror.Digest{}):
-			known.Over = maps.Clone(known.Over)
-			delete(known.Over, set.Name)
-			news[key] = known
+			news[key] = notOver(set.Name, at)
+		}
+	}
+	for key := range before {
+		if !p.named[set.Name][key] {
+			p.unname(key, set.Name)
 		}
 	}
 	for _, stage := range set.Stages.Upper() {
@@ -70,10 +82,43 @@ func (p *packages) of(set mirror.Set, believed mirror.Record, next sources.Resol
 			}
 		}
 	}
-	if err := p.known.set(news); err != nil {
-		p.line.log.Warn("what is known of packages is not remembered", keySet, set.Name, keyError, err)
+	return news
+}
+
+// believed remembers of a package what stands, where nothing is known of it by then.
+func believed(known knownPackage) knownChange {
+	return func(now *knownPackage) bool {
+		if !now.At.IsZero() {
+			return false
+		}
+		*now = known
+		return true
 	}
-	return s
+}
+
+// notOver remembers that what stands of a package in a set is what its bytes are.
+func notOver(set string, stands mirror.Digest) knownChange {
+	return func(now *knownPackage) bool {
+		if now.Manifest != stands || now.Over[set] == (mirror.Digest{}) {
+			return false
+		}
+		now.Over = maps.Clone(now.Over)
+		delete(now.Over, set)
+		return true
+	}
+}
+
+// unname forgets what was noted of a package that a set names no more; p.mu is held.
+func (p *packages) unname(key, set string) {
+	p.stood(key, set, mirror.Digest{})
+	for _, named := range p.named {
+		if named[key] {
+			return
+		}
+	}
+	delete(p.stands, key)
+	delete(p.failed, key)
+	delete(p.again, key)
 }
 
 // stood notes what stands of a package in a set; p.mu is held. What stands and is neither what is known nor what stood when
@@ -128,12 +173,18 @@ func (p *packages) digest(key string, known knownPackage, is bool) packageDigest
 
 // arrived deletes what the local registry holds now from the spool, and notes where it lies there.
 func (p *packages) arrived(d mirror.Done) {
-	key, known, ok := p.known.content(d.Action.Image, d.Action.New)
+	key, _, ok := p.known.content(d.Action.Image, d.Action.New)
 	if !ok || d.Err != nil {
 		return
 	}
-	known.Stored = d.Action.To.Name()
-	if err := p.known.set(map[string]knownPackage{key: known}); err != nil {
+	err := p.known.update(map[string]knownChange{key: func(now *knownPackage) bool {
+		if now.Manifest != d.Action.New {
+			return false
+		}
+		now.Stored = d.Action.To.Name()
+		return true
+	}})
+	if err != nil {
 		p.line.log.Warn("where a package lies is not remembered", keyRef, d.Action.Image.String(), keyError, err)
 	}
 	p.spool.drop(d.Action.Image, d.Action.New)

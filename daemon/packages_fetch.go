@@ -62,8 +62,14 @@ func (p *packages) fetch(ctx context.Context, job *packageJob) (changed bool, er
 			return false, fmt.Errorf("compare package %s with what upstream has: %w", job.at.Package, err)
 		}
 		if same {
-			known.Print, known.At, known.Zip, known.Over = job.at.Print, p.line.now().UTC(), mark, p.over(job.key, known.Manifest)
-			return p.doubts(job.key), p.known.set(map[string]knownPackage{job.key: known})
+			at, over := p.line.now().UTC(), p.over(job.key, known.Manifest)
+			return p.doubts(job.key), p.known.update(map[string]knownChange{job.key: func(now *knownPackage) bool {
+				if now.Manifest != known.Manifest {
+					return false // it was compared with something else
+				}
+				now.Print, now.At, now.Zip, now.Over = job.at.Print, at, mark, over
+				return true
+			}})
 		}
 	}
 	if err = p.bring(ctx, from, job, known); err != nil {
@@ -154,9 +160,11 @@ func (p *packages) bring(ctx context.Context, from packageOrigin, job *packageJo
 		facts, bad = elastic.Check(t.file, t.got, job.at.Package)
 	}
 	if problem := (mirror.Problem{}); errors.As(bad, &problem) {
-		known.Refused = &problem
 		p.line.log.Warn("package refused", keyRef, job.image.String(), keyError, problem)
-		return p.known.set(map[string]knownPackage{job.key: known})
+		return p.known.update(map[string]knownChange{job.key: func(now *knownPackage) bool {
+			now.Print, now.At, now.Zip, now.Refused = known.Print, known.At, known.Zip, &problem
+			return true
+		}})
 	}
 	if bad != nil {
 		return bad

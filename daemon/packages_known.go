@@ -133,32 +133,58 @@ func (k *knownPackages) content(r mirror.Reference, d mirror.Digest) (key string
 	return key, k.all[key], ok
 }
 
-// set remembers packages, in memory and in the state.
+// set remembers packages, in memory and in the state, whatever was known of them.
 func (k *knownPackages) set(news map[string]knownPackage) error {
-	k.mu.Lock()
-	pairs := map[string]string{}
+	changes := map[string]knownChange{}
 	for key, one := range news {
-		k.index(key, one)
-		if text, err := json.Marshal(one); err == nil { // values of ours can be written
-			pairs[key] = string(text)
+		changes[key] = func(now *knownPackage) bool {
+			*now = one
+			return true
 		}
 	}
-	gone := k.forget()
-	k.mu.Unlock()
-	if err := k.state.put(bucketPackages, pairs); err != nil {
-		return err
+	return k.update(changes)
+}
+
+// knownChange changes what is known of a package, which has its zero value where nothing is; false leaves it as it is.
+type knownChange func(*knownPackage) bool
+
+// update changes what is known of packages at this moment, in memory and in the state: what somebody read a while ago may be
+// out of date by now. The changes must not ask for anything.
+func (k *knownPackages) update(changes map[string]knownChange) error {
+	var keys []string
+	k.mu.Lock()
+	for key, change := range changes {
+		if one := k.all[key]; change(&one) {
+			k.index(key, one)
+			keys = append(keys, key)
+		}
 	}
-	if len(gone) == 0 {
+	keys = append(keys, k.forget()...)
+	k.mu.Unlock()
+	if len(keys) == 0 {
 		return nil
 	}
 	return k.state.db.Batch(func(tx *bbolt.Tx) error {
-		for _, key := range gone {
-			if err := tx.Bucket(bucketPackages).Delete([]byte(key)); err != nil {
+		for _, key := range keys {
+			if err := k.keep(tx.Bucket(bucketPackages), key); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// keep writes what is known of a package now. Of two who changed it, the one who writes last must not write what was before.
+func (k *knownPackages) keep(to *bbolt.Bucket, key string) error {
+	one, ok := k.get(key)
+	if !ok {
+		return to.Delete([]byte(key))
+	}
+	text, err := json.Marshal(one)
+	if err != nil {
+		return err
+	}
+	return to.Put([]byte(key), text)
 }
 
 // forget drops what was compared longest ago, where too much is known: a tenth at once.

@@ -107,7 +107,6 @@ func (p *part) digest() mirror.Digest {
 	return d
 }
 
-
 // takes takes room for so many bytes of the whole file; false where there is none now.
 func (p *part) takes(size int64) bool {
 	p.spool.mu.Lock()

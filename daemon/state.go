@@ -123,7 +123,7 @@ func openState(file string) (_ *State, err error) {
 			}
 		}
 		older := tx.Bucket(bucketSeen) == nil
-		for _, b := range [][]byte{bucketTags, bucketOwned, bucketVerdicts, bucketSigned, bucketSessions, bucketLines, bucketRuns, bucketEvents, bucketAccepted, bucketPackages, bucketAttached, bucketChannels, bucketSeen, bucketRemarks, bucketWaits} {
+		for _, b := range [][]byte{bucketTags, bucketOwned, bucketVerdicts, bucketSigned, bucketSessions, bucketLines, bucketRuns, bucketEvents, bucketAccepted, bucketPackages, bucketAttached, bucketChannels, bucketDistributions, bucketSeen, bucketRemarks, bucketWaits} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}

@@ -17,6 +17,15 @@ func (l *Line) Verify(ctx context.Context, image mirror.Reference, stage mirror.
 	if stage, err = f.stage(stage); err != nil {
 		return image, mirror.Verdict{}, err
 	}
+	if hasPackages(f) {
+		g, err := l.glance(ctx)
+		if err != nil {
+			return image, mirror.Verdict{}, err
+		}
+		if g.isPackage(image) {
+			return l.verifyPackage(ctx, g, image.String(), stage)
+		}
+	}
 	a, err := l.asked(ctx, f, image, stage)
 	if err != nil {
 		return image, mirror.Verdict{}, err

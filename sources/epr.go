@@ -102,7 +102,7 @@ func readEPR(set mirror.Set, files mirror.Files) (listing, mirror.Problems) {
 	ps = ps.Plus(s.readAddress(ps))
 	own, problems := s.readOwn(files, ps)
 	if ps = ps.Plus(problems); len(ps) > 0 {
-		return listing{}, ps
+		return listing{packages: true}, ps
 	}
 	l := listing{entries: own.entries, made: own.made, packages: true, follow: true, origin: own.origin}
 	if s.base == nil && len(own.asked) == 0 {

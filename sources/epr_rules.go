@@ -114,6 +114,9 @@ func (r specRange) check(node mirror.Node, path string) (ps mirror.Problems) {
 			ps.Add("SRC111", node.Key(bound.key).Where(), `write major.minor, such as "3.4"`, "%s%s: %q is no version of the package format", path, bound.key, bound.text)
 		}
 	}
+	if len(ps) == 0 && r.Min != "" && r.Max != "" && semver.MustParse(r.Min).GreaterThan(semver.MustParse(r.Max)) {
+		ps.Add("SRC111", node.Key("min").Where(), "let min be the lower one", "%smin: %q is above the max, %q: no package lies between", path, r.Min, r.Max)
+	}
 	return ps
 }
 

@@ -86,6 +86,7 @@ func Read(set *mirror.Set, files mirror.Files) mirror.Problems {
 	}
 	l, ps := read(*set, files)
 	if len(ps) > 0 {
+		set.Packages = l.packages // so that no second problem says that there are none
 		return ps
 	}
 	set.Atomic, set.Follow, set.Origin, set.Made, set.Asked = l.atomic, l.follow, l.origin, l.made, l.ask != nil

@@ -60,7 +60,7 @@ tools)
 '')
 	testenv/interop.sh tools >/dev/null
 	go test ./policy/ ./daemon/ ./internal/sops/ -count=1 -v -run '^TestInterop_' -args -tools "$tools"
-	POUNDLOCK_TOOLS=$tools go test ./internal/epr/ ./testenv/ ./daemon/ -count=1 -v -run 'TestPackageRegistry_'
+	POUNDLOCK_TOOLS=$tools go test ./internal/epr/ ./testenv/ ./daemon/ -count=1 -v -run 'TestPackageRegistry_|TestHandler_AnswersAsElasticsRegistry|TestExport_KeepsFolders'
 	if testenv/gitea.sh have 2>/dev/null; then
 		POUNDLOCK_GITEA=$(testenv/gitea.sh) go test ./testenv/ ./internal/forge/ ./internal/cli/ -count=1 -v -run 'TestGitea_|TestForge_/real'
 	else

@@ -32,6 +32,9 @@ packages.export of config.yaml keeps such folders all the time.`,
 			if len(r.Foreign) > 0 {
 				a.sayf("not ours, left as they are: %s\n", clean(strings.Join(r.Foreign, ", ")))
 			}
+			if len(r.Kept) > 0 {
+				a.sayf("kept until a higher folder has them: %s\n", clean(strings.Join(r.Kept, ", ")))
+			}
 			if err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,25 +17,34 @@ func (a *app) verifyCommand() *cobra.Command {
 	var stage string
 	var output *format
 	cmd := &cobra.Command{
-		Use: "verify REFERENCE", Short: "Say what policy says of an image", Args: cobra.ExactArgs(1),
+		Use: "verify REFERENCE|PACKAGE", Short: "Say what policy says of an image or a package", Args: cobra.ExactArgs(1),
 		Long: `Say what policy says of an image: it is looked up once and judged by its digest, as a sync would. Rules, signers with
 who they are, times with who says so, exception and warnings follow; explain-verdict tells what is missing, rule by rule.
+A package is named as nginx-1.20.0, or by its reference, and is judged by the bytes that lie here.
 
 Exit codes: 0 admitted; 3 there is no such image; 5 refused; 9 it could not be asked now.`,
 		Example: "  poundlock -c config.yaml verify docker.io/library/haproxy:2.8-alpine --stage production",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ref, err := mirror.ParseReference(args[0])
-			if err != nil {
+			_, isNot := mirror.ParsePackage(path.Base(args[0])) // nginx-1.20.0 has no tag, and needs none
+			named := isNot == nil && !strings.ContainsAny(args[0], ":@")
+			if err != nil && !named {
 				return misused(cmd, "", "%v", err)
 			}
-			if ref.Tag == "" && !ref.HasDigest() {
+			if ref.Tag == "" && !ref.HasDigest() && !named {
 				return misused(cmd, "", "%s has neither tag nor digest: add a tag or digest, such as %s:1.0", mirror.Clean(ref.Name()), mirror.Clean(ref.Name()))
 			}
 			line, err := a.open(cmd.Context(), daemon.Options{Temporary: true})
 			if err != nil {
 				return err
 			}
-			image, verdict, err := line.Verify(cmd.Context(), ref, mirror.Stage(stage))
+			verify := func() (mirror.Reference, mirror.Verdict, error) { return line.Verify(cmd.Context(), ref, mirror.Stage(stage)) }
+			if named {
+				verify = func() (mirror.Reference, mirror.Verdict, error) {
+					return line.VerifyPackage(cmd.Context(), args[0], mirror.Stage(stage))
+				}
+			}
+			image, verdict, err := verify()
 			err = closing(line, err)
 			switch {
 			case verdict.Outcome == "", isMissing(err):
@@ -50,6 +60,9 @@ Exit codes: 0 admitted; 3 there is no such image; 5 refused; 9 it could not be a
 			}
 			if verdict.Outcome == mirror.OutcomeRejected {
 				return answeredNo(exitRefused, image, verdict, a.typed(plan.Mend(mirror.Action{Image: image, Reason: verdict.Reason})))
+			}
+			if err == nil && !verdict.Outcome.Admits() {
+				return answeredNo(exitRetry, image, verdict, a.typed(plan.Mend(mirror.Action{Image: image, Reason: verdict.Reason})))
 			}
 			return err
 		},

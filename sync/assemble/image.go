@@ -29,7 +29,8 @@ var ociOf = map[string]string{
 	"application/vnd.docker.container.image.v1+json":            ociConfig,
 }
 
-// keyAnnotation names a layer's key in manifests, so that whoever lost all else knows which layers there are.
+// keyAnnotation names a layer's key in manifests, for people who compare two images. It is part of the bytes, so it stays;
+// nobody believes it.
 const keyAnnotation = "dev.poundlock.distribution.layer"
 
 // maxConfig bounds the config of a base.
@@ -210,30 +211,6 @@ func Recipe(base mirror.Digest, packages map[string]mirror.Digest, groups int) s
 		text = fmt.Appendf(text, "%s %s\n", name, packages[name])
 	}
 	return mirror.DigestOf(text).Hex[:40]
-}
-
-// Measured gives the layers that an image which was made before names, by their keys. Anything else has none.
-func Measured(ctx context.Context, c mirror.Content, at mirror.Reference) map[string]mirror.Digest {
-	all := map[string]mirror.Digest{}
-	root, err := c.Manifest(ctx, at, at.Digest)
-	if err != nil {
-		return all
-	}
-	parts, err := root.Parts()
-	if err == nil && len(parts.Manifests) > 0 { // every platform has the same ones
-		if root, err = c.Manifest(ctx, at, parts.Manifests[0].Digest); err == nil {
-			parts, err = root.Parts()
-		}
-	}
-	if err != nil {
-		return all
-	}
-	for _, l := range parts.Layers {
-		if key := l.Annotations[keyAnnotation]; key != "" {
-			all[key] = l.Digest
-		}
-	}
-	return all
 }
 
 func newBody(body []byte, offset int64) io.Reader {

@@ -193,7 +193,7 @@ func (f *folder) sync() error {
 }
 
 func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission)
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS)
 }
 
 // Trouble says in words what is the matter with a disk, and what to do; false for any other error.
@@ -210,13 +210,3 @@ func Trouble(err error) (what, fix string, ok bool) {
 }
 
 func sorted[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
-
-// Paths gives the folders in the order in which package_paths of the server's config.yml lists them: of the same version in
-// two of them the first one is served.
-func Paths(dir string, highestFirst []string) []string {
-	var paths []string
-	for _, name := range highestFirst {
-		paths = append(paths, fmt.Sprintf("%s/%s", strings.TrimRight(dir, "/"), name))
-	}
-	return paths
-}
