@@ -62,7 +62,7 @@ func (l *Line) ascend(ctx context.Context, f *fleet, o PromoteOrder) (a ascent, 
 	switch {
 	case o.Freeze != "":
 		listed = map[string]mirror.Reference{}
-		if why, err = a.freeze(a.set, o.Stage, o.Freeze); err == nil && len(why) == 0 && a.isFrozen() {
+		if why, err = a.freeze(f, a.set, o.Stage, o.Freeze); err == nil && len(why) == 0 && a.isFrozen() {
 			return a, nil, nil // nothing to do
 		}
 	case o.Back:

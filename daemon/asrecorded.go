@@ -67,7 +67,7 @@ func (l *Line) Rendered(ctx context.Context, o RenderOptions) (folders []Renderi
 	if err != nil {
 		return nil, f.head, fmt.Errorf("read what is rendered: %w", err)
 	}
-	all := renderedBy(l.local, f.desired, records, old, l.distributedBy(f.desired, records), o)
+	all := renderedBy(l.local, f.desired, records, old, l.distributedBy(f, records), o)
 	return all, f.head, l.keepsFor(f, all)
 }
 

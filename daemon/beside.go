@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -22,11 +23,14 @@ type derived struct {
 	turn   sync.Mutex    // one call at a time
 
 	mu       sync.Mutex
-	audit    bool // look also at what is known to be as it should be
+	audit    bool   // look also at what is known to be as it should be
+	seen     string // what all was made of when all of it was as it should be last
+	kept     int    // how many layers were needed when that was looked at last
 	images   map[setStage]distribution
 	layers   map[mirror.Digest]elastic.Layers // of packages, by the digest of their artifact
 	measured map[string]mirror.Digest         // layers of distribution images, by their key
 	exports  map[string]exported              // by folder
+	denied   map[string]string                // by set: what was told last of what policy denies
 }
 
 // setStage names a stage of a set.
@@ -37,7 +41,7 @@ type setStage struct {
 
 func newDerived() *derived {
 	return &derived{signal: make(chan struct{}, 1), images: map[setStage]distribution{}, layers: map[mirror.Digest]elastic.Layers{},
-		measured: map[string]mirror.Digest{}, exports: map[string]exported{}}
+		measured: map[string]mirror.Digest{}, exports: map[string]exported{}, denied: map[string]string{}}
 }
 
 // besidesDue tells that a set was stepped. Any set may be the one that a distribution image has its server from. An audit
@@ -52,8 +56,17 @@ func (l *Line) besidesDue(audit bool) {
 	}
 }
 
+// What is made beside the cycle takes a part of the time alone, however often records change.
+const (
+	besidesApart   = 2 * time.Second
+	besidesAtRest  = time.Minute // at most, after something that took long
+	layersUnneeded = 1_000       // of packages that stand nowhere any more are kept for the time being
+)
+
 // keepBesides makes what is due, until ctx ends.
 func (l *Line) keepBesides(ctx context.Context) error {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
 	again := time.NewTimer(time.Hour)
 	again.Stop()
 	defer again.Stop()
@@ -65,10 +78,17 @@ func (l *Line) keepBesides(ctx context.Context) error {
 		case <-again.C:
 		case <-l.besides.signal:
 		}
+		select { // what comes meanwhile is made with it
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-pause.C:
+		}
+		began := l.now()
 		made, err := l.makeBesides(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		pause.Reset(max(besidesApart, min(l.now().Sub(began), besidesAtRest)))
 		if len(made) > 0 {
 			l.wakes.add(Wake{Why: "distribution made", Local: true, Sets: made})
 		}
@@ -92,9 +112,14 @@ func (l *Line) makeBesides(ctx context.Context) (made []string, err error) {
 	l.besides.turn.Lock()
 	defer l.besides.turn.Unlock()
 	l.besides.mu.Lock()
-	audit := l.besides.audit
-	l.besides.audit = false
+	audit, seen := l.besides.audit, l.besides.seen
+	l.besides.audit, l.besides.seen = false, ""
 	l.besides.mu.Unlock()
+	now := l.madeOf(f)
+	if !audit && now == seen {
+		l.besides.sees(seen)
+		return nil, nil
+	}
 	var errs []error
 	for _, set := range f.desired.Sets {
 		if _, suspended := l.Suspended(set.Name); suspended || set.Distribution == nil || !set.Packages {
@@ -109,7 +134,52 @@ func (l *Line) makeBesides(ctx context.Context) (made []string, err error) {
 	for _, e := range l.config.Packages.Export {
 		errs = append(errs, l.export(ctx, f, e, audit))
 	}
-	return made, errors.Join(errs...)
+	if err = errors.Join(errs...); err == nil && ctx.Err() == nil {
+		l.besides.sees(now)
+		l.besides.mu.Lock()
+		clear(l.besides.measured) // the state has those of all images that were made
+		l.besides.mu.Unlock()
+	}
+	return made, errors.Join(err, l.forgetLayers(f))
+}
+
+// madeOf identifies all that anything is made of here: nothing is computed anew while it stays.
+func (l *Line) madeOf(f *fleet) string {
+	return fmt.Sprint(l.state.Moved(), f.head, f.version, f.floor, f.held != nil, sortedKeys(f.suspended))
+}
+
+func (b *derived) sees(made string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.seen = made
+}
+
+// forgetLayers drops the parts of packages that stand nowhere any more.
+func (l *Line) forgetLayers(f *fleet) error {
+	b := l.besides
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.layers) <= 2*b.kept+layersUnneeded {
+		return nil
+	}
+	stands := map[mirror.Digest]bool{}
+	for _, set := range f.desired.Sets {
+		if !set.Packages {
+			continue
+		}
+		record, err := l.state.Record(set.Name)
+		if err != nil {
+			return err
+		}
+		for _, standing := range record.Stages {
+			for _, line := range standing {
+				stands[line.Image.Digest] = true
+			}
+		}
+	}
+	maps.DeleteFunc(b.layers, func(d mirror.Digest, _ elastic.Layers) bool { return !stands[d] })
+	b.kept = len(b.layers)
+	return nil
 }
 
 // layersOf gives the parts of a package that stands. They never change, so they are asked for once.

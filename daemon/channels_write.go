@@ -7,8 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/poundlock/poundlock/internal/elastic"
 	"github.com/poundlock/poundlock/internal/epr"
@@ -18,118 +16,10 @@ import (
 )
 
 const (
-	channelsApart = 2 * time.Second // between two writes of channels, however often their records change
-	keyChannel    = "channel"
-	keyPackages   = "packages"
-	keyMoved      = "moved"
+	keyChannel  = "channel"
+	keyPackages = "packages"
+	keyMoved    = "moved"
 )
-
-// keeper writes the channels of sets to the local registry beside the cycle. It is told that a set was stepped and finds out
-// itself what is to be done: what it missed, or could not do, the next call does.
-type keeper struct {
-	signal chan struct{} // something is due
-	told   func()        // that the catalog or a channel was written
-
-	mu       sync.Mutex
-	due      map[string]bool     // sets, true: look at the registry too
-	attempts int                 // that failed in a row
-	done     map[epr.Name]string // what each channel was asked to hold when it was last seen to
-	writing  sync.Mutex          // one at a time
-}
-
-func newKeeper() *keeper {
-	return &keeper{signal: make(chan struct{}, 1), told: func() {}, due: map[string]bool{}, done: map[epr.Name]string{}}
-}
-
-// wants makes the channels of a set due; an audit compares what the registry holds.
-func (k *keeper) wants(set string, audit bool) {
-	k.mu.Lock()
-	k.due[set] = k.due[set] || audit
-	k.mu.Unlock()
-	select {
-	case k.signal <- struct{}{}:
-	default:
-	}
-}
-
-func (k *keeper) take() map[string]bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	due := k.due
-	k.due = map[string]bool{}
-	return due
-}
-
-// ended takes note of how a write ended and says how long to wait for the next one.
-func (k *keeper) ended(due map[string]bool, err error) time.Duration {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if err == nil {
-		k.attempts = 0
-		return channelsApart
-	}
-	for set, audit := range due {
-		k.due[set] = k.due[set] || audit
-	}
-	k.attempts++
-	return min(firstRetry<<min(k.attempts-1, 20), lastRetry)
-}
-
-// channelsDue tells that a set was stepped, so that its channels may have changed. Where no set has channels any more, the
-// catalog that an earlier fleet had is still to be emptied.
-func (l *Line) channelsDue(set mirror.Set, audit bool) {
-	if catalog, _ := l.state.Channel(epr.Name{}); set.Packages || catalog != (mirror.Digest{}) {
-		l.channels.wants(set.Name, audit)
-	}
-}
-
-// keepChannels writes channels whenever they are due, until ctx ends.
-func (l *Line) keepChannels(ctx context.Context) error {
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-l.channels.signal:
-		}
-		select { // what comes meanwhile is written with it
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-pause.C:
-		}
-		began := l.now() // after the pause: one that counts itself is four times as long each time
-		wait := l.writeDue(ctx)
-		pause.Reset(max(wait, 4*l.now().Sub(began))) // writing takes a part of the time, never all of it
-	}
-}
-
-// writeDue writes what is due, and says how long to leave it alone then. What failed is due again.
-func (l *Line) writeDue(ctx context.Context) time.Duration {
-	due := l.channels.take()
-	err := l.writeChannels(ctx, due)
-	if ctx.Err() != nil {
-		return 0
-	}
-	wait := l.channels.ended(due, err)
-	if err != nil {
-		l.logTrouble("channels were not written", err, func(mirror.Problem) bool { return true })
-		select {
-		case l.channels.signal <- struct{}{}:
-		default:
-		}
-	}
-	return wait
-}
-
-// settleChannels writes what is due once, for a command that ends then.
-func (l *Line) settleChannels(ctx context.Context) error {
-	due := l.channels.take()
-	if len(due) == 0 || ctx.Err() != nil {
-		return nil
-	}
-	return l.writeChannels(ctx, due)
-}
 
 // writeChannels brings the channels of sets to the registry, each on its own: one that fails stops no other.
 func (l *Line) writeChannels(ctx context.Context, due map[string]bool) error {
@@ -152,6 +42,7 @@ func (l *Line) writeChannels(ctx context.Context, due map[string]bool) error {
 		if set.Frozen, err = l.frozenAsEver(f, set, record); err != nil {
 			errs = append(errs, err)
 		}
+		set, record = l.servable(f, set, record)
 		for _, c := range channelsOf(l.local, set, record) {
 			if err := l.writeChannel(ctx, f, c, due[name]); errors.Is(err, publish.ErrSuperseded) || errors.Is(err, errSuspended) {
 				break // the step that comes of it makes them due again
@@ -171,7 +62,8 @@ func (l *Line) writeChannels(ctx context.Context, due map[string]bool) error {
 func (l *Line) writeChannel(ctx context.Context, f *fleet, c channel, audit bool) error {
 	at := c.In(l.local.Host, l.local.Prefix)
 	noted, sum := l.state.Channel(c.Name)
-	asked := epr.Sum(c.Name, c.all) + " " + epr.Sum(c.Name, c.unproven)
+	want := epr.Sum(c.Name, c.all)
+	asked := want + " " + epr.Sum(c.Name, c.unproven)
 	if !audit && l.channels.did(c.Name, asked) {
 		return nil
 	}
@@ -187,7 +79,10 @@ func (l *Line) writeChannel(ctx context.Context, f *fleet, c channel, audit bool
 	if err != nil {
 		return err
 	}
-	whole := before != nil && sum == epr.Sum(c.Name, all) && tagged.Digest == noted
+	if len(c.unproven) > 0 {
+		want = epr.Sum(c.Name, all)
+	}
+	whole := before != nil && sum == want && tagged.Digest == noted
 	if whole && audit {
 		whole, err = l.holdsIndex(ctx, at, *before)
 		if err != nil {
@@ -200,7 +95,8 @@ func (l *Line) writeChannel(ctx context.Context, f *fleet, c channel, audit bool
 	if whole || adopt {
 		l.channels.does(c.Name, asked)
 		l.metrics.channels.stands(c.Name, len(all))
-		return l.state.SetChannel(c.Name, tagged.Digest, epr.Sum(c.Name, all))
+		l.channels.tells(c.Name, "EPR012", "")
+		return l.state.SetChannel(c.Name, tagged.Digest, want)
 	}
 	made, err := epr.WriteIndex(ctx, l.registry, at, c.Name, before, all, l.itemOf)
 	if err != nil {
@@ -216,11 +112,10 @@ func (l *Line) writeChannel(ctx context.Context, f *fleet, c channel, audit bool
 	if noted != (mirror.Digest{}) && tagged.Digest != noted && tagged.Digest != digest {
 		l.log.Warn("the tag of a channel was moved or deleted by somebody else and is ours again", keyCode, "EPR013", keyRef, at.String(), keyMoved, tagged.Digest.String())
 	}
-	sum = epr.Sum(c.Name, all)
 	if len(made.LeftOut) > 0 {
-		sum, asked = "", "" // to be tried again
+		want, asked = "", "" // to be tried again
 	}
-	if err := l.state.SetChannel(c.Name, digest, sum); err != nil {
+	if err := l.state.SetChannel(c.Name, digest, want); err != nil {
 		return err
 	}
 	l.channels.does(c.Name, asked)
@@ -231,8 +126,14 @@ func (l *Line) writeChannel(ctx context.Context, f *fleet, c channel, audit bool
 // channelWritten tells of a channel that was written.
 func (l *Line) channelWritten(c channel, made epr.Written, changed bool) {
 	l.metrics.channels.written(c.Name, made.Packages, len(made.LeftOut), l.now())
-	for _, err := range made.LeftOut[:min(len(made.LeftOut), 5)] {
-		l.log.Warn("a package is not in its channel", keyCode, "EPR012", keyChannel, c.String(), keyError, mirror.Clean(err.Error()))
+	var all []string
+	for _, err := range made.LeftOut {
+		all = append(all, mirror.Clean(err.Error()))
+	}
+	if l.channels.tells(c.Name, "EPR012", strings.Join(all, "\n")) {
+		for _, one := range all[:min(len(all), 5)] {
+			l.log.Warn("a package is not in its channel", keyCode, "EPR012", keyChannel, c.String(), keyError, one)
+		}
 	}
 	if changed {
 		l.log.Info("channel written", keyChannel, c.String(), keyPackages, made.Packages)
@@ -288,7 +189,7 @@ func (l *Line) holdsOf(ctx context.Context, c channel, at mirror.Reference, befo
 		}
 		return in
 	})
-	if len(out) > 0 {
+	if l.channels.tells(c.Name, "EPR014", strings.Join(out, " ")) {
 		l.log.Warn("packages are not in a channel: nothing shows that they were admitted here", keyCode, "EPR014", keyChannel, c.String(), keyPackages, len(out), keyEntry, strings.Join(out[:min(len(out), 5)], ", "))
 	}
 	return all, false, nil
@@ -310,6 +211,9 @@ func (l *Line) itemOf(ctx context.Context, s epr.Standing) (epr.Item, error) {
 	facts, layers, err := elastic.Read(ctx, l.registry, s.Local)
 	if err == nil && facts.Package != s.Package {
 		err = fmt.Errorf("its artifact %s is of %s", s.Local, facts.Package)
+	}
+	if err == nil {
+		err = l.factsOf(ctx, s, facts, layers)
 	}
 	var item epr.Item
 	if err == nil {
@@ -376,32 +280,4 @@ func (l *Line) writeCatalog(ctx context.Context, f *fleet, audit bool) error {
 		l.channels.told()
 	}
 	return nil
-}
-
-// does notes what a channel was asked to hold when it was last seen to be so, since this process began.
-func (k *keeper) does(n epr.Name, asked string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.done[n] = asked
-}
-
-func (k *keeper) did(n epr.Name, asked string) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.done[n] == asked
-}
-
-// only forgets the channels that are no more, and gives them.
-func (k *keeper) only(names []epr.Name) (gone []epr.Name) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for n := range k.done {
-		if n != (epr.Name{}) && !slices.Contains(names, n) {
-			gone = append(gone, n)
-		}
-	}
-	for _, n := range gone {
-		delete(k.done, n)
-	}
-	return gone
 }

@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -42,58 +40,10 @@ func CheckFleet(commit string, files mirror.Files) (mirror.Desired, policy.Polic
 	return desired, rules, problems
 }
 
-// Bounds of a checkout that is read from disk; the same that hold for a commit.
-const (
-	maxCheckoutFiles = 20000
-	maxCheckoutBytes = 256 << 20
-)
-
 // ReadFleet gives desired/ and stages/ of a checkout on disk, by their names in the fleet repository. As in a
 // commit, links are not followed.
 func ReadFleet(dir string) (mirror.Files, mirror.Problems) {
-	files := mirror.Files{}
-	var ps mirror.Problems
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, mirror.Problems{mirror.Unreadable(dir, err)}
-	}
-	defer root.Close()
-	total := 0
-	for _, top := range []string{"desired", "stages"} {
-		err := fs.WalkDir(root.FS(), top, func(name string, e fs.DirEntry, err error) error {
-			where := mirror.Position{File: name}
-			switch {
-			case err != nil && name == top && errors.Is(err, fs.ErrNotExist):
-				return nil
-			case err != nil:
-				ps = append(ps, mirror.Unreadable(name, err))
-				return nil
-			case e.Type()&fs.ModeSymlink != 0:
-				ps.Add("GIT001", where, "put the file itself here", "symbolic links are not followed")
-				return nil
-			case e.IsDir():
-				return nil
-			case !e.Type().IsRegular():
-				ps.Add("GIT004", where, "delete it", "this is neither a file nor a directory")
-				return nil
-			case len(files) >= maxCheckoutFiles || total >= maxCheckoutBytes:
-				ps.Add("GIT006", mirror.Position{File: top}, "move what is not input out of these directories", "more than %d files or %d MiB", maxCheckoutFiles, maxCheckoutBytes>>20)
-				return fs.SkipAll
-			}
-			data, err := root.ReadFile(name)
-			if err != nil {
-				ps = append(ps, mirror.Unreadable(name, err))
-				return nil
-			}
-			total += len(data)
-			files[name] = data
-			return nil
-		})
-		if err != nil {
-			ps = append(ps, mirror.Unreadable(top, err))
-		}
-	}
-	return files, ps
+	return readTree(dir, tree{tops: []string{"desired", "stages"}, optional: true, tooMany: "move what is not input out of these directories"})
 }
 
 // Checkout finds the folder of a checkout in which desired/ lies: the folder itself, or the one below it that

@@ -31,14 +31,15 @@ type ingredients struct {
 
 // ingredientsOf gives what an image is to be made of by a record. What cannot be is a mirror.Problem: it waits for a change.
 func (l *Line) ingredientsOf(f *fleet, set mirror.Set, record mirror.Record, stage mirror.Stage) (ingredients, error) {
-	return ingredientsFrom(l.local, f.desired, set, record, stage, l.state.Record)
+	return ingredientsFrom(l.local, f, set, record, stage, l.state.Record)
 }
 
 // ingredientsFrom is ingredientsOf with the records of the other sets, by name, from recordOf.
-func ingredientsFrom(local mirror.Local, desired mirror.Desired, set mirror.Set, record mirror.Record, stage mirror.Stage, recordOf func(string) (mirror.Record, error)) (in ingredients, err error) {
+func ingredientsFrom(local mirror.Local, f *fleet, set mirror.Set, record mirror.Record, stage mirror.Stage, recordOf func(string) (mirror.Record, error)) (in ingredients, err error) {
 	refuse := func(code, fix, format string, args ...any) (ingredients, error) {
 		return in, mirror.Problem{Code: code, Where: set.KeyAt("distribution"), What: fmt.Sprintf("set %s at %s: no distribution image: ", set.Name, stage) + fmt.Sprintf(format, args...), Fix: fix}
 	}
+	_, record, _ = f.undenied(set, record)
 	c := channelAt(local, set, record, stage, set.Stages[slices.Index(set.Stages, stage):])
 	if len(c.unproven) > 0 {
 		return refuse("RND151", "wait: it is judged at the next look", "%s is not judged yet", c.unproven[0].Package)
@@ -48,7 +49,7 @@ func ingredientsFrom(local mirror.Local, desired mirror.Desired, set mirror.Set,
 	}
 	var standing []mirror.Line
 	places := map[mirror.Reference]mirror.Reference{}
-	for _, other := range desired.Sets {
+	for _, other := range f.desired.Sets {
 		if !slices.Contains(other.Stages, stage) {
 			continue
 		}
@@ -57,7 +58,7 @@ func ingredientsFrom(local mirror.Local, desired mirror.Desired, set mirror.Set,
 			return in, err
 		}
 		for entry, line := range rec.At(stage) {
-			if line.Proven {
+			if line.Proven && f.policy.Denied(line.Image) == "" {
 				standing = append(standing, line)
 				places[line.Image] = local.Pointer(other, stage, entry, line.Image).AtDigest(line.Image.Digest)
 			}
@@ -244,11 +245,14 @@ func (l *Line) withDistributions(f *fleet, set mirror.Set, record mirror.Record)
 	for _, stage := range set.Stages {
 		made := l.distributionOf(set, stage)
 		in, err := l.ingredientsOf(f, set, record, stage)
+		var p mirror.Problem
 		switch {
 		case err == nil && made.recipe == in.recipe && made.image.HasDigest():
 			set.Distributions[stage] = made.image
 		case made.trouble != "":
 			set.Undistributed[stage] = made.trouble
+		case errors.As(err, &p): // also told by a process that makes none, such as plan
+			set.Undistributed[stage] = p.What
 		}
 	}
 	return set
@@ -270,16 +274,16 @@ func (l *Line) distributionOf(set mirror.Set, stage mirror.Stage) distribution {
 }
 
 // distributedBy gives the distribution images that we made of records, as far as the state knows them; nobody is asked.
-func (l *Line) distributedBy(desired mirror.Desired, records map[string]mirror.Record) map[setStage]mirror.Reference {
+func (l *Line) distributedBy(f *fleet, records map[string]mirror.Record) map[setStage]mirror.Reference {
 	all := map[setStage]mirror.Reference{}
 	recordOf := func(name string) (mirror.Record, error) { return records[name], nil }
-	for _, set := range desired.Sets {
+	for _, set := range f.desired.Sets {
 		for _, stage := range set.Stages {
 			if set.Distribution == nil {
 				continue
 			}
 			made := l.state.Distributed(set.Name, stage)
-			in, err := ingredientsFrom(l.local, desired, set, records[set.Name], stage, recordOf)
+			in, err := ingredientsFrom(l.local, f, set, records[set.Name], stage, recordOf)
 			if err == nil && made.Recipe == in.recipe && made.Digest != (mirror.Digest{}) {
 				all[setStage{set.Name, stage}] = l.local.DistributionRepository(set).WithTag(string(stage)).WithDigest(made.Digest)
 			}

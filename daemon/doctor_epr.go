@@ -40,6 +40,15 @@ func (d *doctor) checkEPR(ctx context.Context) []Check {
 	case err != nil:
 		return append(checks, d.failed("target", "channels", err))
 	}
+	known := map[epr.Name]bool{}
+	for _, n := range names {
+		known[n] = true
+	}
+	for _, strange := range strangers(d.config.EPR, known) {
+		p := adviser{d.config}.problem("EPR019", "epr.ports", "epr.ports names the channel %s, which the fleet does not have: nothing is answered at its port", strange)
+		p.Fix = mirror.Clean(meant(strange, textsOf(names), "there are "))
+		checks = append(checks, Check{Group: "target", Name: "epr.ports", State: CheckWarning, Detail: p.What, Problem: &p})
+	}
 	return append(checks, ok("target", "channels", "%s of packages", count(len(names), "channel")))
 }
 

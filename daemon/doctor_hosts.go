@@ -28,10 +28,17 @@ const heldWithin = 50 * time.Millisecond
 // imagesAsked bounds how many images of an upstream are asked for until one is there.
 const imagesAsked = 5
 
-// checkSources asks every upstream that a set uses for one of the images.
+// checkSources asks every upstream that a set uses for one of the images, and every package registry whether it answers.
 func (d *doctor) checkSources(ctx context.Context, desired mirror.Desired) []Check {
 	wanted := map[string][]mirror.Reference{}
+	packages := map[string]string{} // addresses of package registries, by the host as references call it
 	for _, set := range desired.Sets {
+		if set.Packages {
+			if host, _, _ := strings.Cut(set.PackagesAs, "/"); set.PackagesFrom != "" {
+				packages[host] = set.PackagesFrom
+			}
+			continue // its entries lie in no registry of images
+		}
 		if set.Packages {
 			continue // a package registry knows no images: asked for one, it has none, or anything
 		}
@@ -41,12 +48,15 @@ func (d *doctor) checkSources(ctx context.Context, desired mirror.Desired) []Che
 			}
 		}
 	}
-	if len(wanted) == 0 {
+	if len(wanted)+len(packages) == 0 {
 		return []Check{none("source", "", "no set names an upstream image")}
 	}
-	hosts := sortedKeys(wanted)
-	checks := make([]Check, len(hosts))
+	hosts, registries := sortedKeys(wanted), sortedKeys(packages)
+	checks := make([]Check, len(hosts)+len(registries))
 	var wg sync.WaitGroup
+	for i, host := range registries {
+		wg.Go(func() { checks[len(hosts)+i] = d.checkPackageRegistry(ctx, host, packages[host]) })
+	}
 	for i, host := range hosts {
 		wg.Go(func() { checks[i] = d.checkSource(ctx, host, wanted[host]) })
 	}

@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"context"
+	"net/http"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/poundlock/poundlock/sync/plan"
@@ -36,4 +38,21 @@ func (d *doctor) checkPackages(context.Context) []Check {
 		check = d.warned("disk", dir, p)
 	}
 	return append(checks, check)
+}
+
+// checkPackageRegistry asks a package registry for a package that there is nowhere: the question that every cycle asks, with
+// a short answer.
+func (d *doctor) checkPackageRegistry(ctx context.Context, host, address string) Check {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	asked, err := newFileRequest(ctx, http.MethodGet, strings.TrimRight(address, "/")+"/search?package=poundlock-doctor")
+	if err != nil {
+		return d.failed("source", host, err)
+	}
+	resp, err := upstreamOf{web: forFiles(d.out.Client(), d.config)}.do(asked)
+	if err != nil {
+		return d.failed("source", host, err)
+	}
+	resp.Body.Close()
+	return ok("source", host, "%s answers searches for packages", address)
 }

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/elastic"
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/sources"
@@ -86,6 +87,24 @@ func unfolded(err error) error {
 		return told.Err
 	}
 	return err
+}
+
+// StrangeDrops tells of sets that take packages from a drop folder which the configuration does not have.
+func StrangeDrops(c config.Config, desired mirror.Desired) (all mirror.Problems) {
+	for _, set := range desired.Sets {
+		for _, item := range set.Source.Node.Key("own").Items() {
+			name, ok := item.Key("drop").Text()
+			if _, known := c.Packages.Drop[name]; !ok || name == "" || known {
+				continue
+			}
+			fix := "name it there under packages.drop, or mend the name"
+			if near := mirror.Nearest(name, sortedKeys(c.Packages.Drop)); near != "" {
+				fix = fmt.Sprintf("did you mean %q?", near)
+			}
+			all.Add("SRC118", item.Key("drop").Where(), fix, "config.yaml of this site has no drop folder %q", mirror.OneLine(name))
+		}
+	}
+	return all
 }
 
 // dropsMoved says whether something was put into a drop folder of a set, or taken away, since it was asked last.
@@ -194,7 +213,7 @@ func (k *dropLook) settled(f fs.FileInfo) bool {
 }
 
 func (k *dropLook) leave(file, why string) {
-	k.found.Left = append(k.found.Left, sources.Left{Entry: mirror.Shorten(mirror.Clean(file), 120), Why: "in drop folder " + k.folder + ": " + mirror.Shorten(mirror.Clean(why), 200)})
+	k.found.Left = append(k.found.Left, sources.Left{Entry: mirror.Shorten(mirror.Clean(file), 120), Why: inDrop(k.folder) + mirror.Shorten(mirror.Clean(why), 200)})
 }
 
 // read reads a zip and its signature whole, once.

@@ -14,6 +14,7 @@ import (
 type outletMetrics struct {
 	requests        *prometheus.CounterVec
 	packages, fresh *prometheus.GaugeVec
+	bytes           prometheus.Gauge
 	handler         http.Handler
 	observe         func(wire.Event)
 }
@@ -26,8 +27,21 @@ func newOutletMetrics(m *metrics) *outletMetrics {
 		fresh:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_epr_fresh", Help: "1 while a channel is served as the registry last said it is, 0 while it could not be read."}, of),
 		handler:  m.handler(), observe: m.observe,
 	}
-	m.registry.MustRegister(o.requests, o.packages, o.fresh)
+	o.bytes = prometheus.NewGauge(prometheus.GaugeOpts{Name: "poundlock_epr_unpacked_bytes", Help: "Bytes that all channels which are served have in memory, about; at most 768 MiB, and a channel that would be more is not taken."})
+	m.registry.MustRegister(o.requests, o.packages, o.fresh, o.bytes)
 	return o
+}
+
+// newMetricsAlone gives the metrics of a process that serves channels and nothing else: those of a daemon would show a
+// configuration that was never read, and a heartbeat that stands still.
+func newMetricsAlone(version string) *metrics {
+	m := newMetrics(version)
+	m.registry = prometheus.NewRegistry()
+	m.outlet = newOutletMetrics(m)
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "poundlock_build_info", Help: "Constant 1, by version."}, []string{"version"})
+	build.WithLabelValues(version).Set(1)
+	m.registry.MustRegister(build, m.requests)
+	return m
 }
 
 func (m *outletMetrics) answered(n epr.Name, status int) {

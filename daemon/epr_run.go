@@ -41,7 +41,7 @@ func (o Outlet) Run(ctx context.Context) (err error) {
 	for _, warning := range c.Warnings {
 		o.Log.Warn(warning)
 	}
-	served := newOutlet(o.Log, o.Now, newMetrics(o.Version), true)
+	served := newOutlet(o.Log, o.Now, newMetricsAlone(o.Version), true)
 	if err := served.change(c, c.Limits.Stop); err != nil {
 		return err
 	}

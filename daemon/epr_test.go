@@ -9,12 +9,14 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/poundlock/poundlock/daemon/config"
 	"github.com/poundlock/poundlock/internal/elastic"
 	"github.com/poundlock/poundlock/internal/epr"
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -366,5 +368,66 @@ func TestOutlet_PortsServeOneChannelAtTheRoot(t *testing.T) {
 	}
 	if code, _ := get(at["127.0.0.1:0"] + "/epr/elastic/production/search"); code != 200 {
 		t.Errorf("after a refused change: %d", code)
+	}
+}
+
+// Indexes lie where others may be able to write: a server has a bound on all of them together, and goes on with what it has.
+func TestOutlet_AllChannelsTogetherAreBounded(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	first, second := s.store(testenv.EPRPackage{Name: "nginx", Version: "1.0.0"}), s.store(testenv.EPRPackage{Name: "redis", Version: "2.0.0"})
+	other := epr.Name{Set: "other", Channel: "production"}
+	s.publish(inProduction, s.line.itemOf, first)
+	s.catalog("elastic/production")
+	s.outlet.refresh(t.Context())
+	one := s.outlet.unpacked(nil)
+	if one == 0 {
+		t.Fatal("a channel has no bytes")
+	}
+	s.outlet.most = one + one/2
+	s.publish(other, s.line.itemOf, first)
+	s.catalog("elastic/production", "other/production")
+	s.outlet.refresh(t.Context())
+	if got := searched(t, s.outlet, "/epr/elastic/production/search"); got != "nginx-1.0.0" {
+		t.Errorf("what was served is %q now", got)
+	}
+	if w := ask(s.outlet, "/epr/other/production/search"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("a channel more than there is room for: %d", w.Code)
+	}
+	if s.outlet.ready() == nil || s.outlet.unpacked(nil) != one || s.outlet.reading.Load() != 0 {
+		t.Errorf("ready, or %d bytes and %d being read, want %d and none", s.outlet.unpacked(nil), s.outlet.reading.Load(), one)
+	}
+
+	// What the channels of a set have in common counts once, and one that is replaced does not count beside the new one.
+	s.publish(inSnapshot, s.line.itemOf, first)
+	s.catalog("elastic/production", "elastic/snapshot")
+	s.outlet.refresh(t.Context())
+	s.publish(inProduction, s.line.itemOf, second)
+	s.publish(inSnapshot, s.line.itemOf, second)
+	s.outlet.most = 2*one + one/2
+	s.outlet.refresh(t.Context())
+	if got := searched(t, s.outlet, "/epr/elastic/production/search") + searched(t, s.outlet, "/epr/elastic/snapshot/search"); got != "redis-2.0.0redis-2.0.0" {
+		t.Errorf("served is %q", got)
+	}
+}
+
+func TestOutlet_TellsOfAPortWhoseChannelNobodyHas(t *testing.T) {
+	known := map[epr.Name]bool{{Set: "elastic", Channel: "production"}: true, {Set: "elastic", Channel: "9.3.0"}: true}
+	ports := config.EPR{Ports: map[string]string{"elastic/production": ":1", "elastic/9.3.0": ":2", "elastic/prodution": ":3"}}
+	if got := strangers(ports, known); !slices.Equal(got, []string{"elastic/prodution"}) {
+		t.Errorf("told of %q", got)
+	}
+}
+
+// A process that only serves channels has no heartbeat and no configuration of a daemon to show.
+func TestOutlet_ShowsOnlyItsOwnMetrics(t *testing.T) {
+	all, err := newMetricsAlone("1").registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range all {
+		if name := family.GetName(); name != "poundlock_build_info" && name != "poundlock_requests_total" && !strings.HasPrefix(name, "poundlock_epr_") {
+			t.Errorf("shows %s", name)
+		}
 	}
 }

@@ -35,6 +35,7 @@ func (l *Line) export(ctx context.Context, f *fleet, e config.Export, audit bool
 	if err != nil {
 		return mirror.Problem{Code: "CFG152", Path: "packages.export", Where: l.config.PlaceOf("packages.export"), What: "packages.export: " + err.Error(), Fix: "name stages of the set, or leave stages out"}
 	}
+	_, record, _ = f.undenied(set, record)
 	folders, sum, err := l.exportFolders(ctx, set, record, stages)
 	if err != nil || folders == nil {
 		return err
@@ -94,13 +95,22 @@ func exportStages(set mirror.Set, names []string) (stages []mirror.Stage, err er
 // exportFolders gives what each folder is to hold: the channel of its stage without what a higher folder holds, since a
 // server of that stage reads those, too. It gives no folders while something is not judged yet. sum identifies it all.
 func (l *Line) exportFolders(ctx context.Context, set mirror.Set, record mirror.Record, stages []mirror.Stage) (folders []export.Folder, sum string, err error) {
-	above, text := map[string]bool{}, []byte(set.Name+"\n")
+	var channels []channel
 	for _, stage := range stages {
 		c := channelAt(l.local, set, record, stage, set.Stages[slices.Index(set.Stages, stage):])
 		if len(c.unproven) > 0 {
 			return nil, "", nil
 		}
-		folder := export.Folder{Name: string(stage)}
+		channels = append(channels, c)
+	}
+	return l.foldersOf(ctx, set, channels)
+}
+
+// foldersOf gives the folders of channels, each without what one before it holds.
+func (l *Line) foldersOf(ctx context.Context, set mirror.Set, channels []channel) (folders []export.Folder, sum string, err error) {
+	above, text := map[string]bool{}, []byte(set.Name+"\n")
+	for _, c := range channels {
+		folder := export.Folder{Name: c.Channel}
 		for _, s := range c.all {
 			name := s.Package.String()
 			if above[name] {
@@ -112,7 +122,7 @@ func (l *Line) exportFolders(ctx context.Context, set mirror.Set, record mirror.
 				return nil, "", err
 			}
 			folder.Packages = append(folder.Packages, export.Package{Name: name, Zip: parts.Zip, Signature: parts.Signature, At: s.Local})
-			text = fmt.Appendf(text, "%s %s %s\n", stage, name, s.Local.Digest)
+			text = fmt.Appendf(text, "%s %s %s\n", c.Channel, name, s.Local.Digest)
 		}
 		folders = append(folders, folder)
 	}
@@ -140,7 +150,7 @@ func (l *Line) tellExport(e config.Export, r export.Result, before string) strin
 	return now
 }
 
-// ExportOnce writes the packages that the channel of a stage holds into a folder, which becomes just that: for a server that
+// ExportOnce writes the packages that the channel of a stage, or a frozen channel, holds into a folder, which becomes just that: for a server that
 // is started with it. The record in Git says what stands; the local registry has the bytes.
 func (l *Line) ExportOnce(ctx context.Context, name string, stage mirror.Stage, dir string) (export.Result, error) {
 	g, err := l.glance(ctx)
@@ -155,18 +165,27 @@ func (l *Line) ExportOnce(ctx context.Context, name string, stage mirror.Stage, 
 		}
 		return export.Result{}, mirror.Problems{Unknown("set", name, names)}
 	}
-	if _, err := exportStages(set, []string{string(stage)}); err != nil {
-		var names []string
-		for _, s := range set.Stages {
-			names = append(names, string(s))
-		}
-		return export.Result{}, mirror.Problems{Unknown("stage", string(stage), names)}
-	}
 	record, err := l.record(g.fleet, set)
 	if err != nil {
 		return export.Result{}, err
 	}
-	folders, _, err := l.exportFolders(ctx, set, proven(record), []mirror.Stage{stage})
+	if set.Frozen, err = l.frozenAsEver(g.fleet, set, record); err != nil {
+		return export.Result{}, err
+	}
+	set, record, _ = g.fleet.undenied(set, record)
+	all := channelsOf(l.local, set, proven(record))
+	i := slices.IndexFunc(all, func(c channel) bool { return c.Channel == string(stage) })
+	if i < 0 || !set.Packages {
+		var names []string
+		for _, c := range all {
+			names = append(names, c.Channel)
+		}
+		return export.Result{}, mirror.Problems{Unknown("stage", string(stage), names)}
+	}
+	if unsure := all[i].unproven; len(unsure) > 0 {
+		return export.Result{}, mirror.Problem{Code: "CFG152", What: fmt.Sprintf("the frozen channel %s lists %s, which the record knows of nowhere", stage, unsure[0].Package), Fix: "see `poundlock plan`"}
+	}
+	folders, _, err := l.foldersOf(ctx, set, all[i:i+1])
 	if err != nil {
 		return export.Result{}, err
 	}

@@ -210,7 +210,7 @@ func (l *Line) left(f *fleet) (names []string) {
 		}
 		names = append(names, name)
 		l.mover.Want(name, nil)
-		l.packages.want(name, nil)
+		l.packages.leave(name)
 		delete(l.sets, name)
 		l.metrics.remarks(name, nil, 0)
 		l.metrics.statements.DeleteLabelValues(name)

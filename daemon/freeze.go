@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/poundlock/poundlock/internal/mirror"
 	"github.com/poundlock/poundlock/sync/render"
@@ -12,9 +13,13 @@ import (
 // as a promotion does, and is served and rendered under the name that it was given. It never changes.
 
 // freeze makes a new document list what the channel of a stage holds: what stands there, and at the stages above it.
-func (a *ascent) freeze(set mirror.Set, stage mirror.Stage, name string) (why []string, err error) {
+func (a *ascent) freeze(f *fleet, set mirror.Set, stage mirror.Stage, name string) (why []string, err error) {
 	if !set.Packages {
 		return nil, mirror.Problems{{Code: "PRM010", What: fmt.Sprintf("set %s has no channels, so nothing of it can be frozen", set.Name), Why: "only sets of packages (source kind epr) have channels"}}
+	}
+	if slices.Contains(set.Stages, mirror.Stage(name)) {
+		return nil, mirror.Problems{{Code: "PRM011", What: fmt.Sprintf("%q is a stage of set %s, so no frozen channel can have its name", mirror.OneLine(name), set.Name),
+			Why: "channels of stages and frozen channels are served side by side", Fix: "take another name, such as 9.3.0 or " + mirror.OneLine(name) + "-9.3.0"}}
 	}
 	if !set.IsFrozenName(name) {
 		return nil, mirror.Problems{{Code: "PRM011", What: fmt.Sprintf("%q cannot be the name of a frozen channel", mirror.OneLine(name)),
@@ -25,12 +30,15 @@ func (a *ascent) freeze(set mirror.Set, stage mirror.Stage, name string) (why []
 	if len(lines) == 0 {
 		return []string{fmt.Sprintf("nothing stands in %s", stage)}, nil
 	}
+	if denied := f.deniedLines(lines); len(denied) > 0 {
+		return denied, nil
+	}
 	a.file = mirror.StageFile{Lines: lines, From: stage}
-	for _, f := range set.Frozen {
-		if f.Name != name {
+	for _, other := range set.Frozen {
+		if other.Name != name {
 			continue
 		}
-		if f.From == stage && a.isFrozen() {
+		if other.From == stage && a.isFrozen() {
 			return nil, nil // it says so already
 		}
 		return []string{fmt.Sprintf("%s is frozen already, with other content, and never changes; take another name", name)}, nil
@@ -62,7 +70,7 @@ func channelLines(set mirror.Set, record mirror.Record, stage mirror.Stage) map[
 // One that is not as it was is refused, and its folder stays as it is.
 func (l *Line) freezes(f *fleet, v *view, record mirror.Record, old mirror.Files, made *render.Result) mirror.Files {
 	lines := mirror.ParseFrozen(l.renderedDir(), v.set, old)
-	kept, refused := v.set.Keep(lines, record, l.now())
+	kept, refused := f.keepsFrozen(v.set, lines, record, l.now())
 	v.frozen = kept
 	for _, a := range refused {
 		a.Path = render.Dir(l.local, v.set, a.Stage)
@@ -87,7 +95,7 @@ func (l *Line) frozenAsEver(f *fleet, set mirror.Set, record mirror.Record) ([]m
 	if err != nil {
 		return nil, fmt.Errorf("read what is remembered of frozen channels: %w", err)
 	}
-	kept, _ := set.Keep(mirror.ParseFrozen(l.renderedDir(), set, old), record, l.now())
+	kept, _ := f.keepsFrozen(set, mirror.ParseFrozen(l.renderedDir(), set, old), record, l.now())
 	return kept, nil
 }
 

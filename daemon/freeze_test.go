@@ -151,3 +151,26 @@ func TestFreeze_AnEditedChannelIsServedAsItWas(t *testing.T) {
 		t.Errorf("it holds %q", got)
 	}
 }
+
+// A frozen channel is seen wherever the channels of stages are: it is listed, and written into a folder.
+func TestFreeze_IsSeen(t *testing.T) {
+	t.Parallel()
+	s := frozenSite(t)
+	s.promotes(PromoteOrder{Set: "elastic", Stage: "production", Freeze: "9.3.0"}, PromotedCommitted)
+	s.sync()
+	look := must(s.line.Look(t.Context()))(t)
+	frozen := look.Sets[0].Frozen
+	if len(frozen) != 1 || frozen[0].Name != "9.3.0" || frozen[0].From != "production" || frozen[0].Packages != 1 || frozen[0].Lines[0].Entry != "nginx-1.0.0" {
+		t.Errorf("the look has %+v", frozen)
+	}
+	dir := t.TempDir()
+	if r, err := s.line.ExportOnce(t.Context(), "elastic", "9.3.0", dir); err != nil || r.Added != 1 {
+		t.Errorf("exported %+v, %v", r, err)
+	}
+	if got := treeOf(t, dir); got != "9.3.0/nginx-1.0.0.zip 9.3.0/nginx-1.0.0.zip.sig" {
+		t.Errorf("the folder has %s", got)
+	}
+	if _, err := s.line.ExportOnce(t.Context(), "elastic", "9.3.1", dir); codeIn(err) != "FLT032" || !strings.Contains(err.Error(), "9.3.0") {
+		t.Errorf("a channel that nobody froze: %v", err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -269,6 +270,19 @@ func (f *fleet) unlistedAction(set mirror.Set) []mirror.Action {
 	return []mirror.Action{a}
 }
 
+// dropLine gives the line that names the drop folder in which something was passed over.
+func dropLine(set mirror.Set, left sources.Left) (mirror.Position, bool) {
+	for _, item := range set.Source.Node.Key("own").Items() {
+		if name, ok := item.Key("drop").Text(); ok && strings.HasPrefix(left.Why, inDrop(name)) {
+			return item.Key("drop").Where(), true
+		}
+	}
+	return mirror.Position{}, false
+}
+
+// inDrop begins what is said of a file in a drop folder.
+func inDrop(folder string) string { return "in drop folder " + folder + ": " }
+
 // leftActions stand in a plan for what a source names and what was passed over, each with its reason.
 func (l *Line) leftActions(set mirror.Set) (actions []mirror.Action) {
 	known := l.listing(set.Name)
@@ -278,8 +292,16 @@ func (l *Line) leftActions(set mirror.Set) (actions []mirror.Action) {
 	for _, left := range known.Left {
 		a := mirror.Action{Kind: mirror.Refuse, Key: mirror.Key{Set: set.Name, Entry: left.Entry}, Stage: set.Stages.First(), Where: set.At("source"),
 			Reason: mirror.Because(mirror.BadContent, "%s", left.Why)}
-		if left.Gone {
+		switch {
+		case left.Gone:
 			a.Kind, a.Reason.Code = mirror.Missing, mirror.UpstreamMissing
+			if set.Packages && set.Source.Node.Key("packages").Where().Line > 0 {
+				a.Where, a.Reason.Fix = set.At("source", "packages"), "correct the name in packages, or see whether the other rules let it through"
+			}
+		case left.Own:
+			if where, ok := dropLine(set, left); ok {
+				a.Where, a.Reason.Fix = where, "replace the file"
+			}
 		}
 		actions = append(actions, a)
 	}

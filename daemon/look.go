@@ -28,6 +28,7 @@ type SetLook struct {
 	Entries   int                `json:"entries"`
 	Suspended *mirror.Suspension `json:"suspended,omitempty"`
 	Stages    []StageLook        `json:"stages"`
+	Frozen    []FrozenLook       `json:"frozen,omitempty"` // channels of packages that never change, by name
 	LastRun   *Run               `json:"lastRun,omitempty"`
 	Where     mirror.Position    `json:"where"`
 
@@ -45,6 +46,16 @@ type StageLook struct {
 	Waiting  int          `json:"waiting,omitempty"` // of those that are asked for and do not stand, how many wait at a gate
 	Changed  time.Time    `json:"changed,omitzero"`
 	Commit   string       `json:"commit,omitempty"` // the commit of desired/ or stages/ that asked for the last change
+	Frozen   mirror.Stage `json:"frozen,omitempty"` // of a frozen channel of packages, which get stages lists too: the stage that was frozen
+}
+
+// FrozenLook is a frozen channel of a set of packages.
+type FrozenLook struct {
+	Name     string       `json:"name"`
+	From     mirror.Stage `json:"from"` // the stage that was frozen
+	Packages int          `json:"packages"`
+
+	Lines []mirror.Wanted `json:"-"` // what it holds, by entry
 }
 
 // EntryLook is one entry and where it stands.
@@ -102,7 +113,7 @@ const maxRemembered = 5000
 // notRead says that nobody fetched the fleet repository yet on this state directory.
 func notRead() mirror.Problem {
 	return mirror.Problem{Code: "CTL006", What: "the fleet repository was not read yet on this state directory",
-		Fix: "give --refresh to a command that lists, or run `poundlock plan`"}
+		Fix: "run `poundlock sync`, or start the daemon; a command that lists reads it once with --refresh"}
 }
 
 // Look gives what is wanted and what stands, as far as Only leaves it to be looked at. What is not of the fleet is
@@ -215,6 +226,13 @@ func (g *glance) set(set mirror.Set) (SetLook, error) {
 		Where: set.Where, LastRun: g.lastRun(set.Name), Stages: []StageLook{}}
 	if s, ok := g.line.Suspended(set.Name); ok {
 		one.Suspended = &s
+	}
+	frozen, err := g.line.frozenAsEver(g.fleet, set, record)
+	if err != nil {
+		return SetLook{}, err
+	}
+	for _, f := range frozen {
+		one.Frozen = append(one.Frozen, FrozenLook{f.Name, f.From, len(f.Lines), f.Lines})
 	}
 	one.Lines = g.entries(set, record)
 	if only := g.line.limit.only; len(only) > 0 {

@@ -108,6 +108,19 @@ func notOver(set string, stands mirror.Digest) knownChange {
 	}
 }
 
+// leave ends what is fetched for a set that is no more, and forgets what it named.
+func (p *packages) leave(set string) {
+	p.want(set, nil)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	named := p.named[set]
+	delete(p.named, set)
+	delete(p.doubted, set)
+	for key := range named {
+		p.unname(key, set)
+	}
+}
+
 // unname forgets what was noted of a package that a set names no more; p.mu is held.
 func (p *packages) unname(key, set string) {
 	p.stood(key, set, mirror.Digest{})

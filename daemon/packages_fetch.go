@@ -178,6 +178,9 @@ func (p *packages) bring(ctx context.Context, from packageOrigin, job *packageJo
 		return err
 	}
 	kept = true
+	if err := p.line.state.ReadFacts(known.Manifest); err != nil {
+		return err
+	}
 	return p.known.set(map[string]knownPackage{job.key: known})
 }
 

@@ -75,7 +75,9 @@ func (l *Line) watch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		l.wakes.add(w)
+		if len(w.Sets) > 0 { // else packages were compared, and are what they were
+			l.wakes.add(w)
+		}
 	}
 }
 

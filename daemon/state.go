@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,6 +31,8 @@ type State struct {
 	pending map[string]string // verdicts that Flush will write
 	sighted map[string]string // digests that were seen for the first time, as above
 	signed  map[string]string // what was computed from the bytes of packages, as above
+
+	moved atomic.Uint64 // changes of records
 }
 
 var (
@@ -123,7 +126,7 @@ func openState(file string) (_ *State, err error) {
 			}
 		}
 		older := tx.Bucket(bucketSeen) == nil
-		for _, b := range [][]byte{bucketTags, bucketOwned, bucketVerdicts, bucketSigned, bucketSessions, bucketLines, bucketRuns, bucketEvents, bucketAccepted, bucketPackages, bucketAttached, bucketChannels, bucketDistributions, bucketSeen, bucketRemarks, bucketWaits} {
+		for _, b := range [][]byte{bucketTags, bucketOwned, bucketVerdicts, bucketSigned, bucketSessions, bucketLines, bucketRuns, bucketEvents, bucketAccepted, bucketPackages, bucketAttached, bucketChannels, bucketFacts, bucketDistributions, bucketSeen, bucketRemarks, bucketWaits} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
@@ -319,7 +322,8 @@ func (s *State) SetLines(set string, r mirror.Record) error {
 			}
 		}
 	}
-	return s.db.Batch(func(tx *bbolt.Tx) error {
+	changed := false
+	err := s.db.Batch(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(bucketLines)
 		var gone []string
 		err := each(bucket.Cursor(), set+"/", func(key string, _ []byte) error {
@@ -334,11 +338,20 @@ func (s *State) SetLines(set string, r mirror.Record) error {
 		for key, line := range lines {
 			if name := []byte(set + "/" + key); !bytes.Equal(bucket.Get(name), line) {
 				err = errors.Join(err, bucket.Put(name, line))
+				changed = true
 			}
 		}
+		changed = changed || len(gone) > 0
 		return err
 	})
+	if changed {
+		s.moved.Add(1)
+	}
+	return err
 }
+
+// Moved counts how often a record changed since the state was opened.
+func (s *State) Moved() uint64 { return s.moved.Load() }
 
 // each visits the keys that begin with prefix, without it.
 func each(c *bbolt.Cursor, prefix string, visit func(key string, value []byte) error) error {

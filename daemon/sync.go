@@ -33,6 +33,9 @@ func (l *Line) Sync(ctx context.Context, w Wake) ([]Report, error) {
 			err = errors.Join(err, ended)
 			break
 		}
+		if len(next.Sets) == 0 {
+			continue // packages were compared, and are what they were
+		}
 		next.Only = w.Only
 		reports, failed := l.cycle(ctx, next)
 		take(last, reports)

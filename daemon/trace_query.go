@@ -56,6 +56,9 @@ func (q query) matches(local mirror.Local, set mirror.Set, record mirror.Record,
 	case path.Base(e.Entry):
 		found(nearMatch, "entry")
 	}
+	if p, err := mirror.ParsePackage(e.Entry); err == nil && set.Packages && (q.text == p.Name || q.text == set.Name+"/"+p.Name) {
+		found(nearMatch, "package")
+	}
 	look := func(stage mirror.Stage, image mirror.Reference, how string) {
 		if image.IsZero() {
 			return

@@ -15,12 +15,13 @@ import (
 func TestVerify_FindsPackages(t *testing.T) {
 	t.Parallel()
 	s := newPackageSite(t, testenv.EPRPackage{Name: "nginx", Version: "1.20.0"}, testenv.EPRPackage{Name: "redis", Version: "2.0.0", Unsigned: true})
-	l := s.looking(false)
-	if _, v, err := l.Verify(t.Context(), reference(t, "epr.elastic.co/nginx:1.20.0"), ""); err == nil && v.Outcome != mirror.OutcomeUnknown {
+	before := s.looking(false)
+	if _, v, err := before.Verify(t.Context(), reference(t, "epr.elastic.co/nginx:1.20.0"), ""); err == nil && v.Outcome != mirror.OutcomeUnknown {
 		t.Errorf("before anything was asked: %v, %v", v.Outcome, err)
 	}
 	s.sync()
-	l = s.looking(false)
+	s.close() // beside a process that holds the state only what is in Git is known
+	l := s.looking(false)
 	set, _ := must(l.refresh(t.Context()))(t).desired.Set("elastic")
 	stands := must(must(l.glance(t.Context()))(t).stands(set))(t).At("snapshot")["nginx-1.20.0"].Image
 	for _, tt := range []struct {
@@ -41,9 +42,9 @@ func TestVerify_FindsPackages(t *testing.T) {
 				return l.Verify(t.Context(), reference(t, query), stage)
 			}
 		}
-		image, v, _ := ask(t.Context(), tt.query, "")
+		image, v, err := ask(t.Context(), tt.query, "")
 		if v.Outcome != tt.want || !image.HasDigest() {
-			t.Errorf("%s: %s is %v, %s", tt.query, image, v.Outcome, v.Reason)
+			t.Errorf("%s: %s is %v, %s: %v", tt.query, image, v.Outcome, v.Reason, err)
 		}
 	}
 	var p mirror.Problem
@@ -51,7 +52,10 @@ func TestVerify_FindsPackages(t *testing.T) {
 		t.Errorf("a version that nobody has: %v", err)
 	}
 	// What is gone from the local registry proves nothing against it.
-	s.local.Wipe()
+	at := l.local.Repository(set, "snapshot", stands).AtDigest(stands.Digest)
+	if err := l.registry.Delete(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
 	if _, v, err := s.looking(false).VerifyPackage(t.Context(), "nginx-1.20.0", ""); err != nil || v.Outcome != mirror.OutcomeUnknown || !strings.Contains(v.Reason.Detail, "could not be asked") {
 		t.Errorf("without its bytes: %v %s, %v", v.Outcome, v.Reason, err)
 	}

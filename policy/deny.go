@@ -22,6 +22,10 @@ func (d deny) refuses(image mirror.Reference) string {
 	return ""
 }
 
+// Denied says which deny list names content, by digest or repository, and what of it; "" when none does. The floor's counts,
+// too. Who signed it is not looked at.
+func (p Policy) Denied(image mirror.Reference) string { return p.denies(image) }
+
 // denies says which deny list names an image; "" when none does.
 func (p Policy) denies(image mirror.Reference) string {
 	for _, l := range p.layers {

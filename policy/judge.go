@@ -207,7 +207,7 @@ func named(names []string) string {
 const (
 	shownFlaws    = 3 // in a reason
 	shownFindings = 10
-	shownRunes    = 160
+	shownRunes    = 400
 )
 
 func shown(flaws []flaw) string {

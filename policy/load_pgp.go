@@ -14,7 +14,7 @@ func (l *loader) pgp(name string, entry signerEntry) (trust.Signer, bool) {
 	}
 	s, err := trust.NewPGP(name, data)
 	if err != nil {
-		l.problems.Add("POL072", mirror.Position{File: file, Line: 1}, "write one armored key as gpg --armor --export makes it, RSA of at least 2048 bits, ECDSA or EdDSA", "%s: %v", key, err)
+		l.problems.Add("POL072", mirror.Position{File: file, Line: 1}, "write one armored key as `gpg --armor --export FINGERPRINT` makes it, RSA of at least 2048 bits, ECDSA or EdDSA", "%s: %v", key, err)
 	}
 	return s, err == nil
 }

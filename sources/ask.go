@@ -147,7 +147,7 @@ func bounded(set mirror.Set, l listing) error {
 	}
 	switch {
 	case len(l.entries) == 0:
-		p.Code, p.What, p.Fix = "SRC006", "upstream answers that there is nothing", "see whether the source still names what is meant; what stands stays meanwhile"
+		p.Code, p.What, p.Fix = "SRC006", "upstream answers that there is nothing", "see whether the source still names what is meant, or the filters match nothing; what stands stays meanwhile"
 		return p
 	case len(l.entries) > most:
 		p.Code, p.What, p.Fix = "SRC007", fmt.Sprintf("upstream names %d entries, more than %d", len(l.entries), most), "narrow what is asked for"

@@ -105,6 +105,9 @@ func readEPR(set mirror.Set, files mirror.Files) (listing, mirror.Problems) {
 		return listing{packages: true}, ps
 	}
 	l := listing{entries: own.entries, made: own.made, packages: true, follow: true, origin: own.origin}
+	if s.base != nil {
+		l.packagesFrom, l.packagesAs = s.base.String(), s.at
+	}
 	if s.base == nil && len(own.asked) == 0 {
 		return l, nil
 	}

@@ -134,3 +134,36 @@ func TestMadeApart_HoldsForPackagesToo(t *testing.T) {
 		t.Errorf("its own packages: %v", ps)
 	}
 }
+
+// Packages of two package registries never have the same name, and own ones none of a package registry.
+func TestMadeApart_OfPackageRegistries(t *testing.T) {
+	tests := []struct{ name, one, other, code, says string }{
+		{"the same address twice", "url: https://epr.example.org/a", "url: https://epr.example.org/a/", "", ""},
+		{"other hosts", "url: https://epr.example.org", "url: https://epr2.example.org", "", ""},
+		{"other paths", "url: https://epr.example.org/a", "url: https://epr.example.org/b", "", ""},
+		{"http and https", "url: https://epr.example.org", "url: http://epr.example.org", "SRC119", "http://epr.example.org are known as epr.example.org/…"},
+		{"paths that become one", "url: https://epr.example.org/a_b", "url: https://epr.example.org/a-b", "SRC119", "set elastic"},
+		{"letters that become one", "url: https://epr.example.org/A", "url: https://epr.example.org/a", "SRC119", "set elastic"},
+		{"own packages at another set's upstream", "own: [{path: packages/acme}], packagesAt: epr.example.org/team", "url: https://epr.example.org", "SRC073", "set other takes packages"},
+		{"and below its path", "own: [{path: packages/acme}], packagesAt: epr.example.org/a", "url: https://epr.example.org/a", "SRC073", "set other takes packages"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			files := acmeFolder(mirror.Files{
+				"desired/elastic.yaml": []byte("version: 1\nsource: {kind: epr, " + tt.one + "}\n"),
+				"desired/other.yaml":   []byte("version: 1\nsource: {kind: epr, " + tt.other + "}\n"),
+			})
+			desired, ps := mirror.ParseDesired("", files)
+			for i := range desired.Sets {
+				ps = append(ps, Read(&desired.Sets[i], files)...)
+			}
+			if len(ps) > 0 {
+				t.Fatal(ps)
+			}
+			ps = MadeApart(desired.Sets)
+			if tt.code == "" && len(ps) > 0 || tt.code != "" && (len(ps) != 1 || ps[0].Code != tt.code || ps[0].Where.Line != 2 || !strings.Contains(ps[0].What, tt.says)) {
+				t.Errorf("got %v", ps)
+			}
+		})
+	}
+}

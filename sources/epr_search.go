@@ -21,6 +21,10 @@ import (
 const (
 	maxSearch     = 96 << 20 // as a whole; the largest public one, of all versions, has less than half of it
 	maxSearchItem = 4 << 20  // one package
+
+	maxItems      = maxPackages // of one answer, taken or not
+	maxCategories = 100         // of one package; the largest public one has a dozen
+	maxWords      = 1000        // bytes of a category, a type or a constraint
 )
 
 // eprItem is what is kept of one version of a package as /search lists it.
@@ -87,7 +91,10 @@ func readSearch(body io.Reader, each func(eprItem), bad func(entry, why string),
 	if first, err := d.Token(); err != nil || first != json.Delim('[') {
 		return unread(err, errSearch)
 	}
-	for d.More() {
+	for n := 1; d.More(); n++ {
+		if n > maxItems {
+			return fmt.Errorf("it names more than %d packages: %w", maxItems, mirror.ErrTooLarge)
+		}
 		limited.left = maxSearchItem
 		var text json.RawMessage
 		if err := d.Decode(&text); err != nil {
@@ -138,6 +145,9 @@ func readItem(text []byte, base *url.URL, at string) (eprItem, error) {
 	for _, policy := range raw.Policies {
 		item.categories = append(item.categories, policy.Categories...)
 	}
+	if err := item.bounded(); err != nil {
+		return item, err
+	}
 	if item.semver, err = semver.StrictNewVersion(p.Version); err != nil {
 		return item, err
 	}
@@ -154,6 +164,19 @@ func readItem(text []byte, base *url.URL, at string) (eprItem, error) {
 		}
 	}
 	return item, nil
+}
+
+// bounded says what of an item is more than any package has: sixty thousand of them stay in memory.
+func (i eprItem) bounded() error {
+	if len(i.categories) > maxCategories {
+		return fmt.Errorf("it has %d categories, more than %d", len(i.categories), maxCategories)
+	}
+	for _, text := range append([]string{i.kind, i.kibana}, i.categories...) {
+		if len(text) > maxWords {
+			return fmt.Errorf("a type, a constraint or a category of it has %d bytes, more than %d", len(text), maxWords)
+		}
+	}
+	return nil
 }
 
 // shown gives name and version of something that is no package, to be told of it.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -370,6 +371,7 @@ func TestEPR_RefusesBadAnswers(t *testing.T) {
 		{"cut off between items", strings.TrimSuffix(cut, "]"), "SRC115", "ends before its end"},
 		{"more bad than good", "[" + item("a", "1.0.0") + `,7,7]`, "SRC115", "2 cannot be read"},
 		{"one item without end", `[{"name":"` + strings.Repeat("a", 2*maxSearchItem) + `"}]`, "SRC115", "larger than the limit"},
+		{"more items than anybody has", "[" + strings.Repeat("7,", maxItems) + "7]", "SRC115", "more than 60000 packages"},
 		{"none passes", itemsOf("a-1.0.0 ^7.0.0"), "SRC116", "passes the rules"},
 	}
 	set, files := askingEPR(t, eprAt+", kibana: [9.3.0]")
@@ -460,5 +462,28 @@ func TestEPR_SomeSearchesChanged(t *testing.T) {
 	ask("a-1.0.0 c-1.0.0")
 	if len(h.since) != 2 {
 		t.Errorf("unchanged: %v", h.since)
+	}
+}
+
+// What is kept of sixty thousand items stays in memory: none of them may be large.
+func TestEPR_AnItemIsBounded(t *testing.T) {
+	base, err := url.Parse("https://epr.elastic.co")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := func(n, length int) string {
+		return `"` + strings.Repeat(strings.Repeat("a", length)+`","`, n-1) + strings.Repeat("a", length) + `"`
+	}
+	for _, tt := range []struct{ name, more, says string }{
+		{"as it should be", `"categories":[` + words(50, 10) + `],"policy_templates":[{"categories":[` + words(50, 10) + `]}]`, ""},
+		{"categories without end", `"categories":[` + words(50, 10) + `],"policy_templates":[{"categories":[` + words(51, 10) + `]}]`, "101 categories"},
+		{"a category without end", `"categories":[` + words(1, maxWords+1) + `]`, "1001 bytes"},
+		{"a type without end", `"type":` + words(1, maxWords+1), "1001 bytes"},
+		{"a constraint without end", `"conditions":{"kibana":{"version":` + words(1, maxWords+1) + `}}`, "1001 bytes"},
+	} {
+		_, err := readItem([]byte(`{"name":"a","version":"1.0.0",`+tt.more+`}`), base, "epr.elastic.co")
+		if tt.says == "" && err != nil || tt.says != "" && (err == nil || !strings.Contains(err.Error(), tt.says)) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
 	}
 }

@@ -20,10 +20,35 @@ func MadeApart(sets []mirror.Set) (ps mirror.Problems) {
 			continue // nothing is made, or a problem of its own
 		}
 		for _, other := range sets {
+			if host, _, _ := strings.Cut(other.PackagesAs, "/"); host == at.Host {
+				ps.Add("SRC073", place.Where(), "name a host of your own that nothing comes from, or leave it out: "+strings.TrimSuffix(key, "At")+".invalid is one", "set %s takes packages from the same host", other.Name)
+				break
+			}
 			if image, found := takenFrom(at.Host, other); found && (!set.Packages || other.Name != set.Name) { // own packages of a set may lie elsewhere
 				ps.Add("SRC073", place.Where(), "name a host of your own that no image comes from, or leave it out: "+strings.TrimSuffix(key, "At")+".invalid is one", "set %s takes %s from the same host", other.Name, image)
 				break
 			}
+		}
+	}
+	return append(ps, oneNameEach(sets)...)
+}
+
+// oneNameEach refuses package registries whose packages would have the same names, such as one by http and one by https: the
+// bytes of one would stand for those of the other.
+func oneNameEach(sets []mirror.Set) (ps mirror.Problems) {
+	first := map[string]mirror.Set{}
+	for _, set := range sets {
+		before, known := first[set.PackagesAs]
+		switch {
+		case set.PackagesFrom == "":
+		case !known:
+			first[set.PackagesAs] = set
+		case before.PackagesFrom != set.PackagesFrom:
+			where := set.Source.Node.Key("url")
+			if where.IsZero() {
+				where = set.Source.Node.Key("distribution")
+			}
+			ps.Add("SRC119", where.Where(), "write the same address in both", "packages of %s are known as %s/…, and so are those of set %s, from %s", set.PackagesFrom, set.PackagesAs, before.Name, before.PackagesFrom)
 		}
 	}
 	return ps

@@ -44,6 +44,8 @@ type listing struct {
 	created map[mirror.Digest]time.Time
 	// packages says that the entries are Elastic packages.
 	packages bool
+	// packagesFrom is the address of the package registry that is asked, packagesAs the host and path of its packages' names.
+	packagesFrom, packagesAs string
 	// versions are those of the files that an answer was read from, by address.
 	versions map[string]Version
 	// left is what was passed over.
@@ -91,6 +93,7 @@ func Read(set *mirror.Set, files mirror.Files) mirror.Problems {
 	}
 	set.Atomic, set.Follow, set.Origin, set.Made, set.Asked = l.atomic, l.follow, l.origin, l.made, l.ask != nil
 	set.Paths, set.Packages = withPaths(set.Paths, l.paths), l.packages
+	set.PackagesFrom, set.PackagesAs = l.packagesFrom, l.packagesAs
 	if ps = set.CheckFrozen(); len(ps) > 0 {
 		return ps
 	}
@@ -179,6 +182,9 @@ func open(files mirror.Files, name string, where mirror.Position) (string, []byt
 		var known []string
 		for _, f := range files.Under("desired") {
 			known = append(known, strings.TrimPrefix(f, "desired/"))
+			for dir := path.Dir(known[len(known)-1]); dir != "." && dir != "/"; dir = path.Dir(dir) {
+				known = append(known, dir) // an own package or a chart may be a folder
+			}
 		}
 		fix := "add the file " + file
 		if near := mirror.Nearest(name, known); near != "" {

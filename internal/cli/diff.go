@@ -2,6 +2,8 @@ package cli
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,7 +37,8 @@ func (a *app) diffCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "diff STAGE STAGE", Short: "Show what differs between two stages", Args: cobra.ExactArgs(2),
 		Long: `Show what differs between what stands at two stages: what a promotion from the first to the second would change, where
-the first is the lower one. No network is used unless --refresh is given.
+the first is the lower one. No network is used unless --refresh is given. A frozen channel of packages is named like a
+stage; what it is compared with is the channel of the stage then: what stands there and above.
 
 With --detailed-exitcode the command ends with 2 where something differs.`,
 		Example: "  poundlock diff snapshot staging\n  poundlock diff staging production --only ess -o json\n  poundlock diff staging production --detailed-exitcode",
@@ -47,7 +50,7 @@ With --detailed-exitcode the command ends with 2 where something differs.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.lookAt(cmd.Context(), l, func(commit string, sets []daemon.SetLook) error {
 			for _, stage := range args {
-				if err := (&looking{stage: stage}).known(sets); err != nil {
+				if err := knownChannel(sets, stage); err != nil {
 					return err
 				}
 			}
@@ -65,25 +68,16 @@ With --detailed-exitcode the command ends with 2 where something differs.`,
 	return cmd
 }
 
-// known refuses a stage that no set has.
-func (l *looking) known(sets []daemon.SetLook) error {
-	_, err := l.sets(daemon.Look{Sets: cloneLooks(sets)})
-	return err
-}
-
-// cloneLooks copies looks as far as choosing a stage changes them.
-func cloneLooks(sets []daemon.SetLook) []daemon.SetLook {
-	all := make([]daemon.SetLook, len(sets))
-	for i, s := range sets {
-		s.Stages, s.Lines = append([]daemon.StageLook(nil), s.Stages...), nil
-		all[i] = s
-	}
-	return all
-}
-
 func diffOf(sets []daemon.SetLook, from, to mirror.Stage) diffDocument {
 	d := diffDocument{Type: "diff", Version: 1, From: string(from), To: string(to), Entries: []diffLine{}}
 	for _, set := range sets {
+		if frozenIn(set, d.From) || frozenIn(set, d.To) {
+			d.channels(set)
+			continue
+		}
+		if isFrozen(sets, d.From) || isFrozen(sets, d.To) {
+			continue // another set's channel
+		}
 		for _, e := range set.Lines {
 			line := diffLine{Set: e.Set, Entry: e.Entry}
 			for _, s := range e.Stages {
@@ -103,6 +97,37 @@ func diffOf(sets []daemon.SetLook, from, to mirror.Stage) diffDocument {
 		}
 	}
 	return d
+}
+
+// channels adds what differs between two channels of a set of which one is frozen: that of a stage has what stands at it and
+// above, as the frozen one has.
+func (d *diffDocument) channels(set daemon.SetLook) {
+	lines := map[string]*diffLine{}
+	for _, name := range []string{d.From, d.To} {
+		for _, p := range channelLines(set, name, false) {
+			entry := p.Name + "-" + p.Version
+			if lines[entry] == nil {
+				lines[entry] = &diffLine{Set: set.Set, Entry: entry}
+			}
+			if name == d.From {
+				lines[entry].From = p.Image
+			}
+			if name == d.To {
+				lines[entry].To = p.Image
+			}
+		}
+	}
+	for _, entry := range slices.Sorted(maps.Keys(lines)) {
+		if line := lines[entry]; line.From != line.To {
+			d.Entries = append(d.Entries, *line)
+		} else {
+			d.Same++
+		}
+	}
+}
+
+func isFrozen(sets []daemon.SetLook, name string) bool {
+	return slices.ContainsFunc(sets, func(s daemon.SetLook) bool { return frozenIn(s, name) })
 }
 
 func (a *app) printDiff(d diffDocument, output format) error {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -21,8 +20,8 @@ The daemon does this too where epr.listen is set. As a process of its own it goe
 down or was never started on this machine: it needs registries.local and epr of the configuration, keeps nothing on
 disk, and any number of it may run behind a load balancer. What it read last is served while the registry is away.
 
-Each channel is below /epr/<set>/<channel>/. /readyz answers 200 once every channel was read, /metrics has figures.
-The configuration is read again on SIGHUP and when its files change, and so is the certificate.`,
+Each channel is below /epr/<set>/<channel>/. /readyz answers 200 once every channel that was ever written was read,
+/metrics has figures. The configuration is read again on SIGHUP and when its files change, and so is the certificate.`,
 		Example: `  poundlock -c config.yaml epr
   poundlock -c config.yaml epr --set epr.listen=0.0.0.0:8080`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.serveChannels(cmd.Context()) },
@@ -41,9 +40,5 @@ func (a *app) serveChannels(ctx context.Context) error {
 		Options: daemon.Options{Log: log, Now: time.Now, Version: version(), Command: "epr"},
 		Load:    func() (config.Config, error) { return a.readBy(config.LoadOutlet) }, Reload: reload,
 	}
-	err = outlet.Run(ctx)
-	if err == nil && errors.Is(context.Cause(ctx), ErrInterrupted) {
-		return exitError{code: exitInterrupted}
-	}
-	return err
+	return endedBy(ctx, outlet.Run(ctx))
 }

@@ -13,8 +13,8 @@ import (
 func (a *app) exportCommand() *cobra.Command {
 	var l looking
 	cmd := &cobra.Command{
-		Use: "export SET STAGE DIR", Short: "Write the packages of a channel into a folder, for a package registry of Elastic", Args: cobra.ExactArgs(3),
-		Long: `Write the packages that the channel of a stage holds into DIR/STAGE, each zip with its signature beside it: signature
+		Use: "export SET STAGE|FROZEN DIR", Short: "Write the packages of a channel into a folder, for a package registry of Elastic", Args: cobra.ExactArgs(3),
+		Long: `Write the packages that the channel of a stage, or a frozen channel, holds into DIR/STAGE, each zip with its signature beside it: signature
 first, and no file has its name before it is whole. What stands is read from the record in Git, the bytes from the local
 registry. The folder becomes just that: what Poundlock wrote there before and the channel does not hold goes; files of
 others stay and are named. A package without signature is left out, since the server would not start.

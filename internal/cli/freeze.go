@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
 	"github.com/poundlock/poundlock/internal/mirror"
@@ -18,7 +20,7 @@ anything else than it did is refused, and what is served stays.`,
 	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) != 4 || args[2] != "as" {
-			return misused(cmd, "", "want SET STAGE as NAME, such as: elastic production as 9.3.0")
+			return errors.New("want the word as before the name, such as: elastic production as 9.3.0") // usage is added to it
 		}
 		return nil
 	}

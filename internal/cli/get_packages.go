@@ -25,7 +25,7 @@ type packageLine struct {
 	Channel string           `json:"channel"`
 	Name    string           `json:"name"`
 	Version string           `json:"version"`
-	Stage   string           `json:"stage"` // the highest at which it stands: where the channel has it from
+	Stage   string           `json:"stage"` // the highest at which it stands: where the channel has it from; of a frozen channel the one that was frozen
 	Image   mirror.Reference `json:"image"` // of its artifact, with digest
 	Basis   string           `json:"basis,omitempty"`
 	Since   time.Time        `json:"since,omitzero"`
@@ -37,19 +37,19 @@ func (a *app) getPackagesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "packages [PACKAGE...]", Aliases: []string{"package"}, Short: "List the packages that each channel holds",
 		Long: `List the packages that each channel holds. The channel of a stage has what stands there and at every stage above it; a
-version that stands at several is the one of the highest. With --exclusive a channel lists only what no higher one has: what
+version that stands at several is the one of the highest. A frozen channel has what it was frozen with. With --exclusive a channel lists only what no higher one has: what
 is still to be promoted. A package is named as nginx-1.20.0, or as nginx for all its versions.`,
 		Example: "  poundlock get packages --stage production\n  poundlock get packages nginx\n  poundlock get packages --stage snapshot --exclusive -o json",
 	}
 	output := a.listed(cmd, &l)
 	l.onlyFlag(cmd)
-	cmd.Flags().StringVar(&l.stage, "stage", "", "only the channel of this stage")
+	cmd.Flags().StringVar(&l.stage, "stage", "", "only the channel of this stage, or the frozen channel of this name")
 	cmd.Flags().BoolVar(&exclusive, "exclusive", false, "only what no higher channel holds")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		stage := l.stage
 		all := looking{refresh: l.refresh, only: l.only} // a channel has what stands above it, too
 		return a.lookAt(cmd.Context(), all, func(commit string, sets []daemon.SetLook) error {
-			if err := (&looking{stage: stage}).known(sets); stage != "" && err != nil {
+			if err := knownChannel(sets, stage); err != nil {
 				return err
 			}
 			lines := []packageLine{}
@@ -89,11 +89,59 @@ func channelLines(s daemon.SetLook, only string, exclusive bool) (lines []packag
 			}
 			lines = append(lines, packageLine{s.Set, string(channel.Stage), p.Name, p.Version, string(at.Stage), at.Image, at.Basis, at.Since})
 		}
-		slices.SortFunc(lines[from:], func(a, b packageLine) int {
-			return cmp.Or(cmp.Compare(a.Name, b.Name), mirror.Package{Name: a.Name, Version: a.Version}.Compare(mirror.Package{Name: b.Name, Version: b.Version}))
-		})
+		byPackage(lines[from:])
+	}
+	for _, f := range s.Frozen {
+		if only != "" && only != f.Name {
+			continue
+		}
+		from := len(lines)
+		for _, w := range f.Lines {
+			if p, err := mirror.ParsePackage(w.Entry); err == nil && !(exclusive && stillThere(s, w)) {
+				lines = append(lines, packageLine{Set: s.Set, Channel: f.Name, Name: p.Name, Version: p.Version, Stage: string(f.From), Image: w.Image})
+			}
+		}
+		byPackage(lines[from:])
 	}
 	return lines
+}
+
+// stillThere says whether what a frozen channel holds stands at a stage, too.
+func stillThere(s daemon.SetLook, w mirror.Wanted) bool {
+	return slices.ContainsFunc(s.Lines, func(e daemon.EntryLook) bool {
+		return e.Entry == w.Entry && slices.ContainsFunc(e.Stages, func(at daemon.Stand) bool { return at.Image == w.Image })
+	})
+}
+
+func byPackage(lines []packageLine) {
+	slices.SortFunc(lines, func(a, b packageLine) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), mirror.Package{Name: a.Name, Version: a.Version}.Compare(mirror.Package{Name: b.Name, Version: b.Version}))
+	})
+}
+
+// knownChannel refuses a name that is neither a stage of a set nor a frozen channel; "" is every one.
+func knownChannel(sets []daemon.SetLook, name string) error {
+	if name == "" {
+		return nil
+	}
+	var known []string
+	for _, s := range sets {
+		for _, stage := range s.Stages {
+			known = append(known, string(stage.Stage))
+		}
+		for _, f := range s.Frozen {
+			known = append(known, f.Name)
+		}
+	}
+	if !slices.Contains(known, name) {
+		return unknown("stage", name, known)
+	}
+	return nil
+}
+
+// frozenIn says whether a set has a frozen channel of a name.
+func frozenIn(s daemon.SetLook, name string) bool {
+	return slices.ContainsFunc(s.Frozen, func(f daemon.FrozenLook) bool { return f.Name == name })
 }
 
 // highest gives where an entry stands at the highest of some stages, which are given lowest first.

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/poundlock/poundlock/daemon"
+	"github.com/poundlock/poundlock/internal/mirror"
 )
 
 func (a *app) getSetsCommand() *cobra.Command {
@@ -84,7 +85,7 @@ func yesNo(b bool) string {
 func (a *app) getStagesCommand() *cobra.Command {
 	var l looking
 	cmd := &cobra.Command{
-		Use: "stages [STAGE...]", Aliases: []string{"stage"}, Short: "List the stages of every set: how much stands of what is wanted, and when it changed",
+		Use: "stages [STAGE...]", Aliases: []string{"stage"}, Short: "List the stages and frozen channels of every set: how much stands of what is wanted, and when it changed",
 		Example: "  poundlock get stages\n  poundlock get stages production --only ess",
 	}
 	output := a.listed(cmd, &l)
@@ -94,6 +95,9 @@ func (a *app) getStagesCommand() *cobra.Command {
 			stages := []daemon.StageLook{}
 			for _, s := range sets {
 				stages = append(stages, s.Stages...)
+				for _, f := range s.Frozen {
+					stages = append(stages, daemon.StageLook{Set: s.Set, Stage: mirror.Stage(f.Name), Frozen: f.From, Wanted: f.Packages, AsWanted: f.Packages, Standing: f.Packages})
+				}
 			}
 			name := func(s daemon.StageLook) string { return s.Set + "/" + string(s.Stage) }
 			stages, err := pick("stage", stages, names, func(s daemon.StageLook, n string) bool { return string(s.Stage) == n || name(s) == n },
@@ -105,7 +109,10 @@ func (a *app) getStagesCommand() *cobra.Command {
 			header := []string{"SET", "STAGE", "STANDING", "MOVES", "CHANGED", "COMMIT"}
 			return list(a, *output, "stages", doc, stages, name, header, func(s daemon.StageLook) [][]string {
 				moves, changed := "one by one", age(time.Now(), s.Changed)
-				if s.Atomic {
+				switch {
+				case s.Frozen != "":
+					moves, changed = "never: frozen from "+string(s.Frozen), ""
+				case s.Atomic:
 					moves = "together"
 				}
 				if *output == asWide && !s.Changed.IsZero() {

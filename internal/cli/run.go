@@ -71,7 +71,11 @@ func (a *app) run(ctx context.Context) error {
 	if a.terminalOf(a.talk).is {
 		service.Looked = func(l *daemon.Line, address string) { fmt.Fprintln(a.talk, greeting(l, address, time.Now())) }
 	}
-	err = service.Run(ctx)
+	return endedBy(ctx, service.Run(ctx))
+}
+
+// endedBy gives the code of a process that went on until it was told to stop: Ctrl-C has one of its own.
+func endedBy(ctx context.Context, err error) error {
 	if err == nil && errors.Is(context.Cause(ctx), ErrInterrupted) {
 		return exitError{code: exitInterrupted}
 	}

@@ -142,7 +142,11 @@ func wrongCommand(cmd *cobra.Command, word string) error {
 
 func wrongArguments(cmd *cobra.Command, args []string, err error) error {
 	if strings.HasPrefix(err.Error(), "unknown command") { // how cobra.NoArgs calls an argument too many
-		return misused(cmd, "", "%s takes no arguments, and got %q", cmd.CommandPath(), args[0])
+		near := ""
+		if cmd.Flags().Lookup("only") != nil {
+			near = "`" + cmd.CommandPath() + " --only " + args[0] + "`"
+		}
+		return misused(cmd, near, "%s takes no arguments, and got %q", cmd.CommandPath(), args[0])
 	}
 	if found := howMany.FindStringSubmatch(err.Error()); found != nil {
 		return misused(cmd, "", "%s takes %s%s, and got %d; usage: %s", cmd.CommandPath(), found[1], arguments(found[2]), len(args), cmd.UseLine())

@@ -91,6 +91,9 @@ func (a *app) validation(dir string, given bool) (validation, error) {
 	v.Problems = append(v.Problems, wrongSuspensions(root)...)
 	if len(problems) == 0 {
 		v.Problems = append(v.Problems, daemon.StrangeSignStages(configured, desired)...)
+		if a.config != "" {
+			v.Problems = append(v.Problems, daemon.StrangeDrops(configured, desired)...)
+		}
 	}
 	if a.config == "" && (isFile(filepath.Join(root, "config.yaml")) || isFile("config.yaml")) {
 		a.sayf("no configuration was named: only the fleet repository was read\n")

@@ -38,7 +38,9 @@ Exit codes: 0 admitted; 3 there is no such image; 5 refused; 9 it could not be a
 			if err != nil {
 				return err
 			}
-			verify := func() (mirror.Reference, mirror.Verdict, error) { return line.Verify(cmd.Context(), ref, mirror.Stage(stage)) }
+			verify := func() (mirror.Reference, mirror.Verdict, error) {
+				return line.Verify(cmd.Context(), ref, mirror.Stage(stage))
+			}
 			if named {
 				verify = func() (mirror.Reference, mirror.Verdict, error) {
 					return line.VerifyPackage(cmd.Context(), args[0], mirror.Stage(stage))

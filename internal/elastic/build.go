@@ -68,7 +68,7 @@ func (b *folder) read() {
 	}
 	var err error
 	if b.is, err = Identify(body); err != nil {
-		b.add(manifestFile, "PKG007", "mend it", "%v", err)
+		b.problems.Add("PKG007", mirror.Position{File: path.Join(b.dir, manifestFile), Line: versionLine(body)}, mendManifest(body), "%v", err)
 	}
 	if !slices.Contains(b.names, readmeFile) {
 		b.add(readmeFile, "PKG009", "write it", "there is no %s, without which no package registry lists the package", readmeFile)
@@ -106,6 +106,7 @@ func (b *folder) pack() ([]byte, error) {
 		body := b.files[path.Join(b.dir, name)]
 		header := &zip.FileHeader{Name: path.Join(b.is.String(), name), Method: zip.Store, Modified: earliest,
 			CRC32: crc32.ChecksumIEEE(body), CompressedSize64: uint64(len(body)), UncompressedSize64: uint64(len(body))}
+		header.ModifiedDate = 1<<5 | 1 // the same day for readers that know only the old field: raw entries get what is written here
 		header.SetMode(0o644)
 		if name == "" || strings.HasSuffix(name, "/") {
 			header.Name += "/"

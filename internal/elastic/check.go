@@ -54,12 +54,14 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 
 // checked is a zip while it is checked.
 type checked struct {
-	from  *source
-	size  int64
-	want  mirror.Package
-	zip   *zip.Reader
-	root  string // name of the one directory at the top
-	facts Facts
+	from *source
+	size int64
+	want mirror.Package
+	// outline leaves files alone that are no documents: they were read when the package was checked.
+	outline bool
+	zip     *zip.Reader
+	root    string // name of the one directory at the top
+	facts   Facts
 }
 
 // name is what the package is called where something is wrong with it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -59,7 +60,10 @@ func (c *checked) readFiles() error {
 			}
 			into = &keep
 		}
-		size, err := inflate(f, into)
+		size, err := int64(f.UncompressedSize64), error(nil)
+		if !c.outline || isDocument(name) {
+			size, err = inflate(f, into)
+		}
 		if err != nil {
 			return c.problem("PKG001", "fetch or build it again", "entry %q is damaged: %v", cut(f.Name), err)
 		}
@@ -103,7 +107,7 @@ func (c *checked) readManifest() error {
 	p, err := Identify([]byte(body))
 	switch {
 	case err != nil:
-		return c.problem("PKG007", "mend "+manifestFile, "%s: %v", manifestFile, err)
+		return c.problem("PKG007", manifestFile+": "+mendManifest([]byte(body)), "%s: %v", manifestFile, err)
 	case c.want != (mirror.Package{}) && p != c.want:
 		return c.problem("PKG008", "ask who built it", "it is %s by its manifest", p)
 	case c.root != p.String(): // Kibana refuses it
@@ -116,6 +120,32 @@ func (c *checked) readManifest() error {
 		}
 	}
 	return c.problem("PKG009", "add it", "it has no %s, without which no package registry lists it", readmeFile)
+}
+
+// shortVersion is a version that lacks a number or two at its end.
+var shortVersion = regexp.MustCompile(`(?m)^version: *["']?([0-9]+(?:\.[0-9]+)?)["']? *(?:#.*)?$`)
+
+// mendManifest says what to write into a manifest that tells no name and version.
+func mendManifest(body []byte) string {
+	found := shortVersion.FindSubmatch(body)
+	if found == nil {
+		return "write name, of a-z, 0-9 and _, and version, of three numbers such as 1.0.0"
+	}
+	version := string(found[1]) + ".0"
+	if !strings.Contains(string(found[1]), ".") {
+		version += ".0"
+	}
+	return "write version: " + version
+}
+
+// versionLine gives the line that tells the version; 0 where none does.
+func versionLine(body []byte) int {
+	for i, line := range strings.Split(string(body), "\n") {
+		if strings.HasPrefix(line, "version:") {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // Identify reads name and version of a manifest. All else is left alone: manifests of all ages are mirrored, and what Kibana

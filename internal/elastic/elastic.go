@@ -8,6 +8,7 @@
 package elastic
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -50,7 +51,26 @@ type File struct {
 // is damaged or larger than it says is found here. The zero value of want is any package. What is wrong with the package is a
 // mirror.Problem, the first that is found; any other error says that the bytes could not be read.
 func Check(zip io.ReaderAt, size int64, want mirror.Package) (Facts, error) {
-	c := &checked{from: &source{ReaderAt: zip, left: maxDirectory}, want: want, facts: Facts{Format: 1, Documents: map[string]string{}}}
+	return (&checked{from: &source{ReaderAt: zip, left: maxDirectory}, want: want}).check(size)
+}
+
+// Of says why facts are not those of a zip of size bytes. It reads the directory of the zip and the documents, so it is for a
+// zip that was checked before, and facts that somebody else may have written beside it. What differs is a mirror.Problem, as
+// with Check.
+func (f Facts) Of(zip io.ReaderAt, size int64) error {
+	c := &checked{from: &source{ReaderAt: zip, left: maxDirectory}, want: f.Package, outline: true}
+	facts, err := c.check(size)
+	switch {
+	case err != nil:
+		return err
+	case !bytes.Equal(facts.encode(), f.encode()):
+		return c.problem("PKG016", "ask who packed it, and fetch it again", "its facts are not those of its zip")
+	}
+	return nil
+}
+
+func (c *checked) check(size int64) (Facts, error) {
+	c.facts = Facts{Format: 1, Documents: map[string]string{}}
 	for _, step := range []func() error{
 		func() error { return c.open(size) },
 		c.readNames,

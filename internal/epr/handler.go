@@ -11,6 +11,7 @@ import (
 
 	"github.com/Masterminds/semver/v3"
 
+	"github.com/poundlock/poundlock/internal/elastic"
 	"github.com/poundlock/poundlock/internal/mirror"
 )
 
@@ -32,12 +33,13 @@ type face struct {
 // in common.
 type Cache struct {
 	documents *cache[documentKey, []byte]
+	artifacts *cache[artifactKey, elastic.Layers]
 	zips      *cache[directoryKey, *directory]
 }
 
 // NewCache gives an empty cache.
 func NewCache() *Cache {
-	return &Cache{newCache[documentKey, []byte](maxDocuments), newCache[directoryKey, *directory](maxDirectories)}
+	return &Cache{newCache[documentKey, []byte](maxDocuments), newCache[artifactKey, elastic.Layers](maxArtifacts), newCache[directoryKey, *directory](maxDirectories)}
 }
 
 // Sharing lets a handler keep what it read in a cache that others use too.

@@ -14,7 +14,7 @@ import (
 )
 
 func (f *face) zip(w http.ResponseWriter, r *http.Request, parts []string) {
-	v := f.find(w, parts, "artifact not found")
+	v := f.whole(w, r, parts, "artifact not found")
 	if v == nil {
 		return
 	}
@@ -33,7 +33,7 @@ func (f *face) zip(w http.ResponseWriter, r *http.Request, parts []string) {
 // signature answers 500 for a package that has none, as Elastic's registry does: Kibana takes that for a package that cannot
 // be verified.
 func (f *face) signature(w http.ResponseWriter, r *http.Request, parts []string) {
-	v := f.find(w, parts, "signature file not found")
+	v := f.whole(w, r, parts, "signature file not found")
 	if v == nil {
 		return
 	}
@@ -63,7 +63,7 @@ func (f *face) signature(w http.ResponseWriter, r *http.Request, parts []string)
 }
 
 func (f *face) file(w http.ResponseWriter, r *http.Request, parts []string) {
-	v := f.find(w, parts, "package revision not found")
+	v := f.whole(w, r, parts, "package revision not found")
 	if v == nil {
 		return
 	}

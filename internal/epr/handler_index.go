@@ -2,6 +2,7 @@ package epr
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/poundlock/poundlock/internal/elastic"
@@ -83,6 +84,9 @@ func (f *face) document(ctx context.Context, v *version) ([]byte, error) {
 	facts, layers, err := elastic.Read(ctx, f.content, v.Local)
 	if err != nil {
 		return nil, err
+	}
+	if facts.Package != v.Package {
+		return nil, fmt.Errorf("%w: the channel names the artifact %s for %s, which it is not of", ErrMalformed, v.Local.Digest, v.Package)
 	}
 	d, err := newDocument(facts, layers.Signature.Digest != mirror.Digest{})
 	if err != nil {

@@ -183,13 +183,30 @@ func spread(all []Standing) map[int][]Standing {
 		n := shardOf(s.Package.Name)
 		parts[n] = append(parts[n], s)
 	}
-	for _, part := range parts {
-		slices.SortFunc(part, func(a, b Standing) int { return strings.Compare(a.line(), b.line()) })
+	for n, part := range parts {
+		parts[n] = inOrder(part)
 	}
 	if len(parts) == 0 {
 		parts[0] = nil
 	}
 	return parts
+}
+
+// inOrder sorts packages by what a sum has of them. Most often they come as they are wanted.
+func inOrder(part []Standing) []Standing {
+	type lined struct {
+		Standing
+		line string
+	}
+	all := make([]lined, len(part))
+	for i, s := range part {
+		all[i] = lined{s, s.line()}
+	}
+	slices.SortFunc(all, func(a, b lined) int { return strings.Compare(a.line, b.line) })
+	for i, one := range all {
+		part[i] = one.Standing
+	}
+	return part
 }
 
 func shardOf(name string) int {

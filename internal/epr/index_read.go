@@ -54,6 +54,12 @@ func ReadIndex(ctx context.Context, content mirror.Content, at mirror.Reference)
 // ReadContents reads a channel, by the digest of its index. Shards that are among what was read before, of whatever channel
 // of the set, are taken from there. Whatever is not as we write it refuses the whole: nobody serves half a channel.
 func ReadContents(ctx context.Context, content mirror.Content, at mirror.Reference, before ...*Contents) (*Contents, error) {
+	return ReadContentsWithin(ctx, content, at, func(int64) bool { return true }, before...)
+}
+
+// ReadContentsWithin is ReadContents for one who reads many channels. room is told of bytes that were unpacked, by several at
+// once, and says whether there may be more.
+func ReadContentsWithin(ctx context.Context, content mirror.Content, at mirror.Reference, room func(bytes int64) bool, before ...*Contents) (*Contents, error) {
 	x, err := ReadIndex(ctx, content, at)
 	if err != nil {
 		return nil, err
@@ -62,6 +68,7 @@ func ReadContents(ctx context.Context, content mirror.Content, at mirror.Referen
 	var mu sync.Mutex
 	left := atomic.Int64{} // what all shards may still have: a small artifact must not unpack to more before that is seen
 	left.Store(maxChannel)
+	take := func(bytes int64) bool { return left.Add(-bytes) >= 0 && room(bytes) }
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
 	for _, n := range slices.Sorted(maps.Keys(x.shards)) {
@@ -73,7 +80,7 @@ func ReadContents(ctx context.Context, content mirror.Content, at mirror.Referen
 			continue
 		}
 		group.Go(func() error {
-			p, err := readShard(gctx, content, at, n, s, &left)
+			p, err := readShard(gctx, content, at, n, s, take)
 			mu.Lock()
 			defer mu.Unlock()
 			c.parts[s.Digest] = p
@@ -86,9 +93,24 @@ func ReadContents(ctx context.Context, content mirror.Content, at mirror.Referen
 	return c, c.collect()
 }
 
+// Share takes the shards that others of the set have, too, from there, so that what was read side by side is in memory once.
+func (c *Contents) Share(others ...*Contents) error {
+	for n, s := range c.shards {
+		if p, ok := partOf(others, s.Digest, n); ok {
+			c.parts[s.Digest] = p
+		}
+	}
+	return c.collect()
+}
+
 // collect puts the items of all shards together.
 func (c *Contents) collect() error {
 	var bytes int64
+	held := 0
+	for _, p := range c.parts {
+		held += len(p.items)
+	}
+	c.Items = make([]Item, 0, held)
 	for n, s := range c.shards {
 		p := c.parts[s.Digest]
 		if bytes += p.bytes; bytes > maxChannel {
@@ -105,6 +127,13 @@ func (c *Contents) collect() error {
 	return nil
 }
 
+// Bytes tells of each shard how many bytes it has, unpacked.
+func (c *Contents) Bytes(each func(shard mirror.Digest, bytes int64)) {
+	for d, p := range c.parts {
+		each(d, p.bytes)
+	}
+}
+
 func partOf(before []*Contents, d mirror.Digest, n int) (part, bool) {
 	for _, c := range before {
 		if c == nil {
@@ -118,7 +147,7 @@ func partOf(before []*Contents, d mirror.Digest, n int) (part, bool) {
 }
 
 // readShard reads one shard and checks every item of it.
-func readShard(ctx context.Context, content mirror.Content, at mirror.Reference, n int, s shard, left *atomic.Int64) (part, error) {
+func readShard(ctx context.Context, content mirror.Content, at mirror.Reference, n int, s shard, take func(int64) bool) (part, error) {
 	packed, err := readBlob(ctx, content, at, s.Descriptor, maxPacked)
 	if err != nil {
 		return part{}, fmt.Errorf("shard %d: %w", n, err)
@@ -132,7 +161,7 @@ func readShard(ctx context.Context, content mirror.Content, at mirror.Reference,
 	lines := bufio.NewReaderSize(io.LimitReader(z, maxShard+1), 64<<10)
 	for {
 		line, err := lines.ReadBytes('\n')
-		if p.bytes += int64(len(line)); p.bytes > maxShard || left.Add(-int64(len(line))) < 0 {
+		if p.bytes += int64(len(line)); p.bytes > maxShard || !take(int64(len(line))) {
 			return part{}, malformed("shard %d: %w", n, mirror.ErrTooLarge)
 		}
 		if errors.Is(err, io.EOF) && len(line) == 0 {
@@ -173,7 +202,7 @@ func readItem(at mirror.Reference, n int, line []byte) (Item, error) {
 		return item, wrong
 	case shardOf(item.Package.Name) != n:
 		return item, fmt.Errorf("%s is of another shard", item.Package)
-	case item.Local.Host != at.Host || !item.Local.HasDigest() || !strings.HasPrefix(item.Local.Repository, ours):
+	case item.Local.Host != at.Host || !item.Local.HasDigest() || !strings.HasPrefix(item.Local.Repository, ours), strings.HasPrefix(item.Local.Repository, ours+"poundlock/"):
 		return item, fmt.Errorf("%s lies outside of what this registry holds for us", item.Package)
 	case !isBlob(item.Layers.Zip, elastic.MaxZip) || !isBlob(item.Layers.Facts, elastic.MaxFacts) ||
 		item.Layers.Signature.Digest != (mirror.Digest{}) && !isBlob(item.Layers.Signature, elastic.MaxSignature):

@@ -157,6 +157,21 @@ func TestIndex_AChangeCostsOneShard(t *testing.T) {
 	}
 }
 
+// Another Poundlock may have told something else of the same package.
+func TestIndex_WhatWasMadeOtherwiseIsMadeAnew(t *testing.T) {
+	at, made := newShelf(), 0
+	all := many(10, 1)
+	before, err := ReadContents(t.Context(), at, at.put(written(t, at, nil, all, workshop(&made)).Artifact))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made = 0
+	before.Index.made--
+	if written(t, at, &before.Index, all, workshop(&made)); made != 10 {
+		t.Errorf("%d of 10 items were made anew", made)
+	}
+}
+
 func TestIndex_AnIndexBeforeThatIsLostIsMadeAnew(t *testing.T) {
 	at, made := newShelf(), 0
 	all := many(10, 1)
@@ -273,6 +288,7 @@ func TestReadContents_RefusesWhatWeDoNotWrite(t *testing.T) {
 		{name: "a search of another", lines: line(func(i *Item) { i.Search = json.RawMessage(`{"name":"nginx","version":"1.0.0"}`) }), want: "not of it"},
 		{name: "no search", lines: line(func(i *Item) { i.Search = json.RawMessage(`[]`) }), want: "what a search tells"},
 		{name: "another registry", lines: line(func(i *Item) { i.Local.Host = "elsewhere.example" }), want: "outside"},
+		{name: "what is kept for ourselves", lines: line(func(i *Item) { i.Local.Repository = "mirror/poundlock/distribution/elastic" }), want: "outside"},
 		{name: "another part of the registry", lines: line(func(i *Item) { i.Local.Repository = "secret/app" }), want: "outside"},
 		{name: "no digest", lines: line(func(i *Item) { i.Local.Digest, i.Local.Tag = mirror.Digest{}, "1" }), want: "outside"},
 		{name: "no zip", lines: line(func(i *Item) { i.Layers.Zip = mirror.Descriptor{} }), want: "cannot parse hash"},

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -42,7 +41,7 @@ func WriteIndex(ctx context.Context, content mirror.Content, at mirror.Reference
 	if len(all) > maxPackages {
 		return Written{}, fmt.Errorf("channel %s: %d packages: %w", name, len(all), mirror.ErrTooLarge)
 	}
-	if before != nil {
+	if before != nil && before.made == madeFormat { // items that another Poundlock made otherwise are made anew
 		w.before = before.shards
 	}
 	parts := spread(all)
@@ -98,13 +97,13 @@ func (w *writer) shard(ctx context.Context, n int, part []Standing) (shard, erro
 	for i, s := range part {
 		item, ok := known[s.Local]
 		group.Go(func() (err error) {
-			if !ok || item.Package != s.Package {
+			if ok = ok && item.Package == s.Package; !ok {
 				if item, err = w.make(gctx, s); err != nil {
 					return w.leaveOut(s, err)
 				}
 			}
 			item.Package, item.Stage, item.Local = s.Package, s.Stage, s.Local
-			lines[i], err = w.line(n, item)
+			lines[i], err = w.line(n, item, ok)
 			return w.leaveOut(s, err)
 		})
 	}
@@ -130,13 +129,13 @@ func (w *writer) make(ctx context.Context, s Standing) (Item, error) {
 }
 
 // line gives an item as it stands in a shard. What a server would refuse to read must not be written: one package would
-// stop a channel.
-func (w *writer) line(n int, item Item) ([]byte, error) {
+// stop a channel. What was read of the shard before was looked at then.
+func (w *writer) line(n int, item Item, read bool) ([]byte, error) {
 	var line bytes.Buffer
 	to := json.NewEncoder(&line)
 	to.SetEscapeHTML(false) // what a search tells keeps its bytes
 	err := to.Encode(item)
-	if err == nil {
+	if err == nil && !read {
 		_, err = readItem(w.at, n, line.Bytes())
 	}
 	if err != nil {
@@ -162,9 +161,7 @@ func (w *writer) known(ctx context.Context, n int, old shard) map[mirror.Referen
 	if old.Digest == (mirror.Digest{}) {
 		return known
 	}
-	left := atomic.Int64{}
-	left.Store(maxShard)
-	part, err := readShard(ctx, w.content, w.at, n, old, &left)
+	part, err := readShard(ctx, w.content, w.at, n, old, func(int64) bool { return true })
 	if err != nil {
 		return known
 	}

@@ -61,6 +61,7 @@ func vocabulary(t reflect.Type, seen map[reflect.Type]bool, words *[]string) {
 
 var (
 	plainKey     = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,40}$`)
+	plainChannel = regexp.MustCompile(`^[a-z][a-z-]{0,40}/[a-z0-9][a-z0-9.-]{0,20}$`) // such as elastic/production, a set and a channel of it
 	secretWord   = regexp.MustCompile(`(?i)pass|pwd|secret|token|key|cred|auth|sign|cert|pem|private|bearer|cookie`)
 	harmlessText = regexp.MustCompile(`^[^@?]*$|^(?:ssh://)?git@[^@?]*$`)
 )
@@ -119,7 +120,7 @@ func (m *strictMasker) mapping(n *yaml.Node, t reflect.Type, open bool) {
 			m.add(key, true)
 			m.walk(value, t.Field(fields[k].index).Type, open && !guarded && !secretWord.MatchString(key.Value))
 		case isMap:
-			m.add(key, open && plainKey.MatchString(key.Value))
+			m.add(key, open && (plainKey.MatchString(key.Value) || plainChannel.MatchString(key.Value)))
 			m.walk(value, t.Elem(), open && !secretWord.MatchString(key.Value))
 		default: // a key that nobody knows: perhaps the misspelt name of a secret
 			alone := Node{node: value}.IsNull()

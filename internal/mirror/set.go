@@ -84,8 +84,12 @@ type Set struct {
 	Made    []Artifact         // content of entries that lies in no registry yet
 	// Packages says that the entries are Elastic packages: the set's stages are channels, and their rules hold.
 	Packages bool
-	Frozen   []FrozenChannel  // channels that never change, by name
-	Marked   map[Stage]string // why the stage file is a rollback, where it says so
+	// PackagesFrom is the address of the package registry that is asked; "" for none. PackagesAs is the host and path by which
+	// its packages are known.
+	PackagesFrom, PackagesAs string
+
+	Frozen []FrozenChannel  // channels that never change, by name
+	Marked map[Stage]string // why the stage file is a rollback, where it says so
 	// Distributions are the images that Distribution asks for, by stage: those that hold what stands there now.
 	Distributions map[Stage]Reference
 	Undistributed map[Stage]string // why a stage has none, where that is known

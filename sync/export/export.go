@@ -152,9 +152,13 @@ func (f *folder) list() error {
 
 func (f *folder) at(name string) string { return path.Join(f.name, name) }
 
+// toldFailures is how many packages of a folder that cannot be written are told one by one.
+const toldFailures = 20
+
 // add brings every package that is wanted, in order of their names.
 func (f *folder) add(ctx context.Context, r *Result) error {
 	var failed []error
+	more := 0
 	for _, name := range sorted(f.want) {
 		p := f.want[name]
 		if p.Signature.Digest == (mirror.Digest{}) {
@@ -175,7 +179,11 @@ func (f *folder) add(ctx context.Context, r *Result) error {
 			err = f.bring(ctx, p)
 		}
 		if err != nil {
-			failed = append(failed, fmt.Errorf("%s: %w", f.at(name), err))
+			if len(failed) < toldFailures {
+				failed = append(failed, fmt.Errorf("%s: %w", f.at(name), err))
+			} else {
+				more++
+			}
 			if ctx.Err() != nil || isFull(err) {
 				break // every other one would meet the same
 			}
@@ -183,6 +191,9 @@ func (f *folder) add(ctx context.Context, r *Result) error {
 		}
 		r.Added++
 		r.Bytes += p.Zip.Size + p.Signature.Size
+	}
+	if more > 0 {
+		failed = append(failed, fmt.Errorf("%s: %d packages more could not be written", f.name, more))
 	}
 	return errors.Join(failed...)
 }
@@ -258,12 +269,7 @@ func (f *folder) bring(ctx context.Context, p Package) error {
 // writePart writes a file under a name that no server reads, and makes sure that it is on disk.
 func (f *folder) writePart(ctx context.Context, at mirror.Reference, file file) (err error) {
 	name := f.at(part(file.name))
-	blob, err := f.from.Blob(ctx, at, file.Digest, 0)
-	if err != nil {
-		return err
-	}
-	defer blob.Close()
-	out, err := f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	out, err := f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) // before the bytes are asked for in vain
 	if err != nil {
 		return err
 	}
@@ -275,6 +281,11 @@ func (f *folder) writePart(ctx context.Context, at mirror.Reference, file file) 
 	if err := f.step("write " + file.name); err != nil {
 		return errors.Join(err, out.Close())
 	}
+	blob, err := f.from.Blob(ctx, at, file.Digest, 0)
+	if err != nil {
+		return errors.Join(err, out.Close())
+	}
+	defer blob.Close()
 	n, err := io.Copy(out, io.LimitReader(blob, file.Size+1)) // the reader itself compares the digest at its end
 	if err == nil && n != file.Size {
 		err = fmt.Errorf("%d bytes came, want %d", n, file.Size)

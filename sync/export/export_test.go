@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -142,6 +143,27 @@ func TestExport_LeavesForeignFilesAndTells(t *testing.T) {
 	r, err = export(t, dir, b, Folder{"snapshot", []Package{mine, b.pack("link-1.0.0", "a")}})
 	if err != nil || !slices.Contains(r.Foreign, "snapshot/link-1.0.0.zip") {
 		t.Errorf("a link was followed or replaced: %+v, %v", r, err)
+	}
+}
+
+// A file that cannot be written, such as one of another user in the way, stops no other package.
+func TestExport_OnePackageWithoutRightsStopsNoOther(t *testing.T) {
+	b := &blobs{all: map[mirror.Digest][]byte{}}
+	dir := t.TempDir()
+	e, err := Open(dir, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	e.step = func(what string) error {
+		if what == "rename a-1.0.0.zip" {
+			return fs.ErrPermission
+		}
+		return nil
+	}
+	r, err := e.Export(t.Context(), []Folder{{"snapshot", []Package{b.pack("a-1.0.0", "a"), b.pack("b-1.0.0", "a"), b.pack("c-1.0.0", "a")}}})
+	if r.Added != 2 || !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
