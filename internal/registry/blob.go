@@ -42,6 +42,10 @@ func (c *Client) Blob(ctx context.Context, r mirror.Reference, d mirror.Digest, 
 		q.success = []int{http.StatusOK, http.StatusPartialContent}
 	}
 	resp, err := c.do(ctx, q)
+	if refused := (*Error)(nil); offset > 0 && errors.As(err, &refused) && refused.Status == http.StatusRequestedRangeNotSatisfiable {
+		q.header = nil // some registries know no range without an end: the first part is passed over instead
+		resp, err = c.do(ctx, q)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -47,6 +47,24 @@ func TestBlob_SkipsWhenRangesAreIgnored(t *testing.T) {
 	}
 }
 
+func TestBlob_PassesOverTheFirstPartWhereRangesAreNotUnderstood(t *testing.T) {
+	asked := 0
+	c := always(t, func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		if r.Header.Get("Range") != "" {
+			w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+			return
+		}
+		io.WriteString(w, "hello, world")
+	})
+	if got, err := read(t, c, blobOf("hello, world").Digest, 7); err != nil || got != "world" || asked != 2 {
+		t.Errorf("got %q, %v by %d requests", got, err, asked)
+	}
+	if got, err := read(t, c, blobOf("hello, world").Digest, 20); err == nil {
+		t.Errorf("got %q from beyond the end", got)
+	}
+}
+
 func TestBlob_RefusesAnotherRange(t *testing.T) {
 	c := always(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Range", "bytes 0-4/12")
