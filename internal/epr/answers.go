@@ -11,7 +11,7 @@ import (
 func (c *Channel) search(w io.Writer, q query) {
 	body := bufio.NewWriterSize(w, 64<<10)
 	defer body.Flush() // a client that went away
-	found := c.find(q)
+	found := c.recall(q)
 	if len(found) == 0 {
 		body.WriteString("[]")
 		return

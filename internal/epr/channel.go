@@ -17,7 +17,15 @@ type Channel struct {
 	byID     map[mirror.Package]*version
 	ranges   table[*semver.Constraints]
 	specs    table[*semver.Version]
+	found    *cache[string, []*version] // what was asked last, by its text: Kibana repeats itself
 }
+
+// maxFound is how many versions the answers that are remembered have together, and maxAsked how long a question is at most
+// whose answer is.
+const (
+	maxFound = 200_000
+	maxAsked = 256
+)
 
 // table has a value for each different text: of tens of thousands of packages a few hundred differ, and each is read, and
 // compared with what is asked for, once.
@@ -52,7 +60,7 @@ type version struct {
 // NewChannel gives a channel of items, in whatever order they come. Of two of the same name and version the first one
 // stands. Items that were neither made by NewItem nor read from an index are left out.
 func NewChannel(items []Item) *Channel {
-	c := &Channel{byName: map[string][]*version{}, byID: make(map[mirror.Package]*version, len(items))}
+	c := &Channel{found: newCache[string, []*version](maxFound), byName: map[string][]*version{}, byID: make(map[mirror.Package]*version, len(items))}
 	c.ranges.places, c.specs.places = map[string]int{}, map[string]int{}
 	for _, i := range items {
 		if i.known == nil || c.byID[i.Package] != nil {

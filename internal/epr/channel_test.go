@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"runtime"
 	"slices"
 	"strings"
@@ -197,3 +198,27 @@ type discard struct{}
 func (discard) Header() http.Header         { return http.Header{} }
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 func (discard) WriteHeader(int)             {}
+
+func TestChannel_WhatIsRememberedIsTheAnswer(t *testing.T) {
+	items := plenty(t, 30, 4)
+	c := NewChannel(items)
+	for _, asked := range []string{"kibana.version=8.6.0", "kibana.version=8.6.0&category=security", "category=security&kibana.version=8.6.0", "all=true", "all=true&package=package_7", "nobody=knows", ""} {
+		values, err := url.ParseQuery(asked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := parse(values, searchParameters)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := NewChannel(items).find(q)
+		for range 2 {
+			if got := c.recall(q); len(got) != len(want) || !slices.EqualFunc(got, want, func(a, b *version) bool { return a.Package == b.Package }) {
+				t.Errorf("%q: %d versions, want %d", asked, len(got), len(want))
+			}
+		}
+	}
+	if q, err := parse(url.Values{"discovery": {"fields:" + strings.Repeat("x", maxAsked)}}, searchParameters); err != nil || q.asked != "" {
+		t.Errorf("a question of any length is remembered: %q, %v", q.asked, err)
+	}
+}

@@ -25,7 +25,8 @@ type query struct {
 	category     string
 	capabilities []string // nil where nobody asked
 	discovery    []discoveryQuery
-	templates    bool // include_policy_templates of /categories
+	templates    bool   // include_policy_templates of /categories
+	asked        string // all that was asked of a search, as text; "" where that is long
 }
 
 // discoveryQuery asks for packages that work with fields or datasets that somebody has.
@@ -39,10 +40,17 @@ var (
 
 // parse reads a query; the error is the text of the answer.
 func parse(values url.Values, parameters []string) (q query, err error) {
+	said := url.Values{}
 	for _, key := range parameters {
 		if err := q.set(key, values.Get(key), values[key]); err != nil {
 			return q, err
 		}
+		if values.Has(key) {
+			said[key] = values[key]
+		}
+	}
+	if text := "?" + said.Encode(); len(text) <= maxAsked {
+		q.asked = text
 	}
 	return q, nil
 }

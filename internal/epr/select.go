@@ -31,6 +31,19 @@ func (c *Channel) find(q query) []*version {
 	return slices.DeleteFunc(found, func(v *version) bool { return !v.isIn(q.category) })
 }
 
+// recall gives what find does; the caller changes nothing of it.
+func (c *Channel) recall(q query) []*version {
+	if q.asked == "" {
+		return c.find(q)
+	}
+	found, known := c.found.get(q.asked)
+	if !known {
+		found = c.find(q)
+		c.found.add(q.asked, found, len(found)+1)
+	}
+	return found
+}
+
 func fits(ranges []*semver.Constraints, v *semver.Version) []bool {
 	if v == nil {
 		return nil
