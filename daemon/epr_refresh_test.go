@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -179,7 +180,7 @@ func TestWatch_WhatWasComparedInVainWakesNothing(t *testing.T) {
 	go func() { ended <- s.line.watch(ctx) }()
 	ends("same", false)
 	for !p.idle("same") {
-		time.Sleep(time.Millisecond) // until it was taken in
+		runtime.Gosched() // until it was taken in
 	}
 	ends("changed", true)
 	<-s.line.wakes.signal

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -316,7 +317,7 @@ func TestOutlet_SwitchesAChannelOfFiftyThousandUnderLoad(t *testing.T) {
 	s.publish(inProduction, item, append(before, extra("pkg_0001"), extra("pkg_4999"))...)
 	s.outlet.refresh(t.Context())
 	for was := fresh.Load(); fresh.Load() < was+4 && failed.Load() == 0; {
-		time.Sleep(time.Millisecond) // until the load saw the new channel
+		runtime.Gosched() // until the load saw the new channel
 	}
 	close(done)
 	workers.Wait()
