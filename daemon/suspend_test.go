@@ -172,6 +172,7 @@ func TestSuspend_BreaksCopiesOff(t *testing.T) {
 		ended <- err
 	}()
 	until(t, "the copy is on its way", held.Load)
+	until(t, "the step that wants it is over", func() bool { _, over := s.line.progress("web").lastRun(); return over }) // the copy may begin before that
 	if status := must(s.line.Status(t.Context()))(t); status.Sets[1].Copying == nil || status.Sets[1].Copying.Images != 1 || status.Copying == nil {
 		t.Errorf("status while copying: %+v", status.Sets[1])
 	}
